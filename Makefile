@@ -1,0 +1,31 @@
+# Everything happens in .venv, which is made and filled by itself when something needs it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+OUT ?= runs/compare-digits
+
+.DEFAULT_GOAL := help
+.PHONY: help compare test check
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
+
+$(READY): pyproject.toml constraints.txt
+	@echo "Setting up $(VENV): PyTorch, Numba and what the command and the tests need (about a minute, once) ..."
+	@$(PYTHON) -c 'import sys; sys.exit("actfun needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV)
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+	@echo "Ready."
+
+compare: $(READY) ## the seven activations of the article on real data: a verdict and a report, in minutes
+	@$(BIN)/actfun compare digits --out $(OUT)
+
+test: $(READY) ## the tests
+	@$(BIN)/python -m pytest -q -n 2
+
+check: $(READY) ## lint, format and types, as in the pre-commit hooks
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy

@@ -1,0 +1,32 @@
+"""Activation functions, each written once as a formula: accurate, differentiable, fast, and compared fairly.
+
+`import actfun as af`, then `af.gelu(x)`, `af.nn.GELU()`, `af.names()`, `af.spec("gelu")`, `af.get("elu")`,
+`af.gain("gelu")`. What needs torch is loaded when it is first asked for.
+"""
+
+import importlib
+from typing import Any
+
+from actfun import formulas  # noqa: F401  (fills the registry)
+from actfun.registry import Activation, names, spec
+from actfun.version import __version__
+
+_LAZY = {"nn": "actfun.nn", "get": "actfun.nn", "gain": "actfun.gains"}
+
+__all__ = ["Activation", "__version__", "names", "spec", *_LAZY, *names()]
+
+
+def __getattr__(name: str) -> Any:
+    if name in names():
+        value = importlib.import_module("actfun.functional").FUNCTIONS[name]
+    elif name in _LAZY:
+        module = importlib.import_module(_LAZY[name])
+        value = module if name == "nn" else getattr(module, name)
+    else:
+        raise AttributeError(f"module 'actfun' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,42 @@
+"""Formulas in arbitrary precision: the oracle of the tests. Literals are read as the decimals that they show."""
+
+from collections.abc import Callable
+from typing import Any
+
+import mpmath
+from mpmath import mpf
+
+from actfun import primitives
+from actfun.backends.lowering import Lowering
+
+
+def _copysign(x: mpf, y: mpf) -> mpf:
+    return abs(x) if y >= 0 else -abs(x)
+
+
+def _times_exp_cubic(x: mpf, y: mpf) -> mpf:
+    t = abs(x)
+    return y * mpmath.exp(-mpmath.sqrt(8 / mpmath.pi) * (t + mpf("0.044715") * t**3))
+
+
+lower = Lowering(
+    native={
+        primitives.where: lambda condition, x, y: x if condition else y,
+        primitives.absolute: abs,
+        primitives.copysign: _copysign,
+        primitives.times_exp: lambda x, y: y * mpmath.exp(x),
+        primitives.expm1: mpmath.expm1,
+        primitives.log1p: mpmath.log1p,
+        primitives.ndtr_scaled: lambda x: mpmath.erfc(x / mpmath.sqrt(2)) / 2 * mpmath.exp(x * x / 2),
+        primitives.times_gaussian: lambda x, y: y * mpmath.exp(-x * x / 2),
+        primitives.times_exp_cubic: _times_exp_cubic,
+    },
+    constant=lambda value: mpf(repr(value)),
+    literal=lambda value: mpf(repr(value)),
+)
+
+
+def evaluate(formula: Callable[..., Any], *arguments: float, digits: int = 50) -> mpf:
+    """A formula at exact arguments (each the number that the float holds), to about `digits` digits."""
+    with mpmath.workdps(digits):
+        return +lower(formula)(*(mpf(value) for value in arguments))

@@ -1,0 +1,161 @@
+"""Activations built on the exponential: sigmoid, tanh and what is made of them.
+
+All of them work with e = exp(-|x|) in (0, 1], which never overflows; no subtraction cancels. On the left, where the
+result is about as small as e, the quotient goes into `times_exp`, which costs one rounding less than e times it.
+"""
+
+from actfun.primitives import INFINITY, absolute, copysign, exp, expm1, log1p, maximum, minimum, times_exp, where
+from actfun.registry import Parameter, activation, derivative
+
+# In silu and mish, x is held back where exp(-|x|) is 0 in every dtype, for 0·inf would be NaN.
+FAR = 800.0
+
+
+@activation(
+    range=(0.0, 1.0),
+    saturates=("left", "right"),
+    torch="sigmoid",
+    monotonic=True,
+    convex=False,
+    latex=r"\frac{1}{1 + e^{-x}}",
+    reference="Rumelhart, Hinton and Williams, Learning representations by back-propagating errors, Nature 323, 1986",
+)
+def sigmoid(x):
+    """A number squeezed into (0, 1); its inverse is the logarithm of the odds."""
+    t = absolute(x)
+    right = 1.0 / (1.0 + exp(-t))
+    return where(x >= 0.0, right, times_exp(-t, right))
+
+
+@derivative(sigmoid, "x")
+def sigmoid_dx(x):
+    e = exp(-absolute(x))
+    return e / ((1.0 + e) * (1.0 + e))
+
+
+@activation(
+    range=(-1.0, 1.0),
+    saturates=("left", "right"),
+    zero_centred=True,
+    torch="tanh",
+    monotonic=True,
+    convex=False,
+    latex=r"\frac{e^x - e^{-x}}{e^x + e^{-x}}",
+    reference="LeCun et al., Efficient backprop, 1998, section 4.4",
+)
+def tanh(x):
+    """A number squeezed into (-1, 1), odd: 2·sigmoid(2x) - 1."""
+    m = expm1(-2.0 * absolute(x))
+    return copysign(m / (2.0 + m), x)
+
+
+@derivative(tanh, "x")
+def tanh_dx(x):
+    e = exp(-2.0 * absolute(x))
+    return 4.0 * e / ((1.0 + e) * (1.0 + e))
+
+
+@activation(
+    module="SiLU",
+    range=(-0.2784645427610738, INFINITY),
+    saturates=("left",),
+    inplace=True,
+    torch="silu",
+    monotonic=False,
+    convex=False,
+    latex=r"\frac{x}{1 + e^{-x}}",
+    reference="Elfwing, Uchibe and Doya, arXiv:1702.03118; also known as swish",
+)
+def silu(x):
+    """x weighted by its sigmoid."""
+    t = absolute(x)
+    right = 1.0 / (1.0 + exp(-t))
+    return where(x >= 0.0, x * right, times_exp(-t, maximum(x, -FAR) * right))
+
+
+@derivative(silu, "x")
+def silu_dx(x):
+    t = minimum(absolute(x), FAR)  # silu(x) - silu(-x) = x, so the slope at x is 1 less the slope at -x
+    e = exp(-t)
+    left = times_exp(-t, (1.0 + e - t) / ((1.0 + e) * (1.0 + e)))
+    return where(x >= 0.0, 1.0 - left, left)
+
+
+@activation(
+    range=(0.0, INFINITY),
+    saturates=("left",),
+    torch="softplus",
+    monotonic=True,
+    convex=True,
+    latex=r"\frac{1}{\beta} \log(1 + e^{\beta x})",
+    reference="Dugas et al., Incorporating second-order functional knowledge for better option pricing, NIPS 2000",
+    beta=Parameter(1.0),
+)
+def softplus(x, beta):
+    """A smooth ReLU: the integral of sigmoid."""
+    z = beta * x
+    return (maximum(z, 0.0) + log1p(exp(-absolute(z)))) / beta
+
+
+@derivative(softplus, "x")
+def softplus_dx(x, beta):
+    return sigmoid(beta * x)
+
+
+@activation(
+    range=(-0.30884341301725043, INFINITY),
+    saturates=("left",),
+    inplace=True,
+    torch="mish",
+    monotonic=False,
+    convex=False,
+    latex=r"x \tanh(\log(1 + e^x))",
+    reference="Misra, arXiv:1908.08681",
+)
+def mish(x):
+    """x weighted by the tanh of its softplus, which is a quotient of polynomials in e."""
+    t = absolute(x)
+    e = exp(-t)
+    right = x * ((1.0 + 2.0 * e) / (1.0 + 2.0 * e * (1.0 + e)))
+    left = maximum(x, -FAR) * ((2.0 + e) / (2.0 + e * (2.0 + e)))
+    return where(x >= 0.0, right, times_exp(-t, left))
+
+
+@derivative(mish, "x")
+def mish_dx(x):
+    t = minimum(absolute(x), FAR)
+    e = exp(-t)
+    right = 1.0 + 2.0 * e * (1.0 + e)
+    left = 2.0 + e * (2.0 + e)
+    return where(
+        x >= 0.0,
+        ((1.0 + 2.0 * e) * right + 4.0 * times_exp(-t, t) * e * (1.0 + e)) / (right * right),
+        times_exp(-t, ((2.0 + e) * left - 4.0 * t * (1.0 + e)) / (left * left)),
+    )
+
+
+@activation(
+    module="ELU",
+    range=(-1.0, INFINITY),
+    saturates=("left",),
+    inplace=True,
+    torch="elu",
+    monotonic=True,
+    convex=True,
+    latex=r"\begin{cases} x & x > 0 \\ \alpha (e^x - 1) & x \le 0 \end{cases}",
+    reference="Clevert, Unterthiner and Hochreiter, arXiv:1511.07289",
+    alpha=Parameter(1.0, low=0.01, learnable=True),
+)
+def elu(x, alpha):
+    """x where it is positive, else an exponential that levels out at -alpha."""
+    return where(x > 0.0, x, alpha * expm1(minimum(x, 0.0)))
+
+
+@derivative(elu, "x")
+def elu_dx(x, alpha):
+    return where(x > 0.0, 1.0, alpha * exp(minimum(x, 0.0)))
+
+
+@derivative(elu, "alpha")
+def elu_dalpha(x, alpha):
+    return expm1(minimum(x, 0.0))

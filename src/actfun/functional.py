@@ -1,0 +1,155 @@
+"""The activations as functions of tensors, under torch's names: made from the registry, plus the two special ones."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from actfun import formulas  # noqa: F401  (fills the registry)
+from actfun.backends import torch as torch_ops
+from actfun.op import apply
+from actfun.registry import Activation, Choice, Parameter, names, nearest, spec
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def check_input(name: str, x: Any) -> None:
+    """Raise TypeError unless x is a dense floating-point tensor."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name}: expected a torch.Tensor, got {type(x).__name__}")
+    if x.layout is not torch.strided:
+        raise TypeError(f"{name}: expected a dense tensor, got layout {x.layout}")
+    if x.dtype not in DTYPES:
+        allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
+        raise TypeError(f"{name}: expected a floating-point tensor ({allowed}), got {x.dtype}")
+
+
+def bind(activation: Activation, values: tuple[Any, ...], named: dict[str, Any]) -> tuple[Activation, tuple[Any, ...]]:
+    """Settle an activation's arguments, positional and named: the form they choose, and its numbers and tensors.
+
+    Raises TypeError for an argument too many or unknown, ValueError for an option or value that is not allowed.
+    """
+    known = activation.parameters
+    if len(values) > len(known):
+        raise TypeError(f"{activation.name}: expected at most {len(known)} parameters, got {len(values)}")
+    given = dict(zip(known, values, strict=False))
+    for argument, value in named.items():
+        if argument not in known:
+            hint = nearest(argument, tuple(known)) if known else "it takes none"
+            raise TypeError(f"{activation.name}: unknown parameter {argument!r}; {hint}")
+        if argument in given:
+            raise TypeError(f"{activation.name}: {argument} was given twice")
+        given[argument] = value
+    settled = {argument: given.get(argument, parameter.default) for argument, parameter in known.items()}
+    choices = {argument: settled[argument] for argument, parameter in known.items() if isinstance(parameter, Choice)}
+    numbers = (
+        _checked(activation.name, argument, parameter, settled[argument])
+        for argument, parameter in known.items()
+        if isinstance(parameter, Parameter)
+    )
+    return activation.chosen(choices), tuple(numbers)
+
+
+def _checked(name: str, argument: str, parameter: Parameter, value: Any) -> float | Tensor:
+    if isinstance(value, Tensor):
+        if not parameter.learnable:
+            raise TypeError(f"{name}: {argument} must be a number, got a tensor")
+        if value.dtype not in DTYPES:
+            raise TypeError(f"{name}: {argument} must be a number or a floating-point tensor, got {value.dtype}")
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name}: {argument} must be a number, got {type(value).__name__}")
+    return float(value)
+
+
+def _per_channel(name: str, argument: str, value: Tensor, x: Tensor) -> Tensor:
+    """A tensor parameter in a shape that broadcasts against x; channels are dim 1, or dim 0 of a 1-D input."""
+    if value.numel() == 1:
+        return value.reshape(())
+    dim = 1 if x.dim() > 1 else 0
+    channels = x.shape[dim] if x.dim() else 1
+    if value.dim() != 1 or value.numel() != channels:
+        raise ValueError(
+            f"{name}: {argument} must hold 1 value or one per channel ({channels} for an input of shape "
+            f"{tuple(x.shape)}), got shape {tuple(value.shape)}"
+        )
+    return value.reshape(-1, *[1] * (x.dim() - dim - 1))
+
+
+def call(activation: Activation, x: Tensor, numbers: tuple[Any, ...], inplace: bool = False) -> Tensor:
+    """An activation, its arguments settled by `bind`, of a tensor."""
+    if type(x) is not Tensor and torch.overrides.has_torch_function_unary(x):
+        function = FUNCTIONS[activation.name]
+        overridden: Tensor = torch.overrides.handle_torch_function(function, (x,), x, *numbers, inplace=inplace)
+        return overridden
+    check_input(activation.name, x)
+    if any(isinstance(value, Tensor) for value in numbers):
+        arguments = zip(activation.parameters, numbers, strict=True)
+        numbers = tuple(
+            _per_channel(activation.name, argument, value, x) if isinstance(value, Tensor) else value
+            for argument, value in arguments
+        )
+    if not inplace:
+        return apply(activation, x, *numbers)
+    needed = x.clone() if torch.is_grad_enabled() else x  # the derivative needs the input that is overwritten here
+    return x.copy_(apply(activation, needed, *numbers))
+
+
+def _function(activation: Activation) -> Callable[..., Tensor]:
+    default = bind(activation, (), {})
+
+    def function(x: Tensor, *values: Any, inplace: bool = False, **named: Any) -> Tensor:
+        chosen, numbers = bind(activation, values, named) if values or named else default
+        return call(chosen, x, numbers, inplace)
+
+    function.__name__ = function.__qualname__ = activation.name
+    function.__module__ = "actfun"
+    signature = "".join(f", {argument}={p.default!r}" for argument, p in activation.parameters.items())
+    function.__doc__ = (
+        f"{activation.name}(x{signature})\n\n{activation.summary}\n\n"
+        f"x: a float16, bfloat16, float32 or float64 tensor of any shape; the result has its shape, dtype and layout.\n"
+        f"Raises TypeError for other dtypes and layouts, ValueError for parameters that are not allowed.\n"
+        f"Source: {activation.reference}."
+    )
+    return function
+
+
+def stochastic_gelu(x: Tensor, training: bool = True, generator: Generator | None = None) -> Tensor:
+    """x times a Bernoulli(Φ(x)) mask in training, else gelu(x), its mean.
+
+    x: a float16, bfloat16, float32 or float64 tensor of any shape; the gradient is that of the mask drawn.
+    generator: where the mask's randomness comes from; the device's default when None.
+    Source: Hendrycks and Gimpel, arXiv:1606.08415, section 2.
+    """
+    check_input("stochastic_gelu", x)
+    if not training:
+        return call(spec("gelu"), x, ())
+    wide = torch.float64 if x.dtype is torch.float64 else torch.float32
+    noise = torch.rand(x.shape, dtype=wide, device=x.device, generator=generator)
+    return torch_ops.evaluate(spec("stochastic_gelu").formula, x, noise)
+
+
+def maxout(x: Tensor, pieces: int, dim: int = -1) -> Tensor:
+    """The maximum of each run of `pieces` consecutive entries along `dim`.
+
+    x: a float16, bfloat16, float32 or float64 tensor; the result has x.shape[dim] / pieces entries along dim. NaN
+    propagates. On a tie the first piece wins and takes the whole gradient.
+    Raises ValueError where `pieces` is below 1 or does not divide x.shape[dim], IndexError for a dim out of range.
+    Source: Goodfellow et al., arXiv:1302.4389.
+    """
+    check_input("maxout", x)
+    if isinstance(pieces, bool) or not isinstance(pieces, int):
+        raise TypeError(f"maxout: pieces must be a whole number, got {type(pieces).__name__}")
+    if not -x.dim() <= dim < x.dim():
+        raise IndexError(f"maxout: dim must be from {-x.dim()} to {x.dim() - 1} for {x.dim()} dimensions, got {dim}")
+    if pieces < 1 or x.shape[dim] % pieces:
+        raise ValueError(f"maxout: pieces must be at least 1 and divide x.shape[{dim}] = {x.shape[dim]}, got {pieces}")
+    dim %= x.dim()
+    values: Tensor = x.unflatten(dim, (-1, pieces)).max(dim + 1).values  # type: ignore[no-untyped-call]
+    return values
+
+
+FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+    name: _function(spec(name)) for name in names() if spec(name).kind == "elementwise"
+} | {"stochastic_gelu": stochastic_gelu, "maxout": maxout}

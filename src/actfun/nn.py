@@ -1,0 +1,202 @@
+"""The activations as modules under torch's class names, made from the registry; Maxout; the Transformer block."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from actfun.functional import bind, call, maxout, stochastic_gelu
+from actfun.registry import Activation, Parameter, names, spec
+
+
+class Elementwise(nn.Module):
+    """An element-wise activation; the classes of the registry derive from it.
+
+    Takes the activation's parameters by position or name, then `inplace` where torch's class has it, and, where a
+    parameter is learnable, `learnable=True` with `num_parameters` (1, or the number of channels: dim 1 of the input).
+    A learnable parameter is an nn.Parameter of that length. It never acts as less than its lower bound, and is raised
+    to it in training.
+    """
+
+    activation: ClassVar[Activation]
+
+    def __init__(self, *values: Any, learnable: bool = False, num_parameters: int = 1, **named: Any) -> None:
+        super().__init__()
+        own = self.activation
+        if own.inplace and len(values) == len(own.parameters) + 1 and "inplace" not in named:
+            *values, named["inplace"] = values  # type: ignore[assignment]
+        self.inplace = bool(named.pop("inplace", False)) if own.inplace else False
+        self.chosen, numbers = bind(own, tuple(values), named)
+        free = {argument: p for argument, p in own.parameters.items() if isinstance(p, Parameter)}
+        self.arguments = tuple(free)
+        if learnable and not any(parameter.learnable for parameter in free.values()):
+            raise TypeError(f"{type(self).__name__}: it has no learnable parameter")
+        if not isinstance(num_parameters, int) or num_parameters < 1:
+            raise ValueError(f"{type(self).__name__}: num_parameters must be at least 1, got {num_parameters!r}")
+        for (argument, parameter), value in zip(free.items(), numbers, strict=True):
+            if not (learnable and parameter.learnable):
+                setattr(self, argument, value)
+            elif value < parameter.low:
+                raise ValueError(f"{type(self).__name__}: a learnable {argument} must be at least {parameter.low}")
+            else:
+                setattr(self, argument, nn.Parameter(torch.full((num_parameters,), value)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The activation of x; same shape and dtype."""
+        return call(self.chosen, x, tuple(self._value(argument) for argument in self.arguments), self.inplace)
+
+    def _value(self, argument: str) -> Any:
+        value = getattr(self, argument)
+        if not isinstance(value, Tensor):
+            return value
+        low = self.activation.parameters[argument].low  # type: ignore[union-attr]
+        if self.training and not torch.compiler.is_compiling():
+            value.data.clamp_(min=low)  # past the version counter: an earlier use in this step may have saved it
+        return value + (value.clamp(min=low) - value).detach()  # at the bound, the gradient still passes
+
+    def extra_repr(self) -> str:
+        """The parameters, and the form where there are several."""
+        shown = [
+            f"{argument}={getattr(self, argument)}" for argument in self.arguments if argument not in self._parameters
+        ]
+        shown += [
+            f"learnable {argument} x {len(value)}" for argument, value in self._parameters.items() if value is not None
+        ]
+        shown += [self.chosen.name] if self.chosen is not self.activation else []
+        return ", ".join(shown + (["inplace=True"] if self.inplace else []))
+
+
+for _name in names():
+    if spec(_name).kind == "elementwise":
+        _facts = {"activation": spec(_name), "__module__": __name__, "__doc__": spec(_name).summary}
+        globals()[spec(_name).module] = type(spec(_name).module, (Elementwise,), _facts)
+
+
+class StochasticGELU(nn.Module):
+    """x times a Bernoulli(Φ(x)) mask in training, gelu(x) in evaluation (arXiv:1606.08415, section 2)."""
+
+    activation = spec("stochastic_gelu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape and dtype as x."""
+        return stochastic_gelu(x, self.training)
+
+
+class MaxoutPieces(nn.Module):
+    """`actfun.maxout` as a module, without weights of its own: (…, n·pieces) -> (…, n) along `dim`."""
+
+    activation = spec("maxout")
+
+    def __init__(self, pieces: int = 2, dim: int = -1) -> None:
+        super().__init__()
+        self.pieces, self.dim = pieces, dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The maximum of each run of pieces."""
+        return maxout(x, self.pieces, self.dim)
+
+    def extra_repr(self) -> str:
+        """The number of pieces and their dimension."""
+        return f"pieces={self.pieces}, dim={self.dim}"
+
+
+class Maxout(nn.Linear):
+    """A linear layer to `pieces` values for each output, of which the largest counts (arXiv:1302.4389).
+
+    Input (…, in_features), output (…, out_features); weight (out_features·pieces, in_features). Initialised as
+    torch.nn.Linear is.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        pieces: int = 2,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        _check_pieces("Maxout", pieces)
+        super().__init__(in_features, out_features * pieces, bias, device, dtype)
+        self.activation = MaxoutPieces(pieces)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(…, in_features) -> (…, out_features)."""
+        y: Tensor = self.activation(super().forward(input))
+        return y
+
+
+class MaxoutConv2d(nn.Conv2d):
+    """A 2-D convolution to `pieces` channels for each output channel, of which the largest counts (arXiv:1302.4389).
+
+    Input (N, in_channels, H, W), output (N, out_channels, H', W'); further arguments are torch.nn.Conv2d's.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, int], pieces: int = 2, **conv_args: Any
+    ) -> None:
+        _check_pieces("MaxoutConv2d", pieces)
+        super().__init__(in_channels, out_channels * pieces, kernel_size, **conv_args)
+        self.activation = MaxoutPieces(pieces, dim=-3)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, in_channels, H, W) -> (N, out_channels, H', W'), or the same without N."""
+        y: Tensor = self.activation(super().forward(input))
+        return y
+
+
+def _check_pieces(name: str, pieces: int) -> None:
+    if isinstance(pieces, bool) or not isinstance(pieces, int) or pieces < 1:
+        raise ValueError(f"{name}: pieces must be a whole number from 1, got {pieces!r}")
+
+
+def get(name: str, **params: Any) -> nn.Module:
+    """A module for the activation of that name, ready to use; `params` go to its class.
+
+    "maxout" gives `MaxoutPieces`, the activation without weights. Raises ValueError, with the closest names, for an
+    unknown name.
+    """
+    activation = spec(name)
+    module: nn.Module = MODULES[activation.name](**params)
+    return module
+
+
+MODULES: dict[str, type[nn.Module]] = {
+    name: globals()[spec(name).module] for name in names() if spec(name).kind != "reduction"
+} | {"maxout": MaxoutPieces}
+
+
+class FeedForward(nn.Module):
+    """The Transformer's position-wise block: up to d_hidden, an activation, dropout, down to d_model.
+
+    gated: act(gate(x)) * up(x) in place of act(up(x)) (arXiv:2002.05202). activation: a name, or a module; "maxout"
+    takes two pieces for each hidden unit and is not allowed with a gate.
+    Input and output (…, d_model).
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        d_hidden: int,
+        activation: str | nn.Module = "gelu",
+        gated: bool = False,
+        bias: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        maxout_pieces = 2 if activation == "maxout" else 1
+        if gated and maxout_pieces > 1:
+            raise ValueError("FeedForward: activation 'maxout' is not allowed with gated=True; use an element-wise one")
+        self.up = nn.Linear(d_model, d_hidden * maxout_pieces, bias)
+        self.gate = nn.Linear(d_model, d_hidden, bias) if gated else None
+        self.activation = get(activation) if isinstance(activation, str) else activation
+        self.dropout = nn.Dropout(dropout)
+        self.down = nn.Linear(d_hidden, d_model, bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, d_model) -> (…, d_model)."""
+        hidden = self.activation(self.up(x) if self.gate is None else self.gate(x))
+        if self.gate is not None:
+            hidden = hidden * self.up(x)
+        y: Tensor = self.down(self.dropout(hidden))
+        return y

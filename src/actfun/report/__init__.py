@@ -1,0 +1,1 @@
+"""Offline HTML report of a comparison of activation functions."""

@@ -1,0 +1,139 @@
+"""The report of a comparison as one HTML file that needs no network."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import altair
+import vl_convert
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from actfun.report import charts, formatting
+from actfun.report.formatting import Metric, is_number
+
+Row = dict[str, Any]
+
+STANDINGS = {"best": "best", "same": "practically the same", "worse": "worse", "unclear": "can’t tell"}
+PROTOCOL = {
+    "train": "Training examples", "validation": "Validation examples", "test": "Test examples",
+    "optimizer": "Optimizer", "init": "Initialization", "batch_size": "Batch size", "epochs": "Epochs",
+    "steps": "Training steps", "learning_rates": "Learning rates tried", "tuning_seeds": "Seeds for tuning",
+    "seeds": "Seeds for the scores",
+}  # fmt: skip
+MACHINE = {
+    "processor": "Processor", "cores": "Cores", "workers": "Worker processes", "threads": "Threads a worker",
+    "platform": "Platform", "python": "Python", "torch": "PyTorch", "actfun": "actfun", "date": "Date",
+}  # fmt: skip
+
+
+def write_compare(path: Path, summary: dict[str, Any], trials: list[dict[str, Any]]) -> None:
+    """Write the report of a comparison to `path`, all or nothing."""
+    text = compare_page(summary, trials)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        # mkstemp makes a private file; a report is meant to be read like any other.
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def compare_page(summary: dict[str, Any], trials: list[dict[str, Any]]) -> str:
+    """The report of a comparison as HTML text."""
+    metric = formatting.metric_of(summary)
+    activations = sorted(summary["activations"], key=functools.partial(_rank, metric))
+    batch_size = summary["protocol"].get("batch_size")
+    drawn = {
+        "seeds": charts.seed_chart(metric, activations, trials),
+        "differences": charts.difference_chart(metric, activations, trials, summary["same_within"]),
+        "curves": charts.curve_chart(metric, activations, trials, batch_size),
+        "tuning": charts.tuning_chart(metric, activations, trials),
+    }
+    return _environment().get_template("compare.html.j2").render(
+        summary=summary,
+        metric=metric,
+        rows=[_table_row(metric, activation, place) for place, activation in enumerate(activations)],
+        charts=drawn,
+        specs={name: chart.spec for name, chart in drawn.items() if chart},
+        same_within=metric.difference(summary["same_within"]).lstrip("+"),
+        protocol=_facts(PROTOCOL, summary["protocol"]),
+        machine=_facts(MACHINE, summary["machine"]),
+        library=_library(),
+    )  # fmt: skip
+
+
+def _rank(metric: Metric, activation: Row) -> tuple[bool, float]:
+    mean = activation.get("mean")
+    score = mean if is_number(mean) else math.nan
+    worst_last = math.inf if math.isnan(score) else -score if metric.higher_is_better else score
+    return activation["standing"] != "best", worst_last
+
+
+def _table_row(metric: Metric, activation: Row, place: int) -> Row:
+    """An activation's cells as text."""
+    colour, dash = charts.style(place)
+    best = place == 0
+    return {
+        "name": activation["name"],
+        "colour": colour,
+        "dash": " ".join(str(part) for part in dash),
+        "score": metric.score(activation.get("mean")),
+        "score_interval": metric.interval(activation.get("low"), activation.get("high")),
+        "difference": "reference" if best else metric.difference(activation.get("difference")),
+        "difference_interval": "" if best else metric.interval(
+            activation.get("difference_low"), activation.get("difference_high"), signed=True
+        ),
+        "p": formatting.MISSING if best else formatting.p_value(activation.get("p_holm")),
+        "standing": activation["standing"],
+        "standing_text": STANDINGS.get(activation["standing"], activation["standing"]),
+        "more_seeds": activation.get("more_seeds"),
+        "learning_rate": formatting.learning_rate(activation.get("learning_rate")),
+        "failed": activation["failures"] > 0,
+        "failures": f"{activation['failures']} of {activation['seeds']}",
+        "step": formatting.milliseconds(activation.get("step_milliseconds")),
+        "dead": formatting.share(activation.get("dead_share")),
+        "flat": formatting.share(activation.get("flat_share")),
+        "parameters": formatting.count(activation.get("parameters")),
+    }  # fmt: skip
+
+
+def _facts(labels: dict[str, str], values: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(label, _fact(key, values[key])) for key, label in labels.items() if values.get(key) is not None]
+
+
+def _fact(key: str, value: Any) -> str:
+    if key == "learning_rates":
+        return ", ".join(formatting.learning_rate(rate) for rate in value)
+    if isinstance(value, list):
+        return formatting.numbers(value)
+    return formatting.count(value) if isinstance(value, int) else str(value)
+
+
+@functools.cache
+def _library() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script that is safe inside a script element."""
+    version = re.match(r"v(\d+\.\d+)", altair.SCHEMA_VERSION)
+    snippet = "window.vegaEmbed = vegaEmbed;"
+    bundle = vl_convert.javascript_bundle(snippet, vl_version=version[1] if version else None)
+    # Both sequences would end or disturb the script element; in a string or regular expression these mean the same.
+    return re.sub(r"</(?=script)", r"<\\/", bundle, flags=re.IGNORECASE).replace("<!--", "\\x3c!--")
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("actfun.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )  # fmt: skip
+    # A number that JSON cannot hold would break every chart; better to stop here.
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    return environment
