@@ -63,7 +63,7 @@ def expm1(x):
 
 
 def log1p(x):
-    """1 + x = 2ᵏ(1 + f); f is taken from x itself, so nothing is lost near 0. Relative error of the polynomial: 3.3e-9."""
+    """1 + x = 2ᵏ(1 + f), f taken from x itself, so nothing is lost near 0; error of the polynomial: 3.3e-9."""
     u = minimum(x, 1e38)
     k = exponent(1.0 + u)
     scale = pow2(-k)

@@ -75,5 +75,5 @@ def relu_squared_dx(x):
     pieces=Parameter(2, low=1),
 )
 def maxout(x, y):
-    """The largest of several linear pieces: an activation that is learned. The first piece wins a tie; NaN wins always."""
+    """The largest of several linear pieces, which makes an activation that is learned. The first piece wins a tie."""
     return where(x < y, y, where(y == y, x, y))

@@ -22,8 +22,8 @@ Row = dict[str, Any]
 STANDINGS = {"best": "best", "same": "practically the same", "worse": "worse", "unclear": "can’t tell"}
 PROTOCOL = {
     "train": "Training examples", "validation": "Validation examples", "test": "Test examples",
-    "optimizer": "Optimizer", "init": "Initialization", "batch_size": "Batch size", "epochs": "Epochs",
-    "steps": "Training steps", "learning_rates": "Learning rates tried", "tuning_seeds": "Seeds for tuning",
+    "optimizer": "Optimizer", "init": "Initialization", "batch_size": "Batch size", "steps": "Training steps",
+    "learning_rates": "Learning rates tried", "tuning_seeds": "Seeds for tuning",
     "seeds": "Seeds for the scores",
 }  # fmt: skip
 MACHINE = {

@@ -1,0 +1,144 @@
+"""The networks of the tasks; they differ between contenders in the activation alone."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from actfun.gains import gain
+from actfun.nn import FeedForward, get
+
+EQUAL = " (equal parameters)"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """An activation in a comparison.
+
+    equal_parameters: hidden layers made narrower, so that the network has no more parameters than the others (maxout).
+    """
+
+    activation: str
+    equal_parameters: bool = False
+
+    @property
+    def label(self) -> str:
+        """How the contender is named in results."""
+        return self.activation + (EQUAL if self.equal_parameters else "")
+
+    @property
+    def pieces(self) -> int:
+        """How many pre-activations a hidden unit has."""
+        return 2 if self.activation == "maxout" else 1
+
+
+def contender(label: str) -> Contender:
+    """The contender of a label."""
+    return Contender(label.removesuffix(EQUAL), label.endswith(EQUAL))
+
+
+class Network(nn.Module):
+    """What the tasks' networks have in common.
+
+    activations: the activation modules; fed: the linear layers whose input is an activation's output.
+    """
+
+    activations: list[nn.Module]
+    fed: list[nn.Linear]
+
+
+class MLP(Network):
+    """Layers of equal width: (N, in_features) -> (N, out_features)."""
+
+    def __init__(self, in_features: int, width: int, depth: int, out_features: int, contender: Contender) -> None:
+        super().__init__()
+        self.activations = [get(contender.activation) for _ in range(depth)]
+        hidden: list[nn.Module] = []
+        for k, activation in enumerate(self.activations):
+            hidden += [nn.Linear(width if k else in_features, width * contender.pieces), activation]
+        self.layers = nn.Sequential(*hidden, nn.Linear(width, out_features))
+        self.fed = [layer for layer in self.layers[1:] if isinstance(layer, nn.Linear)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_features) -> logits (N, out_features)."""
+        logits: Tensor = self.layers(x)
+        return logits
+
+
+class Block(nn.Module):
+    """A pre-norm Transformer block with causal attention: (N, length, d_model) -> the same."""
+
+    def __init__(self, d_model: int, heads: int, d_hidden: int, activation: str) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm, self.feed_norm = nn.LayerNorm(d_model), nn.LayerNorm(d_model)
+        self.qkv, self.out = nn.Linear(d_model, 3 * d_model), nn.Linear(d_model, d_model)
+        self.feed = FeedForward(d_model, d_hidden, activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, length, d_model) -> the same."""
+        q, k, v = self.qkv(self.attention_norm(x)).unflatten(-1, (3, self.heads, -1)).transpose(1, -2).unbind(2)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(mixed.transpose(1, 2).flatten(-2))
+        y: Tensor = x + self.feed(self.feed_norm(x))
+        return y
+
+
+class CharTransformer(Network):
+    """A small causal Transformer over characters: (N, length) of indices -> logits (N, length, characters)."""
+
+    def __init__(
+        self, characters: int, length: int, d_model: int, depth: int, d_hidden: int, contender: Contender
+    ) -> None:
+        super().__init__()
+        self.embedding, self.position = nn.Embedding(characters, d_model), nn.Embedding(length, d_model)
+        self.blocks = nn.ModuleList(Block(d_model, 2, d_hidden, contender.activation) for _ in range(depth))
+        self.norm, self.head = nn.LayerNorm(d_model), nn.Linear(d_model, characters)
+        feeds = [block.feed for block in self.blocks if isinstance(block, Block)]
+        self.activations = [feed.activation for feed in feeds]
+        self.fed = [feed.down for feed in feeds]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, length) of indices -> logits (N, length, characters)."""
+        h = self.embedding(x) + self.position.weight[: x.shape[1]]
+        for block in self.blocks:
+            h = block(h)
+        logits: Tensor = self.head(self.norm(h))
+        return logits
+
+
+def parameters(network: nn.Module) -> int:
+    """How many numbers a network learns."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def widest(build: Callable[[int], nn.Module], width: int, budget: int) -> int:
+    """The largest width up to `width` at which build(width) has at most `budget` parameters."""
+    while width > 1 and parameters(build(width)) > budget:
+        width -= 1
+    return width
+
+
+def initialise(network: Network, contender: Contender, seed: int, matched: bool) -> None:
+    """Draw the weights: N(0, g²/fan_in), biases 0, embeddings N(0, 0.02²).
+
+    g is 1, or, if `matched`, the activation's own forward gain in layers fed by it. Each layer draws from a generator
+    of its own, so layers of the same shape get the same draws whatever the activation.
+    """
+    after = gain(contender.activation) if matched else 1.0
+    for layer, generator in zip(network.modules(), _generators(seed), strict=False):
+        if isinstance(layer, nn.Linear):
+            scale = after if any(layer is fed for fed in network.fed) else 1.0
+            nn.init.normal_(layer.weight, 0.0, scale / math.sqrt(layer.in_features), generator=generator)
+            nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.Embedding):
+            nn.init.normal_(layer.weight, 0.0, 0.02, generator=generator)
+
+
+def _generators(seed: int) -> Iterator[torch.Generator]:
+    k = 0
+    while True:
+        yield torch.Generator().manual_seed(seed * 1_000 + k)
+        k += 1

@@ -1,0 +1,104 @@
+"""Paired statistics of a comparison; SciPy does the arithmetic."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy
+from scipy import stats
+
+LEVEL = 0.95
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
+    """The mean and its 95% t-interval; no interval for fewer than two values."""
+    mean = float(numpy.mean(values))
+    if len(values) < 2:
+        return mean, None, None
+    half = _half_width(float(numpy.std(values, ddof=1)), len(values))
+    return mean, mean - half, mean + half
+
+
+def _half_width(deviation: float, n: int, level: float = LEVEL) -> float:
+    return float(stats.t.ppf(0.5 + level / 2, n - 1)) * deviation / math.sqrt(n)
+
+
+def sign_flip_p(differences: Sequence[float]) -> float:
+    """The two-sided p of the mean under flips of each difference's sign: exact up to 16 pairs, 65,536 draws beyond.
+
+    With n pairs it cannot fall below 2/2ⁿ: 0.031 for 6, 0.002 for 10.
+    """
+    values = numpy.asarray(differences, dtype=float)
+    if not values.any():
+        return 1.0
+    result = stats.permutation_test(
+        (values,),
+        lambda sample, axis: numpy.abs(numpy.mean(sample, axis=axis)),
+        permutation_type="samples",
+        vectorized=True,
+        alternative="greater",
+        n_resamples=2**16,
+        rng=numpy.random.default_rng(0),
+    )
+    return float(result.pvalue)
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """p-values adjusted by Holm's step-down method, in the order given."""
+    adjusted = [0.0] * len(values)
+    running = 0.0
+    for rank, k in enumerate(sorted(range(len(values)), key=lambda k: values[k])):
+        running = max(running, min(1.0, (len(values) - rank) * values[k]))
+        adjusted[k] = running
+    return adjusted
+
+
+@dataclass(frozen=True)
+class Paired:
+    """An activation against the best, pair by pair: differences in the metric's own units."""
+
+    difference: float
+    low: float | None
+    high: float | None
+    p: float | None
+    probability_better: float
+
+
+def paired(values: Sequence[float], best: Sequence[float], higher_is_better: bool) -> Paired:
+    """Compare scores with the best one's, seed by seed; ties count half in the probability to be better."""
+    differences = numpy.subtract(values, best)
+    mean, low, high = mean_interval(differences.tolist())
+    gains = differences if higher_is_better else -differences
+    better = float(numpy.mean((gains > 0) + 0.5 * (gains == 0)))
+    return Paired(mean, low, high, sign_flip_p(differences.tolist()) if len(differences) > 1 else None, better)
+
+
+def standing(pair: Paired, p_holm: float | None, same_within: float) -> str:
+    """ "same" where the whole interval lies within ±same_within, "worse" where p allows it, else "unclear"."""
+    if pair.low is None or pair.high is None or p_holm is None:
+        return "unclear"
+    if -same_within <= pair.low and pair.high <= same_within:
+        return "same"
+    excludes_zero = pair.low > 0 or pair.high < 0
+    return "worse" if excludes_zero and p_holm < 1 - LEVEL else "unclear"
+
+
+def more_seeds(differences: Sequence[float], same_within: float, comparisons: int) -> int | None:
+    """About how many further seeds would settle a difference, either way; None where two seeds or fewer tell nothing.
+
+    The seeds after which, if mean and deviation stay, the interval fits in the band, or p is small enough to be the
+    smallest of `comparisons` under Holm's method: whichever comes first.
+    """
+    n = len(differences)
+    if n < 3:
+        return None
+    mean, deviation = abs(float(numpy.mean(differences))), float(numpy.std(differences, ddof=1))
+    strict = 1.0 - (1.0 - LEVEL) / comparisons
+    needed = n + 1
+    while needed < 100_000:
+        fits = _half_width(deviation, needed) <= same_within - mean
+        differs = _half_width(deviation, needed, strict) <= mean and 2.0 ** (1 - needed) <= 1.0 - strict
+        if fits or differs:
+            break
+        needed = max(needed + 1, math.ceil(needed * 1.05))
+    return needed - n

@@ -1,0 +1,145 @@
+"""One trial: a network trained once. What it needs is in its configuration; the same configuration, the same score."""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import math
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from actfun.compare.models import Network, contender, initialise, parameters
+from actfun.compare.tasks import Part, Split, Task, batches, task
+from actfun.measures import SlopeMeter
+from actfun.version import __version__
+
+WARM_UP = 10  # steps left out of the step time: they load kernels and fill caches
+POINTS = 10  # of a learning curve
+SAMPLES = 4_096  # enough for the dead share: the rule of three asks for 3,000
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The configuration of a trial.
+
+    stage: "tune" (scored on validation data) or "confirm" (scored on test data, once, at the end).
+    activation: the contender's label. init: "matched" to the activation's gain, or "shared".
+    """
+
+    task: str
+    stage: str
+    activation: str
+    learning_rate: float
+    seed: int
+    steps: int
+    init: str = "matched"
+    version: str = __version__
+
+    @property
+    def id(self) -> str:
+        """A hash of the configuration."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass
+class Result:
+    """What a trial gave, beside its configuration.
+
+    curve: (step, validation score) as training went on. score: the worst possible where the trial failed.
+    step_milliseconds: the median. dead_share, flat_share: at the end, on the training data (`actfun.measures`).
+    """
+
+    score: float
+    failed: bool = False
+    error: str | None = None
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    step_milliseconds: float | None = None
+    dead_share: float | None = None
+    flat_share: float | None = None
+    parameters: int | None = None
+    seconds: float = 0.0
+
+
+def run(trial: Trial) -> dict[str, Any]:
+    """Run a trial; the record that results.jsonl keeps. An exception makes it a failed one, never a lost one."""
+    start = time.perf_counter()
+    try:
+        result = _train(trial, task(trial.task))
+    except Exception as error:  # whatever breaks, the other trials go on
+        result = Result(task(trial.task).worst, failed=True, error=f"{type(error).__name__}: {error}")
+    result.seconds = round(time.perf_counter() - start, 3)
+    return record(trial, result)
+
+
+def record(trial: Trial, result: Result) -> dict[str, Any]:
+    """A trial and its result as one flat dictionary."""
+    return {"id": trial.id, **dataclasses.asdict(trial), **dataclasses.asdict(result)}
+
+
+def _train(trial: Trial, task: Task) -> Result:
+    split = task.split(trial.seed)
+    entrant = contender(trial.activation)
+    network = task.build(entrant, split)
+    initialise(network, entrant, trial.seed, trial.init == "matched")
+    torch.manual_seed(trial.seed)  # for stochastic activations
+    result = Result(task.worst, parameters=parameters(network))
+    optimizer = torch.optim.Adam(network.parameters(), trial.learning_rate)
+    order = torch.Generator().manual_seed(trial.seed)
+    times: list[float] = []
+    for x, y in itertools.islice(_endless(split.train, task.batch_size, order), trial.steps):
+        start = time.perf_counter()
+        loss = task.loss(network(x), y)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        value = float(loss.detach())
+        times.append(time.perf_counter() - start)
+        if not math.isfinite(value):
+            result.failed, result.error = True, f"loss became {value} at step {len(times)}"
+            return result
+        if len(times) % max(trial.steps // POINTS, 1) == 0:
+            score = _evaluate(network, task, split.validation)
+            if not math.isfinite(score):
+                result.failed, result.error = True, f"validation score became {score} at step {len(times)}"
+                return result
+            result.curve.append((len(times), score))
+    _finish(result, network, task, split, trial, times)
+    return result
+
+
+def _endless(part: Part, size: int, order: torch.Generator) -> Iterator[Part]:
+    while True:
+        yield from batches(part, size, order)
+
+
+def _finish(result: Result, network: Network, task: Task, split: Split, trial: Trial, times: list[float]) -> None:
+    if trial.stage == "confirm":
+        result.score = _evaluate(network, task, split.test)
+    else:
+        result.score = _evaluate(network, task, split.validation)
+    if not math.isfinite(result.score):
+        result.score, result.failed, result.error = task.worst, True, "the score is not finite"
+    with SlopeMeter(network.activations) as meter:
+        for x in split.train[0].split(64):
+            with torch.no_grad():
+                network(x)
+            if meter.samples >= SAMPLES:
+                break
+    shares = meter.shares()
+    result.dead_share, result.flat_share = shares.dead, shares.flat
+    result.step_milliseconds = 1_000.0 * statistics.median(times[WARM_UP:] or times)
+
+
+@torch.no_grad()
+def _evaluate(network: Network, task: Task, part: Part) -> float:
+    network.eval()
+    outputs: list[Tensor] = [network(x) for x in part[0].split(1_024)]
+    network.train()
+    return task.score(torch.cat(outputs), part[1])

@@ -1,0 +1,59 @@
+"""How far a long run has come: a bar on a terminal, a plain line now and then where output is piped."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from actfun.compare.trial import Trial
+
+PLAIN_EVERY = 20.0  # seconds between plain lines
+
+
+class TrialProgress:
+    """Shows finished and running trials on standard error; a context manager."""
+
+    def __init__(self, total: int, done: int = 0) -> None:
+        self._console = Console(stderr=True)
+        self._total, self._done, self._failed = total, done, 0
+        self._printed = time.monotonic()
+        self._bar = Progress(
+            SpinnerColumn(),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.description}", markup=False),
+            console=self._console,
+            disable=not self._console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task("starting workers", total=total, completed=done)
+
+    def __enter__(self) -> "TrialProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def started(self, trials: Sequence[Trial]) -> None:
+        """These are in work now."""
+        running = " | ".join(f"{t.stage} {t.activation} lr {t.learning_rate:g} seed {t.seed}" for t in trials)
+        self._bar.update(self._task, description=running)
+
+    def grow(self, total: int) -> None:
+        """There is more to do than was known: this many trials in all."""
+        self._total = max(total, self._total)
+        self._bar.update(self._task, total=self._total)
+
+    def finished(self, record: dict[str, Any]) -> None:
+        """One more has ended."""
+        self._done += 1
+        self._failed += record["failed"]
+        self._bar.advance(self._task)
+        if not self._console.is_terminal and time.monotonic() - self._printed > PLAIN_EVERY:
+            self._printed = time.monotonic()
+            failed = f", {self._failed} failed" if self._failed else ""
+            self._console.print(f"{self._done} of {self._total} trials{failed}")
