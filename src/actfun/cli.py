@@ -30,7 +30,7 @@ app = typer.Typer(
 ARTICLE = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "maxout")  # the seven of the overview article
 
 
-class BadInput(Exception):
+class BadInputError(Exception):
     """Something that the user wrote cannot be right; the message names it and the nearest right thing."""
 
 
@@ -40,7 +40,7 @@ def _input() -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, OSError) as error:
-        raise BadInput(str(error)) from error
+        raise BadInputError(str(error)) from error
 
 
 @app.command()
@@ -158,12 +158,12 @@ def main(arguments: Sequence[str]) -> int:
         if not arguments:
             arguments = ["--help"]
         if not arguments[0].startswith("-") and arguments[0] not in commands:
-            raise BadInput(f"unknown command {arguments[0]!r}; {nearest(arguments[0], commands)}")
+            raise BadInputError(f"unknown command {arguments[0]!r}; {nearest(arguments[0], commands)}")
         code: Any = app(list(arguments), standalone_mode=False)
     except TyperException as error:
         print(f"actfun: {getattr(error, 'format_message', error.__str__)()}", file=sys.stderr)
         return 2
-    except BadInput as error:
+    except BadInputError as error:
         print(f"actfun: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

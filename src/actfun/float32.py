@@ -9,7 +9,7 @@ import math
 from fractions import Fraction
 
 from actfun import primitives
-from actfun.primitives import absolute, maximum, minimum, where
+from actfun.primitives import absolute, copysign, maximum, minimum, where
 
 
 def fma(x, y, z):
@@ -59,7 +59,7 @@ def expm1(x):
     n = rint(z * LOG2_E)
     q = _expm1_reduced(fma(n, -LN2_LOW, fma(n, -LN2_HIGH, z)))
     s = pow2(n - 1.0)
-    return 2.0 * fma(s, q, s - 0.5)
+    return copysign(2.0 * fma(s, q, s - 0.5), x)  # q has lost the sign of a zero
 
 
 def log1p(x):

@@ -103,6 +103,8 @@ def _function(activation: Activation) -> Callable[..., Tensor]:
         chosen, numbers = bind(activation, values, named) if values or named else default
         return call(chosen, x, numbers, inplace)
 
+    # A code object for each: torch.compile counts recompilations by it, and gives up at eight.
+    function.__code__ = function.__code__.replace(co_name=activation.name, co_qualname=activation.name)
     function.__name__ = function.__qualname__ = activation.name
     function.__module__ = "actfun"
     signature = "".join(f", {argument}={p.default!r}" for argument, p in activation.parameters.items())
@@ -122,6 +124,9 @@ def stochastic_gelu(x: Tensor, training: bool = True, generator: Generator | Non
     generator: where the mask's randomness comes from; the device's default when None.
     Source: Hendrycks and Gimpel, arXiv:1606.08415, section 2.
     """
+    if type(x) is not Tensor and torch.overrides.has_torch_function_unary(x):
+        masked: Tensor = torch.overrides.handle_torch_function(stochastic_gelu, (x,), x, training, generator)
+        return masked
     check_input("stochastic_gelu", x)
     if not training:
         return call(spec("gelu"), x, ())
@@ -138,6 +143,9 @@ def maxout(x: Tensor, pieces: int, dim: int = -1) -> Tensor:
     Raises ValueError where `pieces` is below 1 or does not divide x.shape[dim], IndexError for a dim out of range.
     Source: Goodfellow et al., arXiv:1302.4389.
     """
+    if type(x) is not Tensor and torch.overrides.has_torch_function_unary(x):
+        largest: Tensor = torch.overrides.handle_torch_function(maxout, (x,), x, pieces, dim)
+        return largest
     check_input("maxout", x)
     if isinstance(pieces, bool) or not isinstance(pieces, int):
         raise TypeError(f"maxout: pieces must be a whole number, got {type(pieces).__name__}")

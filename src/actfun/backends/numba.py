@@ -136,7 +136,7 @@ def _parallel(kernel, x, g, y, block, n, chunk):
         _call(kernel, x, g, y, block, c * chunk, min(n, (c + 1) * chunk))
 
 
-# One parallel kernel at a time: Numba's fallback threading layer allows no more, and a second would only fight for cores.
+# One parallel kernel at a time: Numba's fallback threading layer allows no more, and a second would fight for cores.
 _parallel_free = threading.Lock()
 _forked = False  # in a forked child the parent's OpenMP threads are gone, and a parallel kernel would end the process
 

@@ -1,7 +1,7 @@
 """The networks of the tasks; they differ between contenders in the activation alone."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -59,7 +59,7 @@ class MLP(Network):
         for k, activation in enumerate(self.activations):
             hidden += [nn.Linear(width if k else in_features, width * contender.pieces), activation]
         self.layers = nn.Sequential(*hidden, nn.Linear(width, out_features))
-        self.fed = [layer for layer in self.layers[1:] if isinstance(layer, nn.Linear)]
+        self.fed = [layer for layer in list(self.layers)[1:] if isinstance(layer, nn.Linear)]
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_features) -> logits (N, out_features)."""
@@ -128,17 +128,11 @@ def initialise(network: Network, contender: Contender, seed: int, matched: bool)
     of its own, so layers of the same shape get the same draws whatever the activation.
     """
     after = gain(contender.activation) if matched else 1.0
-    for layer, generator in zip(network.modules(), _generators(seed), strict=False):
+    for k, layer in enumerate(network.modules()):
+        generator = torch.Generator().manual_seed(1_000 * seed + k)
         if isinstance(layer, nn.Linear):
             scale = after if any(layer is fed for fed in network.fed) else 1.0
             nn.init.normal_(layer.weight, 0.0, scale / math.sqrt(layer.in_features), generator=generator)
             nn.init.zeros_(layer.bias)
         elif isinstance(layer, nn.Embedding):
             nn.init.normal_(layer.weight, 0.0, 0.02, generator=generator)
-
-
-def _generators(seed: int) -> Iterator[torch.Generator]:
-    k = 0
-    while True:
-        yield torch.Generator().manual_seed(seed * 1_000 + k)
-        k += 1

@@ -1,4 +1,4 @@
-"""Trials in worker processes: Ctrl-C ends them at once, a dead parent takes them along, a dead worker costs one trial."""
+"""Trials in worker processes: Ctrl-C ends them, a dead parent takes them along, a dead worker costs one trial."""
 
 import concurrent.futures
 import multiprocessing

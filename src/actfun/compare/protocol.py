@@ -1,4 +1,4 @@
-"""The protocol: tune every contender on the same grid, extend it where the best is at an edge, confirm on fresh seeds."""
+"""The protocol: tune all on the same grid, extend it where the best is at an edge, confirm on fresh seeds."""
 
 import math
 import statistics
@@ -83,7 +83,7 @@ def plan(
     init: str = "matched",
     quick: bool = False,
 ) -> Plan:
-    """A plan with the defaults filled in: the task's seeds and grid; `quick`: 6 seeds, every second rate, half the steps.
+    """A plan with the task's seeds and grid filled in; `quick`: 6 seeds, every second rate, half the steps.
 
     Raises ValueError for fewer seeds than 1, learning rates that are not positive, and an unknown init.
     """

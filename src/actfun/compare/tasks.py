@@ -56,7 +56,7 @@ class Task:
 def batches(part: Part, size: int, generator: torch.Generator) -> Iterator[Part]:
     """One epoch in random order; a last batch that is not full is left out."""
     x, y = part
-    for chosen in torch.randperm(len(x), generator=generator).split(size):
+    for chosen in torch.randperm(len(x), generator=generator).split(size):  # type: ignore[no-untyped-call]
         if len(chosen) == size:
             yield x[chosen], y[chosen]
 
@@ -69,7 +69,8 @@ def _split_rows(x: numpy.ndarray, y: numpy.ndarray, seed: int, outputs: int) -> 
     mean, std = x[train].mean(0), x[train].std(0)
     scaled = torch.from_numpy(((x - mean) / numpy.where(std > 0, std, 1.0)).astype(numpy.float32))
     targets = torch.from_numpy(y)
-    return Split(*((scaled[rows], targets[rows]) for rows in (train, validation, test)), outputs=outputs)
+    parts = [(scaled[rows], targets[rows]) for rows in (train, validation, test)]
+    return Split(parts[0], parts[1], parts[2], outputs)
 
 
 @cache

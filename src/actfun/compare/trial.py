@@ -127,7 +127,7 @@ def _finish(result: Result, network: Network, task: Task, split: Split, trial: T
     if not math.isfinite(result.score):
         result.score, result.failed, result.error = task.worst, True, "the score is not finite"
     with SlopeMeter(network.activations) as meter:
-        for x in split.train[0].split(64):
+        for x in split.train[0].split(64):  # type: ignore[no-untyped-call]
             with torch.no_grad():
                 network(x)
             if meter.samples >= SAMPLES:
@@ -140,6 +140,6 @@ def _finish(result: Result, network: Network, task: Task, split: Split, trial: T
 @torch.no_grad()
 def _evaluate(network: Network, task: Task, part: Part) -> float:
     network.eval()
-    outputs: list[Tensor] = [network(x) for x in part[0].split(1_024)]
+    outputs: list[Tensor] = [network(x) for x in part[0].split(1_024)]  # type: ignore[no-untyped-call]
     network.train()
     return task.score(torch.cat(outputs), part[1])

@@ -1,0 +1,91 @@
+"""What the tests share: the cases of the registry, and the measure of error."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import mpmath
+import numpy
+import torch
+from torch import Tensor
+
+from actfun import names, spec
+from actfun.registry import Activation, Parameter
+
+TINY = {
+    torch.float32: -149,
+    torch.bfloat16: -133,
+    torch.float16: -24,
+    torch.float64: -1074,
+}  # exponents of the smallest
+DIGITS = {torch.float32: 24, torch.bfloat16: 8, torch.float16: 11, torch.float64: 53}  # bits of a mantissa
+
+
+@dataclass(frozen=True)
+class Case:
+    """A formula to test: an activation's own, or one of its derivatives."""
+
+    activation: Activation
+    argument: str | None
+
+    @property
+    def formula(self) -> Callable[..., Any]:
+        return self.activation.derivatives[self.argument] if self.argument else self.activation.formula
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        return tuple(p.default for p in self.activation.parameters.values() if isinstance(p, Parameter))
+
+    @property
+    def rounded(self) -> tuple[float, ...]:
+        """The parameters as a float32 kernel sees them."""
+        return tuple(float(numpy.float32(value)) for value in self.parameters)
+
+    def __str__(self) -> str:
+        return self.activation.name + (f"-d{self.argument}" if self.argument else "")
+
+
+ELEMENTWISE = [spec(name) for name in names() if spec(name).kind == "elementwise"]
+VALUES = [Case(activation, None) for activation in ELEMENTWISE]
+DERIVATIVES = [Case(activation, argument) for activation in ELEMENTWISE for argument in activation.derivatives]
+CASES = VALUES + DERIVATIVES
+
+SPECIAL = [0.0, -0.0, math.inf, -math.inf, 1e-45, -1e-45, 1e-38, -1e-38, 3e38, -3e38, 88.0, -88.0, 1.0, -1.0]
+
+
+def points(low: float = -20.0, high: float = 20.0, count: int = 20_001) -> Tensor:
+    """Float32 numbers of an interval: evenly spaced ones, and ones near 0 of every size."""
+    small = torch.logspace(-30, math.log10(min(-low, high)), count // 4)
+    return torch.cat([torch.linspace(low, high, count), small, -small])
+
+
+def ulps(got: Tensor, exact: Tensor | list[Any]) -> Tensor:
+    """|got - exact| in units in the last place of got's dtype at `exact` (float64, or mpmath numbers)."""
+    dtype = got.dtype
+    if isinstance(exact, Tensor):
+        exponent = torch.frexp(exact.double()).exponent.double()
+        unit = torch.exp2(torch.clamp(exponent - DIGITS[dtype], min=TINY[dtype]))
+        return (got.double() - exact.double()).abs() / unit
+    errors = []
+    for value, true in zip(got.tolist(), exact, strict=True):
+        exponent = mpmath.frexp(true)[1] if true else TINY[dtype]
+        unit = mpmath.mpf(2) ** max(exponent - DIGITS[dtype], TINY[dtype])
+        errors.append(float(abs(mpmath.mpf(value) - true) / unit))
+    return torch.tensor(errors, dtype=torch.float64)
+
+
+def assert_close(got: Tensor, exact: Tensor | list[Any], ulp: float, absolute: float = 0.0) -> None:
+    """Every value within `ulp` units in the last place, or within `absolute`."""
+    assert len(got) == len(exact) > 0
+    errors = ulps(got, exact)
+    wide = (
+        exact.double()
+        if isinstance(exact, Tensor)
+        else torch.tensor([float(value) for value in exact], dtype=torch.float64)
+    )
+    bad = ~((errors <= ulp) | ((got.double() - wide).abs() <= absolute))
+    worst = int(torch.where(bad, errors, -1.0).argmax())
+    assert not bad.any(), (
+        f"{int(bad.sum())} values are off; worst {float(errors[worst]):.2f} ulp: {got[worst]} for {exact[worst]}"
+    )
