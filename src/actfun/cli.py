@@ -167,6 +167,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"actfun: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        code = 130
+    if code == 130:
         print("actfun: interrupted; every finished trial is kept, --resume goes on", file=sys.stderr)
-        return 130
     return code if isinstance(code, int) else 0

@@ -1,6 +1,6 @@
 """What activations do inside a network: dead and flat, by one rule for every activation.
 
-Flat: |f'(z)| below 6% of the largest |f'|, z the pre-activation; for tanh |z| > 2.09, for sigmoid |z| > 4.18. ReLU is
+Flat: |f'(z)| below 6% of the largest |f'|, z the pre-activation; for tanh |z| > 2.08, for sigmoid |z| > 4.17. ReLU is
 flat on its left half by design. Dead: a unit whose |f'| stays below 0.1% of the largest on every sample seen; with n
 samples, a unit that shows none responds to less than 3/n of the data (95%, rule of three).
 """
@@ -43,11 +43,11 @@ def _spec_of(module: nn.Module) -> Activation:
 
 @cache
 def largest_slope(formula: Any, numbers: tuple[float, ...]) -> float:
-    """The largest |f'| on [-10, 10], or infinity's stand-in 1 where f' is unbounded (relu_squared)."""
+    """The largest |f'| on [-10, 10]; 1 where it keeps growing (relu_squared), for want of a largest."""
     z = torch.linspace(-10.0, 10.0, 20_001, dtype=torch.float64)
     slope = torch_ops.evaluate(formula, z, *numbers).abs()
-    largest = float(slope.max())
-    return largest if largest > 2.0 * float(slope[z.abs() <= 5.0].max()) - largest else 1.0
+    largest, near = float(slope.max()), float(slope[z.abs() <= 5.0].max())
+    return largest if largest < 1.1 * near else 1.0
 
 
 @dataclass(frozen=True)

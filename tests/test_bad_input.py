@@ -1,0 +1,74 @@
+"""Every wrong call gets an error that names the argument, what came, and what is allowed."""
+
+import pytest
+import torch
+
+import actfun as af
+from actfun.functional import FUNCTIONS
+
+x = torch.ones(2, 6)
+CALLS = {name: (lambda v, f=f: f(v, 2)) if name == "maxout" else f for name, f in FUNCTIONS.items()}
+BAD = {
+    "int64": x.long(),
+    "bool": x.bool(),
+    "complex64": x.to(torch.complex64),
+    "sparse": x.to_sparse(),
+    "quint8": None,  # made in the test: torch warns that it will go
+    "float8": x.to(torch.float8_e5m2),
+    "list": [1.0],
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize("name", CALLS)
+def test_wrong_kinds_of_tensors_are_named(name, kind):
+    with pytest.raises(TypeError, match=rf"^{name}: expected .*{kind}"):
+        CALLS[name](torch.quantize_per_tensor(x, 0.1, 0, torch.quint8) if kind == "quint8" else BAD[kind])
+
+
+def test_every_public_function_is_tried():
+    assert set(CALLS) == set(af.names())
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: af.gelu(x, "tahn"), ValueError, "approximate must be one of 'none', 'tanh', got 'tahn'"),
+        (lambda: af.maxout(x, 4), ValueError, r"pieces .* divide x.shape\[-1\] = 6, got 4"),
+        (lambda: af.maxout(x, 0), ValueError, "pieces must be at least 1"),
+        (lambda: af.maxout(x, 2.0), TypeError, "pieces must be a whole number, got float"),
+        (lambda: af.maxout(x, 2, 5), IndexError, "dim must be from -2 to 1"),
+        (
+            lambda: af.elu(x, torch.ones(4)),
+            ValueError,
+            r"alpha must hold 1 value or one per channel \(6 .* got shape \(4,\)",
+        ),
+        (lambda: af.elu(x, torch.ones(2, 6)), ValueError, "alpha must hold 1 value or one per channel"),
+        (
+            lambda: af.elu(x, torch.ones(6, dtype=torch.int64)),
+            TypeError,
+            "alpha must be a number or a floating-point tensor",
+        ),
+        (lambda: af.elu(x, "1"), TypeError, "alpha must be a number, got str"),
+        (lambda: af.leaky_relu(x, torch.ones(1)), TypeError, "negative_slope must be a number, got a tensor"),
+        (lambda: af.leaky_relu(x, slope=0.1), TypeError, "unknown parameter 'slope'; .*negative_slope"),
+        (lambda: af.relu(x, 1.0), TypeError, "expected at most 0 parameters, got 1"),
+        (lambda: af.elu(x, 1.0, alpha=1.0), TypeError, "alpha was given twice"),
+        (lambda: af.get("gelo"), ValueError, "unknown activation 'gelo'; did you mean gelu"),
+        (lambda: af.spec("zzz"), ValueError, "unknown activation 'zzz'; known: elu"),
+        (lambda: af.gain("relu", "sideways"), ValueError, "preserve must be 'forward' or 'backward', got 'sideways'"),
+        (lambda: af.gain("maxout", pieces=0), ValueError, "pieces must be at least 1"),
+        (lambda: af.nn.GELU(approximate="erf"), ValueError, "approximate must be one of"),
+        (lambda: af.nn.ReLU(learnable=True), TypeError, "no learnable parameter"),
+        (lambda: af.nn.ELU(alpha=-1.0, learnable=True), ValueError, "a learnable alpha must be at least"),
+        (lambda: af.nn.ELU(learnable=True, num_parameters=0), ValueError, "num_parameters must be at least 1"),
+        (lambda: af.nn.Maxout(3, 4, pieces=0), ValueError, "pieces must be a whole number from 1, got 0"),
+        (lambda: af.nn.FeedForward(4, 8, "maxout", gated=True), ValueError, "'maxout' is not allowed with gated=True"),
+        (lambda: af.nn.FeedForward(4, 8, "gelo"), ValueError, "did you mean gelu"),
+        (lambda: af.nonsense, AttributeError, "no attribute 'nonsense'"),
+    ],
+)
+def test_wrong_values_are_named(call, error, words):
+    with pytest.raises(error, match=words):
+        call()

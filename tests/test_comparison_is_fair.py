@@ -1,0 +1,230 @@
+"""The protocol of `compare`: pairing, tuning, confirming, statistics, the network measures."""
+
+import dataclasses
+import json
+import math
+
+import numpy
+import pytest
+import torch
+from scipy import stats
+
+import actfun as af
+from actfun.compare import protocol, statistics
+from actfun.compare.models import Contender, contender, initialise, parameters
+from actfun.compare.summary import summarise
+from actfun.compare.tasks import TASKS, task
+from actfun.compare.trial import Trial, run
+from actfun.measures import FLAT, SlopeMeter, slopes
+
+each_task = pytest.mark.parametrize("name", TASKS)
+LABELS = protocol.contenders(["tanh", "relu", "maxout"])
+
+
+def network(name: str, label: str, seed: int = 0):
+    entrant = contender(label)
+    built = TASKS[name].build(entrant, TASKS[name].split(seed))
+    initialise(built, entrant, seed, matched=True)
+    return built
+
+
+@each_task
+def test_a_seed_fixes_the_split_for_all_and_parts_never_overlap(name):
+    first, again, other = (TASKS[name].split(seed) for seed in (0, 0, 1))
+    for part in ("train", "validation", "test"):
+        assert torch.equal(getattr(first, part)[0], getattr(again, part)[0])
+    assert not torch.equal(first.train[0], other.train[0])
+    if name != "text":  # a line of text may well stand twice; its blocks do not overlap
+        rows = [{tuple(row) for row in getattr(first, part)[0].tolist()} for part in ("train", "validation", "test")]
+        assert not rows[0] & rows[1]
+        assert not rows[0] & rows[2]
+        assert not rows[1] & rows[2]
+
+
+@each_task
+def test_activations_of_a_seed_start_from_the_same_draws(name):
+    tanh, relu, other = network(name, "tanh"), network(name, "relu"), network(name, "tanh", seed=1)
+    scales = set()
+    for (key, a), b, c in zip(tanh.named_parameters(), relu.parameters(), other.parameters(), strict=True):
+        if a.dim() < 2:
+            continue
+        ratio = (a / b).detach()
+        torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio), rtol=1e-4, atol=0, msg=key)
+        scales.add(round(float(ratio.mean()), 3))
+        assert not torch.allclose(a, c)
+    assert scales == {1.0, round(af.gain("tanh") / af.gain("relu"), 3)}
+
+
+@each_task
+def test_maxout_gets_an_equal_budget_too(name):
+    budget = parameters(network(name, "relu"))
+    equal, full = (parameters(network(name, label)) for label in protocol.contenders(["maxout"])[::-1])
+    assert full > budget
+    assert 0.9 * budget < equal <= budget
+
+
+@each_task
+def test_the_same_trial_gives_the_same_score(name):
+    trial = Trial(name, "confirm", "gelu", 0.003, 7, 20)
+    first, second = run(trial), run(trial)
+    assert not first["failed"], first["error"]
+    assert first["score"] == second["score"]
+    assert first["curve"] == second["curve"]
+    assert 0 <= first["flat_share"] <= 1
+
+
+def test_the_test_set_is_scored_in_confirmation_only(monkeypatch):
+    """With the test part taken away, tuning still runs and confirming does not."""
+    original = task("digits")
+
+    def without_test(seed):
+        return dataclasses.replace(original.split(seed), test=None)
+
+    monkeypatch.setitem(TASKS, "digits", dataclasses.replace(original, split=without_test))
+    assert run(Trial("digits", "tune", "relu", 0.003, 0, 20))["error"] is None
+    assert run(Trial("digits", "confirm", "relu", 0.003, 0, 20))["failed"]
+
+
+def test_a_diverging_trial_is_a_failure_with_the_worst_score():
+    result = run(Trial("text", "confirm", "relu_squared", 1e9, 0, 30))
+    assert result["failed"]
+    assert result["score"] == task("text").worst
+    assert "became" in result["error"]
+    json.dumps(result, allow_nan=False)
+
+
+def plan_of(rates=(0.001, 0.01, 0.1), seeds=4) -> protocol.Plan:
+    return protocol.plan(task("digits"), LABELS, seeds, rates)
+
+
+def fake(scores):
+    """A runner that makes up records: scores(trial) -> score."""
+    finished: dict = {}
+
+    def work(trials):
+        for trial in trials:
+            assert trial.id not in finished, "a trial ran twice"
+            score = scores(trial)
+            extra = {"score": score, "failed": score == 0.0, "parameters": 10}
+            shares = dict.fromkeys(("step_milliseconds", "dead_share", "flat_share"), 0.5)
+            finished[trial.id] = {**dataclasses.asdict(trial), **extra, **shares}
+
+    return finished, work
+
+
+def test_every_contender_gets_the_same_budget_and_fresh_seeds():
+    finished, work = fake(lambda trial: 1.0 - abs(math.log10(trial.learning_rate) + 2))
+    chosen = protocol.execute(plan_of(), finished, work)
+    assert set(chosen.values()) == {0.01}
+    tuned = [t for t in finished.values() if t["stage"] == "tune"]
+    confirmed = [t for t in finished.values() if t["stage"] == "confirm"]
+    grids = {
+        label: sorted((t["learning_rate"], t["seed"]) for t in tuned if t["activation"] == label) for label in LABELS
+    }
+    assert len({str(grid) for grid in grids.values()}) == 1
+    assert len(confirmed) == 4 * len(LABELS)
+    assert not {t["seed"] for t in tuned} & {t["seed"] for t in confirmed}
+    for label in LABELS:
+        assert [t["seed"] for t in confirmed if t["activation"] == label] == list(plan_of().seeds)
+
+
+def test_the_grid_grows_at_the_edge_where_the_best_is_but_not_for_ever():
+    finished, work = fake(lambda trial: trial.learning_rate if trial.activation == "tanh" else 1 / trial.learning_rate)
+    chosen = protocol.execute(plan_of(), finished, work)
+    assert chosen["tanh"] == pytest.approx(10.0)
+    assert chosen["relu"] == pytest.approx(1e-5)
+
+
+def test_what_is_finished_is_not_run_again():
+    finished, work = fake(lambda trial: trial.learning_rate)
+    protocol.execute(plan_of(), finished, work)
+    count = len(finished)
+    protocol.execute(plan_of(), finished, work)  # `work` fails on a repeated trial
+    assert len(finished) == count
+    protocol.execute(plan_of(seeds=6), finished, work)
+    assert len(finished) == count + 2 * len(LABELS)
+
+
+def test_the_summary_tells_best_same_worse_and_unclear():
+    level = {LABELS[0]: (0.9, 0.0), LABELS[1]: (0.7, 0.01), LABELS[2]: (0.899, 0.0005), LABELS[3]: (0.89, 0.05)}
+
+    def scores(trial):
+        mean, spread = level[trial.activation]
+        return mean + spread * (-1) ** trial.seed
+
+    finished, work = fake(scores)
+    plan = plan_of(seeds=10)
+    summary = summarise(plan, protocol.execute(plan, finished, work), finished)
+    standings = {row["name"]: row["standing"] for row in summary["activations"]}
+    assert standings == {LABELS[0]: "best", LABELS[1]: "worse", LABELS[2]: "same", LABELS[3]: "unclear"}
+    assert all((row["more_seeds"] is not None) == (row["standing"] == "unclear") for row in summary["activations"])
+
+
+def test_failures_are_counted_and_never_dropped():
+    finished, work = fake(lambda trial: 0.0 if trial.activation == "relu" and trial.seed % 2 else 0.9)
+    plan = plan_of()
+    summary = summarise(plan, protocol.execute(plan, finished, work), finished)
+    row = next(row for row in summary["activations"] if row["name"] == "relu")
+    assert (row["failures"], row["seeds"], row["mean"]) == (2, 4, pytest.approx(0.45))
+
+
+def test_intervals_and_p_values_are_the_textbooks():
+    a, b = [0.91, 0.95, 0.90, 0.97, 0.93, 0.96], [0.90, 0.91, 0.89, 0.91, 0.92, 0.90]
+    pair = statistics.paired(a, b, higher_is_better=True)
+    theirs = stats.ttest_rel(a, b).confidence_interval(0.95)
+    assert (pair.low, pair.high) == (pytest.approx(theirs.low), pytest.approx(theirs.high))
+    assert pair.p == pytest.approx(2 / 2**6)  # all six differences have one sign: the smallest p that six pairs allow
+    assert pair.probability_better == 1.0
+    assert statistics.paired(a, a, True).probability_better == 0.5
+    assert statistics.sign_flip_p([0.0, 0.0, 0.0]) == 1.0
+    assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert statistics.mean_interval([1.0]) == (1.0, None, None)
+
+
+def test_intervals_hold_the_truth_about_95_times_in_100():
+    draws = numpy.random.default_rng(1).normal(size=(1_000, 10))
+    held = sum(low <= 0.0 <= high for _, low, high in map(statistics.mean_interval, draws))
+    assert 930 <= held <= 970
+
+
+def test_standings_follow_interval_and_p():
+    pair = statistics.Paired(-0.01, -0.02, -0.005, 0.001, 0.0)
+    assert statistics.standing(pair, 0.01, 0.001) == "worse"
+    assert statistics.standing(pair, 0.2, 0.001) == "unclear"
+    assert statistics.standing(pair, 0.01, 0.03) == "same"
+    assert statistics.standing(dataclasses.replace(pair, low=None), None, 0.03) == "unclear"
+    assert statistics.more_seeds([0.1, -0.1], 0.01, 3) is None
+    assert statistics.more_seeds([0.1, -0.1, 0.12, -0.05], 0.2, 3) >= 1
+
+
+def test_flat_follows_the_rule_for_tanh_and_sigmoid():
+    for module, edge in ((af.nn.Tanh(), 2.0845), (af.nn.Sigmoid(), 4.169)):
+        top = float(slopes(module, torch.zeros(1)))
+        below, above = (float(slopes(module, torch.tensor([edge + d]))) for d in (-0.01, 0.01))
+        assert above < FLAT * top < below
+
+
+def test_dead_units_are_those_that_no_sample_wakes():
+    z = torch.tensor([[-1.0, -1.0, 1.0], [-1.0, 2.0, 3.0]])
+    for module, dead, flat in (
+        (af.nn.ReLU(), 1 / 3, 3 / 6),
+        (af.nn.LeakyReLU(0.1), 0.0, 0.0),
+        (af.nn.Sigmoid(), 0.0, 0.0),
+    ):
+        with SlopeMeter([module]) as meter:
+            module(z)
+        shares = meter.shares()
+        assert (shares.dead, shares.flat, shares.samples) == (pytest.approx(dead), pytest.approx(flat), 2)
+    with SlopeMeter([maxout := af.get("maxout")]) as meter:
+        maxout(z[:, :2])
+    assert meter.shares().dead == 0.0
+    with pytest.raises(TypeError, match="expected an activation"):
+        slopes(torch.nn.ReLU(), z)
+
+
+def test_contenders_are_checked():
+    assert contender(Contender("maxout", True).label) == Contender("maxout", True)
+    with pytest.raises(ValueError, match="twice"):
+        protocol.contenders(["relu", "relu"])
+    with pytest.raises(ValueError, match="at least one"):
+        protocol.contenders([])

@@ -1,0 +1,169 @@
+"""Interruptions of `actfun compare`: Ctrl-C, kill -9, a torn file, a dead worker; and what the command writes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from actfun.compare.pool import Pool
+from actfun.compare.store import Store, read
+from actfun.compare.trial import Result, Trial, record
+
+COMMAND = [
+    sys.executable,
+    "-m",
+    "actfun",
+    "compare",
+    "digits",
+    "--quick",
+    "--activations",
+    "relu,tanh",
+    "--workers",
+    "2",
+]
+
+
+def start(folder: Path, *more: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [*COMMAND, "--out", str(folder), *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for_results(folder: Path, count: int, process: subprocess.Popen) -> None:
+    end = time.monotonic() + 90
+    while time.monotonic() < end and process.poll() is None:
+        path = folder / "results.jsonl"
+        if path.exists() and path.read_text().count("\n") >= count:
+            return
+        time.sleep(0.02)
+    pytest.fail(f"no {count} results in time: {process.communicate()}")
+
+
+def workers_of(process: subprocess.Popen) -> list[int]:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(pid) for pid in children.read_text().split()] if children.exists() else []
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)], ids=["ctrl-c", "kill -9"])
+def test_an_interrupted_run_keeps_what_finished_and_resumes(tmp_path, number, code):
+    process = start(tmp_path)
+    wait_for_results(tmp_path, 3, process)
+    workers = workers_of(process)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert number is signal.SIGKILL or "every finished trial is kept" in error
+    end = time.monotonic() + 20
+    while any(alive(pid) for pid in workers) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not any(alive(pid) for pid in workers), "a worker outlived its parent"
+    kept = (tmp_path / "results.jsonl").read_text().splitlines()
+    assert len(kept) >= 3
+    again = start(tmp_path, "--resume")
+    output, error = again.communicate(timeout=120)
+    assert again.returncode == 0, error
+    lines = (tmp_path / "results.jsonl").read_text().splitlines()
+    assert lines[: len(kept)] == kept
+    ids = [json.loads(line)["id"] for line in lines]
+    assert len(set(ids)) == len(ids)
+    assert "scored best" in output
+    for name in ("summary.json", "report.html"):
+        assert (tmp_path / name).stat().st_size > 0
+
+
+def test_the_same_command_gives_the_same_scores(tmp_path):
+    scores = []
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        assert start(folder, "--seeds", "2").wait(timeout=120) == 0
+        scores.append({trial["id"]: trial["score"] for trial in read(folder / "results.jsonl")})
+    assert scores[0] == scores[1]
+    assert len(scores[0]) >= 10
+    summary = json.loads((tmp_path / "a" / "summary.json").read_text())
+    wanted = {"name", "mean", "low", "high", "difference", "step_milliseconds", "dead_share", "flat_share"}
+    assert all(wanted <= set(row) for row in summary["activations"])
+
+
+def test_a_run_without_resume_sets_earlier_results_aside(tmp_path):
+    Store(tmp_path, resume=False).append({"id": "a"})
+    assert Store(tmp_path, resume=True).finished == {"a": {"id": "a"}}
+    assert Store(tmp_path, resume=False).finished == {}
+    assert read(tmp_path / "results.previous.jsonl") == [{"id": "a"}]
+
+
+@pytest.mark.parametrize("torn", ['{"id": "c", "sc', '{"id": "c"}', "\x00\x00"])
+def test_a_torn_last_line_is_dropped_and_written_over(tmp_path, torn):
+    path = tmp_path / "results.jsonl"
+    path.write_text('{"id": "a"}\n{"id": "b"}\n' + torn)
+    store = Store(tmp_path, resume=True)
+    store.append({"id": "d"})
+    assert [trial["id"] for trial in read(path)] in (["a", "b", "d"], ["a", "b", "c", "d"])
+
+
+def test_damage_in_the_middle_is_an_error_that_names_the_line(tmp_path):
+    (tmp_path / "results.jsonl").write_text('{"id": "a"}\ngarbage\n{"id": "b"}\n')
+    with pytest.raises(ValueError, match="line 2 is not a trial"):
+        Store(tmp_path, resume=True)
+
+
+def _work(trial: Trial) -> dict:
+    if trial.seed == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return record(trial, Result(float(trial.seed)))
+
+
+def test_a_dead_worker_costs_its_own_trial_only():
+    trials = [Trial("digits", "tune", "relu", 0.1, seed, 1) for seed in range(5)]
+    records: list[dict] = []
+    with Pool(2, 1, work=_work) as pool:
+        pool.run(trials, lambda running: None, records.append)
+    assert {r["seed"]: r["failed"] for r in records} == {0: False, 1: True, 2: False, 3: False, 4: False}
+    assert next(r for r in records if r["failed"])["error"] == "its worker process died"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["compare", "digits", "--activations", "gelo"], "unknown activation 'gelo'; did you mean gelu?"),
+        (["compare", "digist"], "unknown task 'digist'; did you mean digits?"),
+        (["compare", "digits", "--lrs", "a,b"], "--lrs must be numbers separated by commas, got 'a,b'"),
+        (["compare", "digits", "--lrs", "-1"], "learning rates must be positive numbers, got [-1.0]"),
+        (["compare", "digits", "--seeds", "0"], "seeds must be at least 1, got 0"),
+        (["compare", "digits", "--seeds", "two"], "seeds"),
+        (["compare", "digits", "--workers", "0"], "--workers must be at least 1, got 0"),
+        (["compare", "digits", "--init", "mached"], "did you mean matched?"),
+        (["compare", "digits", "--out", "/dev/null/x"], "/dev/null"),
+        (["compare", "digits", "--activations", ""], "name at least one activation"),
+        (["compare"], "Missing argument"),
+        (["compre"], "unknown command 'compre'; did you mean compare?"),
+        (["list", "--wide"], "--wide"),
+    ],
+    ids=str,
+)
+def test_bad_input_exits_2_with_one_line(arguments, words):
+    result = subprocess.run([sys.executable, "-m", "actfun", *arguments], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert words in result.stderr
+
+
+def test_list_shows_every_activation_on_a_line():
+    from actfun import names
+
+    result = subprocess.run(
+        [sys.executable, "-m", "actfun", "list"], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert [line.split()[0] for line in result.stdout.splitlines()[1:]] == list(names())

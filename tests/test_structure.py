@@ -1,0 +1,208 @@
+"""The shape of the code: which way imports run, where each library is imported, which names are public."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import actfun as af
+from actfun.registry import Parameter, _registry, activation, check_formula, derivative
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "actfun"
+
+# Each part may import from those before it, and from itself.
+LAYERS = (
+    ("version", "primitives"),
+    ("registry", "float32"),
+    ("formulas",),
+    ("__init__",),
+    ("backends",),
+    ("op",),
+    ("functional",),
+    ("nn", "gains"),
+    ("measures",),
+    ("compare",),
+    ("report",),
+    ("cli",),
+    ("__main__",),
+)
+LEVEL = {part: k for k, layer in enumerate(LAYERS) for part in layer}
+ONLY_IN = {
+    "numba": {"backends/numba.py"},
+    "llvmlite": {"backends/numba.py", "backends/llvm.py"},
+    "triton": {"backends/triton.py"},
+    "mpmath": {"backends/mpmath.py"},
+    "altair": {"report/charts.py", "report/page.py"},
+    "sklearn": {"compare/tasks.py"},
+    "scipy": {"compare/statistics.py"},
+}
+STANDARD_LIBRARY_ONLY = (
+    "registry.py",
+    "primitives.py",
+    "float32.py",
+    "formulas/*.py",
+    "backends/lowering.py",
+    "version.py",
+)
+
+
+def imports(text: str) -> list[str]:
+    """The modules that a file imports, anywhere in it; `from actfun import x` is actfun.x where x is a module."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide the direction"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                found.append(full if _is_module(full) else node.module or "")
+    return found
+
+
+def _is_module(name: str) -> bool:
+    if not name.startswith("actfun."):
+        return False
+    path = SOURCE / Path(*name.split(".")[1:])
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def part(path: str) -> str:
+    return path.split("/")[0].removesuffix(".py")
+
+
+def wrong_directions(path: str, text: str) -> list[str]:
+    here, wrong = LEVEL[part(path)], []
+    for name in imports(text):
+        if name.split(".")[0] == "actfun":
+            other = name.split(".")[1] if "." in name else "__init__"
+            if LEVEL[other] > here or (LEVEL[other] == here and other != part(path)):
+                wrong.append(name)
+    return wrong
+
+
+def misplaced(path: str, text: str) -> list[str]:
+    tops = {name.split(".")[0] for name in imports(text)}
+    return [top for top, places in ONLY_IN.items() if top in tops and path not in places]
+
+
+def not_standard(text: str) -> list[str]:
+    return [n for n in imports(text) if n.split(".")[0] not in {*sys.stdlib_module_names, "actfun"}]
+
+
+FILES = {path.relative_to(SOURCE).as_posix(): path.read_text() for path in sorted(SOURCE.rglob("*.py"))}
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_imports_run_one_way_and_libraries_stay_in_their_place(path):
+    assert wrong_directions(path, FILES[path]) == []
+    assert misplaced(path, FILES[path]) == []
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if any(Path(p).match(pattern) for pattern in STANDARD_LIBRARY_ONLY)])
+def test_the_formulas_need_the_standard_library_only(path):
+    assert not_standard(FILES[path]) == []
+
+
+def test_the_checks_of_imports_catch_planted_faults():
+    assert wrong_directions("registry.py", "from actfun import nn") == ["actfun.nn"]
+    assert wrong_directions("nn.py", "import actfun.gains") == ["actfun.gains"]
+    assert misplaced("op.py", "def f():\n    import numba") == ["numba"]
+    assert not_standard("import torch") == ["torch"]
+
+
+def test_importing_the_package_loads_no_torch():
+    code = "import sys, actfun.formulas; sys.exit(any(m in sys.modules for m in ('torch', 'numba', 'numpy')))"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_public_names_exist_and_are_documented():
+    assert set(af.names()) <= set(af.__all__)
+    for name in af.__all__:
+        if not name.startswith("__"):
+            assert getattr(af, name).__doc__, name
+    assert {"nn", "names", "spec", "get", "gain"} <= set(dir(af))
+
+
+def test_files_stay_small():
+    """Small enough to be read in one go: 250 lines a file, 45 a function (40 but for its signature)."""
+    assert {path: text.count("\n") for path, text in FILES.items() if text.count("\n") > 250} == {}
+    long = [
+        f"{path}:{node.name}"
+        for path, text in FILES.items()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno > 45
+    ]
+    assert long == []
+
+
+def test_a_new_activation_is_written_in_one_place_and_works_everywhere():
+    """What CONTRIBUTING tells people to do, done in a process of its own."""
+    code = '''
+import torch, actfun as af
+from actfun.primitives import absolute
+from actfun.registry import activation, derivative
+
+@activation(range=(-1.0, 1.0), saturates=("left", "right"), zero_centred=True, monotonic=True, convex=False,
+            torch="softsign", latex="x / (1 + |x|)", reference="a test")
+def softsign(x):
+    """A tanh without an exponential."""
+    return x / (1.0 + absolute(x))
+
+@derivative(softsign, "x")
+def softsign_dx(x):
+    return 1.0 / ((1.0 + absolute(x)) * (1.0 + absolute(x)))
+
+x = torch.randn(1000, requires_grad=True)
+for f in (af.softsign, af.nn.Softsign(), af.get("softsign")):
+    y, theirs = f(x), torch.nn.functional.softsign(x)
+    torch.testing.assert_close(y, theirs)
+    torch.testing.assert_close(torch.autograd.grad(y.sum(), x), torch.autograd.grad(theirs.sum(), x))
+assert "softsign" in af.names() and af.gain("softsign") > 1
+'''
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def _outside_the_language() -> list[tuple[str, object]]:
+    def branch(x):
+        return x if x > 0.0 else 0.0
+
+    def power(x):
+        return x**2.0
+
+    def whole(x):
+        return 2 * x
+
+    return [("no branches", branch), ("no powers", power), ("write the literal 2 as 2.0", whole)]
+
+
+@pytest.mark.parametrize(("words", "formula"), _outside_the_language())
+def test_formulas_outside_the_language_are_refused(words, formula):
+    with pytest.raises(ValueError, match=words):
+        check_formula(formula)
+    with pytest.raises(ValueError, match=words):
+        activation(monotonic=True, convex=True, latex="", reference="", a=Parameter(1.0))(formula)
+    assert formula.__name__ not in _registry
+    with pytest.raises(ValueError, match=words):
+        derivative(af.spec("relu").formula, "x")(formula)
+
+
+def test_coefficients_are_those_of_the_script():
+    """Every number that tools/fit_coefficients.py prints stands in float32.py, and a changed one would be missed."""
+    output = subprocess.run(
+        [sys.executable, ROOT / "tools" / "fit_coefficients.py"], capture_output=True, text=True, check=True
+    )
+    wanted = {
+        n
+        for line in output.stdout.splitlines()
+        if not line.startswith("#")
+        for n in re.findall(r"-?\d+\.\d+(?:e-\d+)?", line)
+    }
+    present = set(re.findall(r"-?\d+\.\d+(?:e-\d+)?", (SOURCE / "float32.py").read_text()))
+    assert len(wanted) > 25
+    assert wanted <= present
+    assert "0.0013926177052780987" not in present
