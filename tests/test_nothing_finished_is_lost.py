@@ -87,7 +87,8 @@ def test_an_interrupted_run_keeps_what_finished_and_resumes(tmp_path, number, co
 def test_the_same_command_gives_the_same_scores(tmp_path):
     scores = []
     for folder in (tmp_path / "a", tmp_path / "b"):
-        assert start(folder, "--seeds", "2").wait(timeout=120) == 0
+        command = [*COMMAND, "--out", str(folder), "--seeds", "2"]
+        subprocess.run(command, capture_output=True, check=True, timeout=120)
         scores.append({trial["id"]: trial["score"] for trial in read(folder / "results.jsonl")})
     assert scores[0] == scores[1]
     assert len(scores[0]) >= 10

@@ -18,7 +18,9 @@ __all__ = ["Activation", "__version__", "names", "spec", *_LAZY, *names()]
 
 def __getattr__(name: str) -> Any:
     if name in names():
-        value = importlib.import_module("actfun.functional").FUNCTIONS[name]
+        value = importlib.import_module("actfun.functional").function_of(spec(name))
+        if not spec(name).formula.__module__.startswith("actfun."):
+            return value  # a user's own, which may be written again
     elif name in _LAZY:
         module = importlib.import_module(_LAZY[name])
         value = module if name == "nn" else getattr(module, name)

@@ -1,5 +1,6 @@
 """The activations as functions of tensors, under torch's names: made from the registry, plus the two special ones."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,8 +9,8 @@ from torch import Generator, Tensor
 
 from actfun import formulas  # noqa: F401  (fills the registry)
 from actfun.backends import torch as torch_ops
-from actfun.op import apply
-from actfun.registry import Activation, Choice, Parameter, names, nearest, spec
+from actfun.op import apply, prepare
+from actfun.registry import Activation, Choice, Parameter, nearest, spec
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -80,8 +81,8 @@ def _per_channel(name: str, argument: str, value: Tensor, x: Tensor) -> Tensor:
 def call(activation: Activation, x: Tensor, numbers: tuple[Any, ...], inplace: bool = False) -> Tensor:
     """An activation, its arguments settled by `bind`, of a tensor."""
     if type(x) is not Tensor and torch.overrides.has_torch_function_unary(x):
-        function = FUNCTIONS[activation.name]
-        overridden: Tensor = torch.overrides.handle_torch_function(function, (x,), x, *numbers, inplace=inplace)
+        own = function_of(activation)
+        overridden: Tensor = torch.overrides.handle_torch_function(own, (x,), x, *numbers, inplace=inplace)
         return overridden
     check_input(activation.name, x)
     if any(isinstance(value, Tensor) for value in numbers):
@@ -96,7 +97,12 @@ def call(activation: Activation, x: Tensor, numbers: tuple[Any, ...], inplace: b
     return x.copy_(apply(activation, needed, *numbers))
 
 
-def _function(activation: Activation) -> Callable[..., Tensor]:
+@functools.cache
+def function_of(activation: Activation) -> Callable[..., Tensor]:
+    """The function of tensors that an activation stands for, made once."""
+    if activation.kind != "elementwise":
+        return _SPECIAL[activation.name]
+    prepare(activation)
     default = bind(activation, (), {})
 
     def function(x: Tensor, *values: Any, inplace: bool = False, **named: Any) -> Tensor:
@@ -158,6 +164,4 @@ def maxout(x: Tensor, pieces: int, dim: int = -1) -> Tensor:
     return values
 
 
-FUNCTIONS: dict[str, Callable[..., Tensor]] = {
-    name: _function(spec(name)) for name in names() if spec(name).kind == "elementwise"
-} | {"stochastic_gelu": stochastic_gelu, "maxout": maxout}
+_SPECIAL: dict[str, Callable[..., Tensor]] = {"stochastic_gelu": stochastic_gelu, "maxout": maxout}

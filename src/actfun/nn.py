@@ -1,12 +1,14 @@
 """The activations as modules under torch's class names, made from the registry; Maxout; the Transformer block."""
 
+import functools
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from actfun.functional import bind, call, maxout, stochastic_gelu
-from actfun.registry import Activation, Parameter, names, spec
+from actfun.op import prepare
+from actfun.registry import Activation, Parameter, names, nearest, spec
 
 
 class Elementwise(nn.Module):
@@ -64,12 +66,6 @@ class Elementwise(nn.Module):
         ]
         shown += [self.chosen.name] if self.chosen is not self.activation else []
         return ", ".join(shown + (["inplace=True"] if self.inplace else []))
-
-
-for _name in names():
-    if spec(_name).kind == "elementwise":
-        _facts = {"activation": spec(_name), "__module__": __name__, "__doc__": spec(_name).summary}
-        globals()[spec(_name).module] = type(spec(_name).module, (Elementwise,), _facts)
 
 
 class StochasticGELU(nn.Module):
@@ -156,14 +152,29 @@ def get(name: str, **params: Any) -> nn.Module:
     "maxout" gives `MaxoutPieces`, the activation without weights. Raises ValueError, with the closest names, for an
     unknown name.
     """
-    activation = spec(name)
-    module: nn.Module = MODULES[activation.name](**params)
-    return module
+    return module_of(spec(name))(**params)
 
 
-MODULES: dict[str, type[nn.Module]] = {
-    name: globals()[spec(name).module] for name in names() if spec(name).kind != "reduction"
-} | {"maxout": MaxoutPieces}
+@functools.cache
+def module_of(activation: Activation) -> type[nn.Module]:
+    """The class of an activation, made once."""
+    if activation.kind != "elementwise":
+        return {"stochastic_gelu": StochasticGELU, "maxout": MaxoutPieces}[activation.name]
+    prepare(activation)
+    facts = {"activation": activation, "__module__": __name__, "__doc__": activation.summary}
+    return type(activation.module, (Elementwise,), facts)
+
+
+def __getattr__(name: str) -> type[nn.Module]:
+    for activation in map(spec, names()):
+        if activation.module == name and activation.kind == "elementwise":
+            return module_of(activation)
+    raise AttributeError(f"module 'actfun.nn' has no attribute {name!r}; {nearest(name, tuple(__dir__()))}")
+
+
+def __dir__() -> list[str]:
+    own = [name for name, value in globals().items() if isinstance(value, type) and value.__module__ == __name__]
+    return sorted({*own, *(spec(name).module for name in names())})
 
 
 class FeedForward(nn.Module):

@@ -117,6 +117,13 @@ def _gradient(formula: Formula, x: Tensor, parameters: list[Any], g: Tensor, lik
     return y.sum_to_size(like.shape).to(like.dtype)
 
 
+def prepare(activation: Activation) -> None:
+    """Lower what the torch-ops form of an activation consists of: torch.compile cannot trace the lowering itself."""
+    for form in activation.forms:
+        for formula in (form.formula, *form.derivatives.values()):
+            torch_ops.lower(formula)
+
+
 def apply(activation: Activation, x: Tensor, *parameters: float | Tensor) -> Tensor:
     """The activation of x, differentiable in x and in every parameter that is a tensor.
 

@@ -3,7 +3,7 @@
 import difflib
 import dis
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 INFINITY = float("inf")
@@ -76,6 +76,13 @@ class Activation:
         """The first line of the formula's docstring."""
         return (self.formula.__doc__ or "").strip().partition("\n")[0]
 
+    @property
+    def forms(self) -> tuple["Activation", ...]:
+        """The activation itself and those that its choices lead to."""
+        choices = (parameter for parameter in self.parameters.values() if isinstance(parameter, Choice))
+        others = (other for choice in choices for other in choice.options.values() if other is not None)
+        return (self, *(_registry[other.__name__] for other in others))
+
     def chosen(self, options: Mapping[str, str]) -> "Activation":
         """The activation that the given choices (all of them) lead to: itself, or the one that an option names."""
         chosen = self
@@ -93,48 +100,30 @@ class Activation:
 _registry: dict[str, Activation] = {}
 
 
-def activation(
-    *,
-    module: str | None = None,
-    range: tuple[float, float] = (-INFINITY, INFINITY),
-    kinks: tuple[float, ...] = (),
-    saturates: tuple[str, ...] = (),
-    zero_centred: bool = False,
-    inplace: bool = False,
-    torch: str | None = None,
-    kind: str = "elementwise",
-    monotonic: bool,
-    convex: bool,
-    latex: str,
-    reference: str,
-    **parameters: Parameter | Choice,
-) -> Callable[[Formula], Formula]:
+FACTS = frozenset(fact.name for fact in fields(Activation)) - {"name", "formula", "parameters", "derivatives"}
+
+
+def activation(**stated: Any) -> Callable[[Formula], Formula]:
     """Register a formula as an activation; the function itself comes back, so formulas can use one another.
 
-    The keywords are the fields of `Activation`; any other names a parameter of the activation. The class name in
-    `actfun.nn` defaults to the name in CamelCase.
+    stated: the facts, by the names of `Activation`'s fields, and a Parameter or Choice for each further argument of the
+    formula. The class name in `actfun.nn` defaults to the name in CamelCase, the range to all numbers.
+    Raises TypeError for a fact that is missing or unknown, ValueError for a formula outside the language or a name that
+    is taken.
     """
+    parameters = {argument: value for argument, value in stated.items() if isinstance(value, Parameter | Choice)}
+    facts = {name: value for name, value in stated.items() if name not in parameters}
 
     def register(formula: Formula) -> Formula:
         check_formula(formula)
         name = formula.__name__
-        _registry[name] = Activation(
-            name=name,
-            formula=formula,
-            module=module or "".join(part.capitalize() for part in name.split("_")),
-            range=range,
-            kinks=kinks,
-            saturates=saturates,
-            zero_centred=zero_centred,
-            inplace=inplace,
-            torch=torch,
-            kind=kind,
-            monotonic=monotonic,
-            convex=convex,
-            latex=latex,
-            reference=reference,
-            parameters=parameters,
-        )
+        if unknown := facts.keys() - FACTS:
+            raise TypeError(f"{name}: unknown fact {min(unknown)!r}; {nearest(min(unknown), tuple(FACTS))}")
+        if name in _registry and _registry[name].formula.__module__ != formula.__module__:
+            raise ValueError(f"activation {name!r} exists already, in {_registry[name].formula.__module__}")
+        module = "".join(part.capitalize() for part in name.split("_"))
+        defaults = {"module": module, "range": (-INFINITY, INFINITY)}
+        _registry[name] = Activation(name=name, formula=formula, parameters=parameters, **(defaults | facts))
         return formula
 
     return register
@@ -183,5 +172,6 @@ def spec(name: str) -> Activation:
 
 def nearest(word: str, allowed: tuple[str, ...]) -> str:
     """What to offer somebody who wrote a word that is not allowed: the closest ones, or all."""
-    close = difflib.get_close_matches(str(word).lower(), allowed, n=3, cutoff=0.6)
+    lowered = {name.lower(): name for name in allowed}
+    close = [lowered[name] for name in difflib.get_close_matches(str(word).lower(), lowered, n=3, cutoff=0.6)]
     return "did you mean " + " or ".join(close) + "?" if close else "known: " + ", ".join(allowed)

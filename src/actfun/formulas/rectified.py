@@ -67,6 +67,7 @@ def relu_squared_dx(x):
 
 
 @activation(
+    module="MaxoutPieces",
     kind="reduction",
     monotonic=True,
     convex=True,
