@@ -50,7 +50,8 @@ def test_registry_names_are_sorted_and_aliases_are_offered():
 
 
 def test_learnable_elu_trains_its_alpha_and_keeps_it_positive():
-    module = af.nn.ELU(alpha=0.5, learnable=True, num_parameters=6)
+    module = af.nn.ELU(0.5, False, True, 6)
+    assert str(inspect.signature(af.nn.ELU)) == "(alpha=1.0, inplace=False, learnable=False, num_parameters=1)"
     assert isinstance(module.alpha, torch.nn.Parameter)
     optimizer = torch.optim.SGD(module.parameters(), lr=100.0)
     for _ in range(3):

@@ -141,6 +141,14 @@ def stochastic_gelu(x: Tensor, training: bool = True, generator: Generator | Non
     return torch_ops.evaluate(spec("stochastic_gelu").formula, x, noise)
 
 
+def check_pieces(name: str, pieces: Any) -> None:
+    """Raise TypeError unless `pieces` is a whole number, ValueError unless it is at least 1."""
+    if isinstance(pieces, bool) or not isinstance(pieces, int):
+        raise TypeError(f"{name}: pieces must be a whole number, got {type(pieces).__name__}")
+    if pieces < 1:
+        raise ValueError(f"{name}: pieces must be at least 1, got {pieces}")
+
+
 def maxout(x: Tensor, pieces: int, dim: int = -1) -> Tensor:
     """The maximum of each run of `pieces` consecutive entries along `dim`.
 
@@ -153,12 +161,11 @@ def maxout(x: Tensor, pieces: int, dim: int = -1) -> Tensor:
         largest: Tensor = torch.overrides.handle_torch_function(maxout, (x,), x, pieces, dim)
         return largest
     check_input("maxout", x)
-    if isinstance(pieces, bool) or not isinstance(pieces, int):
-        raise TypeError(f"maxout: pieces must be a whole number, got {type(pieces).__name__}")
+    check_pieces("maxout", pieces)
     if not -x.dim() <= dim < x.dim():
         raise IndexError(f"maxout: dim must be from {-x.dim()} to {x.dim() - 1} for {x.dim()} dimensions, got {dim}")
-    if pieces < 1 or x.shape[dim] % pieces:
-        raise ValueError(f"maxout: pieces must be at least 1 and divide x.shape[{dim}] = {x.shape[dim]}, got {pieces}")
+    if x.shape[dim] % pieces:
+        raise ValueError(f"maxout: pieces must divide x.shape[{dim}] = {x.shape[dim]}, got {pieces}")
     dim %= x.dim()
     values: Tensor = x.unflatten(dim, (-1, pieces)).max(dim + 1).values  # type: ignore[no-untyped-call]
     return values

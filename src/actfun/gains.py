@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from actfun.backends import torch as torch_ops
-from actfun.functional import bind, maxout
+from actfun.functional import bind, check_pieces
 from actfun.registry import spec
 
 # Beyond 12 the normal density is below 1e-31. 32 Gauss-Legendre nodes on pieces of length 1 at most, none of which has
@@ -53,7 +53,7 @@ def gain(name: str, preserve: str = "forward", **params: Any) -> float:
 
 
 def _maxout_gain(preserve: str, pieces: int = 2) -> float:
-    maxout(torch.zeros(1, dtype=torch.float64).expand(max(int(pieces), 1)), pieces)
+    check_pieces("gain", pieces)
     if preserve == "backward":
         return math.sqrt(pieces)  # each piece wins once in `pieces` times
     return 1.0 / math.sqrt(normal_mean(lambda z: z * z * pieces * torch.special.ndtr(z) ** (pieces - 1)))

@@ -1,12 +1,13 @@
 """The activations as modules under torch's class names, made from the registry; Maxout; the Transformer block."""
 
 import functools
+import inspect
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from actfun.functional import bind, call, maxout, stochastic_gelu
+from actfun.functional import bind, call, check_pieces, maxout, stochastic_gelu
 from actfun.op import prepare
 from actfun.registry import Activation, Parameter, names, nearest, spec
 
@@ -14,34 +15,42 @@ from actfun.registry import Activation, Parameter, names, nearest, spec
 class Elementwise(nn.Module):
     """An element-wise activation; the classes of the registry derive from it.
 
-    Takes the activation's parameters by position or name, then `inplace` where torch's class has it, and, where a
-    parameter is learnable, `learnable=True` with `num_parameters` (1, or the number of channels: dim 1 of the input).
+    Takes the activation's parameters, then `inplace` where torch's class has it, then, where a parameter is learnable,
+    `learnable` and `num_parameters` (1, or the number of channels: dim 1 of the input).
     A learnable parameter is an nn.Parameter of that length. It never acts as less than its lower bound, and is raised
     to it in training.
     """
 
     activation: ClassVar[Activation]
+    __signature__: ClassVar[inspect.Signature]
 
-    def __init__(self, *values: Any, learnable: bool = False, num_parameters: int = 1, **named: Any) -> None:
+    def __init__(self, *values: Any, **named: Any) -> None:
         super().__init__()
-        own = self.activation
-        if own.inplace and len(values) == len(own.parameters) + 1 and "inplace" not in named:
-            *values, named["inplace"] = values  # type: ignore[assignment]
-        self.inplace = bool(named.pop("inplace", False)) if own.inplace else False
-        self.chosen, numbers = bind(own, tuple(values), named)
-        free = {argument: p for argument, p in own.parameters.items() if isinstance(p, Parameter)}
+        given = self._given(values, named)
+        self.inplace: bool = given.pop("inplace", False)
+        learnable, length = given.pop("learnable", False), given.pop("num_parameters", 1)
+        if not isinstance(length, int) or length < 1:
+            raise ValueError(f"{type(self).__name__}: num_parameters must be at least 1, got {length!r}")
+        self.chosen, numbers = bind(self.activation, (), given)
+        free = {argument: p for argument, p in self.activation.parameters.items() if isinstance(p, Parameter)}
         self.arguments = tuple(free)
-        if learnable and not any(parameter.learnable for parameter in free.values()):
-            raise TypeError(f"{type(self).__name__}: it has no learnable parameter")
-        if not isinstance(num_parameters, int) or num_parameters < 1:
-            raise ValueError(f"{type(self).__name__}: num_parameters must be at least 1, got {num_parameters!r}")
         for (argument, parameter), value in zip(free.items(), numbers, strict=True):
-            if not (learnable and parameter.learnable):
-                setattr(self, argument, value)
-            elif value < parameter.low:
-                raise ValueError(f"{type(self).__name__}: a learnable {argument} must be at least {parameter.low}")
-            else:
-                setattr(self, argument, nn.Parameter(torch.full((num_parameters,), value)))
+            if learnable and parameter.learnable:
+                if value < parameter.low:
+                    raise ValueError(
+                        f"{type(self).__name__}: a learnable {argument} must be at least {parameter.low}, got {value}"
+                    )
+                value = nn.Parameter(torch.full((length,), value))
+            setattr(self, argument, value)
+
+    def _given(self, values: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
+        signature = self.__signature__
+        try:
+            bound = signature.bind(*values, **named)
+        except TypeError as error:
+            raise TypeError(f"{type(self).__name__}: {error}; the arguments are {signature}") from None
+        bound.apply_defaults()
+        return bound.arguments
 
     def forward(self, x: Tensor) -> Tensor:
         """The activation of x; same shape and dtype."""
@@ -58,14 +67,13 @@ class Elementwise(nn.Module):
 
     def extra_repr(self) -> str:
         """The parameters, and the form where there are several."""
+        values = {argument: getattr(self, argument) for argument in self.arguments}
         shown = [
-            f"{argument}={getattr(self, argument)}" for argument in self.arguments if argument not in self._parameters
+            f"{argument}={value.numel()} learnable" if isinstance(value, Tensor) else f"{argument}={value}"
+            for argument, value in values.items()
         ]
-        shown += [
-            f"learnable {argument} x {len(value)}" for argument, value in self._parameters.items() if value is not None
-        ]
-        shown += [self.chosen.name] if self.chosen is not self.activation else []
-        return ", ".join(shown + (["inplace=True"] if self.inplace else []))
+        shown += [self.chosen.name] * (self.chosen is not self.activation) + ["inplace=True"] * self.inplace
+        return ", ".join(shown)
 
 
 class StochasticGELU(nn.Module):
@@ -84,6 +92,7 @@ class MaxoutPieces(nn.Module):
     activation = spec("maxout")
 
     def __init__(self, pieces: int = 2, dim: int = -1) -> None:
+        check_pieces("MaxoutPieces", pieces)
         super().__init__()
         self.pieces, self.dim = pieces, dim
 
@@ -112,7 +121,7 @@ class Maxout(nn.Linear):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        _check_pieces("Maxout", pieces)
+        check_pieces("Maxout", pieces)
         super().__init__(in_features, out_features * pieces, bias, device, dtype)
         self.activation = MaxoutPieces(pieces)
 
@@ -131,7 +140,7 @@ class MaxoutConv2d(nn.Conv2d):
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, int], pieces: int = 2, **conv_args: Any
     ) -> None:
-        _check_pieces("MaxoutConv2d", pieces)
+        check_pieces("MaxoutConv2d", pieces)
         super().__init__(in_channels, out_channels * pieces, kernel_size, **conv_args)
         self.activation = MaxoutPieces(pieces, dim=-3)
 
@@ -139,11 +148,6 @@ class MaxoutConv2d(nn.Conv2d):
         """(N, in_channels, H, W) -> (N, out_channels, H', W'), or the same without N."""
         y: Tensor = self.activation(super().forward(input))
         return y
-
-
-def _check_pieces(name: str, pieces: int) -> None:
-    if isinstance(pieces, bool) or not isinstance(pieces, int) or pieces < 1:
-        raise ValueError(f"{name}: pieces must be a whole number from 1, got {pieces!r}")
 
 
 def get(name: str, **params: Any) -> nn.Module:
@@ -161,8 +165,13 @@ def module_of(activation: Activation) -> type[nn.Module]:
     if activation.kind != "elementwise":
         return {"stochastic_gelu": StochasticGELU, "maxout": MaxoutPieces}[activation.name]
     prepare(activation)
-    facts = {"activation": activation, "__module__": __name__, "__doc__": activation.summary}
-    return type(activation.module, (Elementwise,), facts)
+    arguments = {argument: parameter.default for argument, parameter in activation.parameters.items()}
+    arguments |= {"inplace": False} if activation.inplace else {}
+    arguments |= {"learnable": False, "num_parameters": 1} if activation.learnable else {}
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    signature = inspect.Signature([inspect.Parameter(name, kind, default=value) for name, value in arguments.items()])
+    facts = {"__module__": __name__, "__doc__": activation.summary, "__signature__": signature}
+    return type(activation.module, (Elementwise,), {"activation": activation, **facts})
 
 
 def __getattr__(name: str) -> type[nn.Module]:

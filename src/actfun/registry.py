@@ -77,6 +77,11 @@ class Activation:
         return (self.formula.__doc__ or "").strip().partition("\n")[0]
 
     @property
+    def learnable(self) -> bool:
+        """Whether any parameter may be learned."""
+        return any(isinstance(parameter, Parameter) and parameter.learnable for parameter in self.parameters.values())
+
+    @property
     def forms(self) -> tuple["Activation", ...]:
         """The activation itself and those that its choices lead to."""
         choices = (parameter for parameter in self.parameters.values() if isinstance(parameter, Choice))

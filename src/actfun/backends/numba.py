@@ -25,8 +25,6 @@ from actfun.backends import llvm
 from actfun.backends.layout import laid_out_like
 from actfun.backends.lowering import Lowering
 
-DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-
 # Below this many elements a second thread costs more than it brings (about 3 µs to wake it, measured on two cores).
 SERIAL_BELOW = 32_768
 

@@ -17,7 +17,6 @@ from actfun import primitives
 from actfun.backends.layout import laid_out_like
 from actfun.backends.lowering import Lowering
 
-DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 BLOCK = 1024
 
 
