@@ -44,13 +44,24 @@ def _expm1_reduced(r):
     return fma(r * r, fma(p, r, 0.5), r)
 
 
-def times_exp(x, y):
+def exp(x):
     """Cody and Waite's two-part reduction, then 2ⁿ in two factors, so that only the last product can be subnormal."""
     z = minimum(maximum(x, -126.0), 89.0)
     n = rint(z * LOG2_E)
     q = _expm1_reduced(fma(n, -LN2_LOW, fma(n, -LN2_HIGH, z)))
     half = rint(0.5 * n)
-    return fma(y, q, y) * pow2(half) * pow2(n - half)
+    return (1.0 + q) * pow2(half) * pow2(n - half)
+
+
+def decay(x, y):
+    """As exp, for arguments of one sign: 2ⁿ = 2ⁿ⁺⁶⁴·2⁻⁶⁴, of which the second factor is a constant."""
+    return _decay_within_126(minimum(x, 126.0), y)
+
+
+def _decay_within_126(x, y):
+    n = rint(x * -LOG2_E)
+    q = _expm1_reduced(-fma(n, LN2_LOW, fma(n, LN2_HIGH, x)))
+    return fma(y, q, y) * pow2(n + 64.0) * 5.421010862427522e-20
 
 
 def expm1(x):
@@ -91,21 +102,21 @@ def ndtr_scaled(x):
     return fma(fma(p, u, -0.331404447555542), u, 0.6724079847335815) * r
 
 
-def times_gaussian(x, y):
+def gaussian_decay(x, y):
     """exp(-(s + e)/2) with s = x² rounded and e its rounding error, which one fma gives exactly."""
-    t = minimum(absolute(x), 20.0)
+    t = minimum(absolute(x), 15.8)
     s = t * t
     e = fma(t, t, -s)
-    return times_exp(-0.5 * s, fma(y, -0.5 * e, y))
+    return _decay_within_126(0.5 * s, fma(y, -0.5 * e, y))
 
 
 LINEAR_HIGH, LINEAR_LOW = 1.5957691669464111, -4.534068054340423e-08  # √(8/π), as a sum of two float32
 CUBIC_HIGH, CUBIC_LOW = 0.07135481387376785, 2.3988324659995897e-09  # 0.044715·√(8/π), likewise
 
 
-def times_exp_cubic(x, y):
+def cubic_decay(x, y):
     """The exponent t·(a + b·t²) reaches 100, where one float32 rounding costs 50 ulp: its low part is carried along."""
-    t = minimum(absolute(x), 20.0)
+    t = minimum(absolute(x), 11.0)
     s = t * t
     p = CUBIC_HIGH * s
     p_low = fma(CUBIC_HIGH, s, -p) + fma(CUBIC_HIGH, fma(t, t, -s), CUBIC_LOW * s)
@@ -114,14 +125,15 @@ def times_exp_cubic(x, y):
     total_low = (LINEAR_HIGH - (total - grown)) + (p - grown) + (LINEAR_LOW + p_low)
     z = t * total
     z_low = fma(t, total, -z) + t * total_low
-    return times_exp(-z, fma(y, -z_low, y))
+    return _decay_within_126(z, fma(y, -z_low, y))
 
 
 DERIVED = {
-    primitives.times_exp: times_exp,
+    primitives.exp: exp,
+    primitives.decay: decay,
     primitives.expm1: expm1,
     primitives.log1p: log1p,
     primitives.ndtr_scaled: ndtr_scaled,
-    primitives.times_gaussian: times_gaussian,
-    primitives.times_exp_cubic: times_exp_cubic,
+    primitives.gaussian_decay: gaussian_decay,
+    primitives.cubic_decay: cubic_decay,
 }

@@ -57,12 +57,18 @@ def copysign(x, y):
 
 
 @primitive(ulp=1.5)
-def times_exp(x, y):
-    """y·exp(x), rounded as one: right even where exp(x) alone is too small to be a normal number. |y| ≤ 2¹⁶."""
+def exp(x):
+    """e to the power x."""
     try:
-        return y * math.exp(x)
+        return math.exp(x)
     except OverflowError:
-        return y * INFINITY
+        return INFINITY
+
+
+@primitive(domain=(0.0, INFINITY), ulp=1.5)
+def decay(x, y):
+    """y·exp(-x) for x ≥ 0, rounded as one: right even where exp(-x) alone would be subnormal. |y| ≤ 2¹⁶."""
+    return y * math.exp(-x)
 
 
 @primitive(ulp=2.0)
@@ -90,13 +96,13 @@ def ndtr_scaled(x):
 
 
 @primitive(ulp=2.0)
-def times_gaussian(x, y):
+def gaussian_decay(x, y):
     """y·exp(-x²/2), rounded as one, with the rounding error of x² accounted for. |y| ≤ 2¹⁶."""
     return y * math.exp(-0.5 * x * x)
 
 
 @primitive(ulp=2.0)
-def times_exp_cubic(x, y):
+def cubic_decay(x, y):
     """y·exp(-√(8/π)·(|x| + 0.044715·|x|³)), rounded as one: the exponential inside GELU's tanh form. |y| ≤ 2¹⁶."""
     t = min(abs(x), 100.0)
     return y * math.exp(-math.sqrt(8.0 / math.pi) * (t + 0.044715 * t * t * t))
@@ -113,8 +119,3 @@ def minimum(x, y):
 def maximum(x, y):
     """The larger one. NaN in x gives NaN; y is a constant or at least never NaN."""
     return where(x < y, y, x)
-
-
-def exp(x):
-    """e to the power x."""
-    return times_exp(x, 1.0)

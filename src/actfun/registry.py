@@ -155,7 +155,7 @@ def check_formula(function: Formula) -> None:
         if "JUMP" in step.opname or step.opname == "FOR_ITER":
             raise ValueError(f"{function.__name__}: a formula has no branches or loops; use where(condition, x, y)")
         if step.opname == "BINARY_OP" and step.argrepr.startswith("**"):
-            raise ValueError(f"{function.__name__}: a formula has no powers; multiply, or use times_exp(x, y)")
+            raise ValueError(f"{function.__name__}: a formula has no powers; multiply, or use exp(x)")
         if type(step.argval) is int and step.opname in ("LOAD_CONST", "LOAD_SMALL_INT"):
             raise ValueError(f"{function.__name__}: write the literal {step.argval} as {float(step.argval)}")
 

@@ -14,7 +14,7 @@ def _copysign(x: mpf, y: mpf) -> mpf:
     return abs(x) if y >= 0 else -abs(x)
 
 
-def _times_exp_cubic(x: mpf, y: mpf) -> mpf:
+def _cubic_decay(x: mpf, y: mpf) -> mpf:
     t = abs(x)
     return y * mpmath.exp(-mpmath.sqrt(8 / mpmath.pi) * (t + mpf("0.044715") * t**3))
 
@@ -24,12 +24,13 @@ lower = Lowering(
         primitives.where: lambda condition, x, y: x if condition else y,
         primitives.absolute: abs,
         primitives.copysign: _copysign,
-        primitives.times_exp: lambda x, y: y * mpmath.exp(x),
+        primitives.exp: mpmath.exp,
+        primitives.decay: lambda x, y: y * mpmath.exp(-x),
         primitives.expm1: mpmath.expm1,
         primitives.log1p: mpmath.log1p,
         primitives.ndtr_scaled: lambda x: mpmath.erfc(x / mpmath.sqrt(2)) / 2 * mpmath.exp(x * x / 2),
-        primitives.times_gaussian: lambda x, y: y * mpmath.exp(-x * x / 2),
-        primitives.times_exp_cubic: _times_exp_cubic,
+        primitives.gaussian_decay: lambda x, y: y * mpmath.exp(-x * x / 2),
+        primitives.cubic_decay: _cubic_decay,
     },
     constant=lambda value: mpf(repr(value)),
     literal=lambda value: mpf(repr(value)),

@@ -33,20 +33,20 @@ def _where(condition: Tensor, x: Any, y: Any) -> Tensor:
     return torch.where(condition, x, y)
 
 
-def _times_exp(x: Tensor, y: Any) -> Tensor:
-    return _narrow(_wide(y) * torch.exp(_wide(x)), x)
+def _decay(x: Tensor, y: Any) -> Tensor:
+    return _narrow(_wide(y) * torch.exp(-_wide(x)), x)
 
 
 def _ndtr_scaled(x: Tensor) -> Tensor:
     return _narrow(0.5 * torch.special.erfcx(_wide(x) * math.sqrt(0.5)), x)  # torch's float32 erfcx is off by 6 ulp
 
 
-def _times_gaussian(x: Tensor, y: Any) -> Tensor:
+def _gaussian_decay(x: Tensor, y: Any) -> Tensor:
     wide = _wide(x)
     return _narrow(_wide(y) * torch.exp(-0.5 * wide * wide), x)
 
 
-def _times_exp_cubic(x: Tensor, y: Any) -> Tensor:
+def _cubic_decay(x: Tensor, y: Any) -> Tensor:
     t = _wide(x).abs()
     return _narrow(_wide(y) * torch.exp(-math.sqrt(8.0 / math.pi) * (t + 0.044715 * t * t * t)), x)
 
@@ -56,12 +56,13 @@ lower = Lowering(
         primitives.where: _where,
         primitives.absolute: torch.abs,
         primitives.copysign: torch.copysign,
-        primitives.times_exp: _times_exp,
+        primitives.exp: torch.exp,
+        primitives.decay: _decay,
         primitives.expm1: torch.expm1,
         primitives.log1p: torch.log1p,
         primitives.ndtr_scaled: _ndtr_scaled,
-        primitives.times_gaussian: _times_gaussian,
-        primitives.times_exp_cubic: _times_exp_cubic,
+        primitives.gaussian_decay: _gaussian_decay,
+        primitives.cubic_decay: _cubic_decay,
     }
 )
 

@@ -1,10 +1,10 @@
 """Activations built on the exponential: sigmoid, tanh and what is made of them.
 
 All of them work with e = exp(-|x|) in (0, 1], which never overflows; no subtraction cancels. On the left, where the
-result is about as small as e, the quotient goes into `times_exp`, which costs one rounding less than e times it.
+result is about as small as e, the quotient goes into `decay`, which costs one rounding less than e times it.
 """
 
-from actfun.primitives import INFINITY, absolute, copysign, exp, expm1, log1p, maximum, minimum, times_exp, where
+from actfun.primitives import INFINITY, absolute, copysign, decay, expm1, log1p, maximum, minimum, where
 from actfun.registry import Parameter, activation, derivative
 
 # In silu and mish, x is held back where exp(-|x|) is 0 in every dtype, for 0·inf would be NaN.
@@ -23,13 +23,13 @@ FAR = 800.0
 def sigmoid(x):
     """A number squeezed into (0, 1); its inverse is the logarithm of the odds."""
     t = absolute(x)
-    right = 1.0 / (1.0 + exp(-t))
-    return where(x >= 0.0, right, times_exp(-t, right))
+    right = 1.0 / (1.0 + decay(t, 1.0))
+    return where(x >= 0.0, right, decay(t, right))
 
 
 @derivative(sigmoid, "x")
 def sigmoid_dx(x):
-    e = exp(-absolute(x))
+    e = decay(absolute(x), 1.0)
     return e / ((1.0 + e) * (1.0 + e))
 
 
@@ -51,7 +51,7 @@ def tanh(x):
 
 @derivative(tanh, "x")
 def tanh_dx(x):
-    e = exp(-2.0 * absolute(x))
+    e = decay(2.0 * absolute(x), 1.0)
     return 4.0 * e / ((1.0 + e) * (1.0 + e))
 
 
@@ -69,15 +69,15 @@ def tanh_dx(x):
 def silu(x):
     """x weighted by its sigmoid."""
     t = absolute(x)
-    right = 1.0 / (1.0 + exp(-t))
-    return where(x >= 0.0, x * right, times_exp(-t, maximum(x, -FAR) * right))
+    right = 1.0 / (1.0 + decay(t, 1.0))
+    return where(x >= 0.0, x * right, decay(t, maximum(x, -FAR) * right))
 
 
 @derivative(silu, "x")
 def silu_dx(x):
     t = minimum(absolute(x), FAR)  # silu(x) - silu(-x) = x, so the slope at x is 1 less the slope at -x
-    e = exp(-t)
-    left = times_exp(-t, (1.0 + e - t) / ((1.0 + e) * (1.0 + e)))
+    e = decay(t, 1.0)
+    left = decay(t, (1.0 + e - t) / ((1.0 + e) * (1.0 + e)))
     return where(x >= 0.0, 1.0 - left, left)
 
 
@@ -94,7 +94,7 @@ def silu_dx(x):
 def softplus(x, beta):
     """A smooth ReLU: the integral of sigmoid."""
     z = beta * x
-    return (maximum(z, 0.0) + log1p(exp(-absolute(z)))) / beta
+    return (maximum(z, 0.0) + log1p(decay(absolute(z), 1.0))) / beta
 
 
 @derivative(softplus, "x")
@@ -115,22 +115,22 @@ def softplus_dx(x, beta):
 def mish(x):
     """x weighted by the tanh of its softplus, which is a quotient of polynomials in e."""
     t = absolute(x)
-    e = exp(-t)
+    e = decay(t, 1.0)
     right = x * ((1.0 + 2.0 * e) / (1.0 + 2.0 * e * (1.0 + e)))
     left = maximum(x, -FAR) * ((2.0 + e) / (2.0 + e * (2.0 + e)))
-    return where(x >= 0.0, right, times_exp(-t, left))
+    return where(x >= 0.0, right, decay(t, left))
 
 
 @derivative(mish, "x")
 def mish_dx(x):
     t = minimum(absolute(x), FAR)
-    e = exp(-t)
+    e = decay(t, 1.0)
     right = 1.0 + 2.0 * e * (1.0 + e)
     left = 2.0 + e * (2.0 + e)
     return where(
         x >= 0.0,
-        ((1.0 + 2.0 * e) * right + 4.0 * times_exp(-t, t) * e * (1.0 + e)) / (right * right),
-        times_exp(-t, ((2.0 + e) * left - 4.0 * t * (1.0 + e)) / (left * left)),
+        ((1.0 + 2.0 * e) * right + 4.0 * decay(t, t) * e * (1.0 + e)) / (right * right),
+        decay(t, ((2.0 + e) * left - 4.0 * t * (1.0 + e)) / (left * left)),
     )
 
 
@@ -153,7 +153,7 @@ def elu(x, alpha):
 
 @derivative(elu, "x")
 def elu_dx(x, alpha):
-    return where(x > 0.0, 1.0, alpha * exp(minimum(x, 0.0)))
+    return where(x > 0.0, 1.0, decay(maximum(-x, 0.0), alpha))
 
 
 @derivative(elu, "alpha")

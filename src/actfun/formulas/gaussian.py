@@ -7,10 +7,10 @@ loses every digit on the left, the tail loses none. From FAR on, the tail is 0 i
 from actfun.primitives import (
     INFINITY,
     absolute,
+    cubic_decay,
+    gaussian_decay,
     minimum,
     ndtr_scaled,
-    times_exp_cubic,
-    times_gaussian,
     where,
 )
 from actfun.registry import Choice, activation, derivative
@@ -24,7 +24,7 @@ CUBIC = 0.07135481627260025  # 0.044715·√(8/π)
 def ndtr(x):
     """Φ(x), the probability that a standard normal variable lies below x."""
     t = minimum(absolute(x), FAR)
-    tail = times_gaussian(t, ndtr_scaled(t))
+    tail = gaussian_decay(t, ndtr_scaled(t))
     return where(x >= 0.0, 1.0 - tail, tail)
 
 
@@ -40,17 +40,17 @@ def ndtr(x):
 def gelu_tanh(x):
     """GELU with Φ approximated through tanh, off by at most 4.8e-4: x·sigmoid(2u), u the argument of that tanh."""
     t = minimum(absolute(x), FAR)
-    e = times_exp_cubic(t, 1.0)
+    e = cubic_decay(t, 1.0)
     right = 1.0 / (1.0 + e)
-    return where(x >= 0.0, x * right, times_exp_cubic(t, -t * right))
+    return where(x >= 0.0, x * right, cubic_decay(t, -t * right))
 
 
 @derivative(gelu_tanh, "x")
 def gelu_tanh_dx(x):
     t = minimum(absolute(x), FAR)
-    e = times_exp_cubic(t, 1.0)
+    e = cubic_decay(t, 1.0)
     slope = LINEAR + 3.0 * CUBIC * t * t
-    left = times_exp_cubic(t, (1.0 + e - t * slope) / ((1.0 + e) * (1.0 + e)))
+    left = cubic_decay(t, (1.0 + e - t * slope) / ((1.0 + e) * (1.0 + e)))
     return where(x >= 0.0, 1.0 - left, left)
 
 
@@ -68,14 +68,14 @@ def gelu_tanh_dx(x):
 def gelu(x):
     """x weighted by the probability that a standard normal variable lies below it."""
     t = minimum(absolute(x), FAR)
-    tail = times_gaussian(t, t * ndtr_scaled(t))
+    tail = gaussian_decay(t, t * ndtr_scaled(t))
     return where(x >= 0.0, x - tail, -tail)
 
 
 @derivative(gelu, "x")
 def gelu_dx(x):
     t = minimum(absolute(x), FAR)  # gelu(x) - gelu(-x) = x, so the slope at x is 1 less the slope at -x
-    left = times_gaussian(t, ndtr_scaled(t) - DENSITY * t)
+    left = gaussian_decay(t, ndtr_scaled(t) - DENSITY * t)
     return where(x >= 0.0, 1.0 - left, left)
 
 
