@@ -1,15 +1,21 @@
 """Differentiation: both modes, twice, and under every transformation of PyTorch."""
 
 import copy
+import itertools
 import math
 import pickle
+import subprocess
+import sys
 
+import mpmath
 import pytest
 import torch
 from support import ELEMENTWISE
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
 import actfun as af
+from actfun.backends import mpmath as oracle
+from actfun.registry import Parameter
 
 PLAIN = [pytest.param(getattr(af, activation.name), id=activation.name) for activation in ELEMENTWISE]
 MAXOUT = pytest.param(lambda x: af.maxout(x, 3), id="maxout")
@@ -72,6 +78,79 @@ def test_transformations_agree_with_plain_calls(function):
         dual = forward_ad.unpack_dual(function(forward_ad.make_dual(x.detach(), tangent)))
     torch.testing.assert_close(dual.tangent.sum(), gradient.sum(), **close)
     assert torch.func.hessian(lambda v: function(v).sum())(x.detach()[0]).isfinite().all()
+
+
+@pytest.mark.parametrize("at", [0.0, -0.0, 0.3, -2.0])
+@pytest.mark.parametrize("activation", ELEMENTWISE, ids=lambda activation: activation.name)
+def test_second_derivatives_agree_in_every_nesting_of_modes(activation, at):
+    """At 0 too, where torch.abs, which the formulas would use, has slope 0."""
+    if at in activation.kinks or (activation.name, at) in (("elu", 0.0), ("relu_squared", 0.0)):
+        return  # no second derivative there
+    function, x = getattr(af, activation.name), torch.tensor(at, dtype=torch.float64)
+    arguments = [mpmath.mpf(p.default) for p in activation.parameters.values() if isinstance(p, Parameter)]
+    exact = float(mpmath.diff(lambda v: oracle.lower(activation.derivatives["x"])(v, *arguments), at))
+    modes = (torch.func.jacfwd, torch.func.jacrev)
+    for outer, inner in itertools.product(modes, modes):
+        assert float(outer(inner(function))(x)) == pytest.approx(exact, rel=1e-9, abs=1e-9)
+    single = x.float().requires_grad_()
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(single, torch.ones(()))
+        (slope,) = torch.autograd.grad(function(dual), dual)
+        tangent = forward_ad.unpack_dual(slope).tangent  # None for a constant slope
+        assert float(0.0 if tangent is None else tangent) == pytest.approx(exact, rel=1e-4, abs=1e-5)
+
+
+@each
+def test_gradients_come_in_batches(function):
+    x = inputs()
+    y = function(x)
+    each_row = torch.eye(y.numel()).reshape(-1, *y.shape)
+    (batched,) = torch.autograd.grad(y, x, each_row, is_grads_batched=True)
+    torch.testing.assert_close(batched.sum(0), torch.autograd.grad(function(x).sum(), x)[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [activation.name for activation in ELEMENTWISE] + ["stochastic_gelu"])
+def test_it_compiles_where_no_gradient_is_recorded(name):
+    module, x = af.get(name).eval(), torch.randn(7)
+    torch._dynamo.reset()  # the classes share one forward, and Dynamo gives up on a code object after eight
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x), module(x), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(torch.jit.trace(module, x)(x), module(x), rtol=1e-5, atol=1e-6)
+
+
+def test_nothing_need_have_run_before_compiling():
+    code = """
+import torch, actfun as af
+x = torch.ones(3)
+model = torch.nn.Sequential(torch.nn.Linear(3, 3), af.nn.Mish(), af.nn.StochasticGELU(), af.nn.GELU("tanh"))
+torch.compile(model, fullgraph=True, backend="aot_eager")(x).sum().backward()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_learnable_module_works_under_functional_transformations():
+    module, x = af.nn.ELU(learnable=True), inputs().detach()
+    parameters = {name: value.detach() - 3.0 for name, value in module.named_parameters()}
+    slope = torch.func.grad(lambda p: torch.func.functional_call(module, p, (x,)).sum())(parameters)
+    assert slope["alpha"].shape == (1,)
+    assert float(parameters["alpha"]) == -2.0, "the caller's tensor was changed"
+    stacked, _ = torch.func.stack_module_state([af.nn.ELU(learnable=True) for _ in range(3)])
+    outputs = torch.func.vmap(lambda p: torch.func.functional_call(module, p, (x,)))(stacked)
+    assert outputs.shape == (3, *x.shape)
+
+
+def test_a_compiled_learnable_module_keeps_its_alpha_positive():
+    module, x = af.nn.ELU(learnable=True), -inputs().detach().abs()
+    compiled, optimizer = (
+        torch.compile(module, fullgraph=True, backend="aot_eager"),
+        torch.optim.SGD([module.alpha], lr=100.0),
+    )
+    for _ in range(3):
+        optimizer.zero_grad()
+        compiled(x).sum().neg().backward()
+        optimizer.step()
+    compiled(x)
+    assert module.alpha.tolist() == pytest.approx([0.01])
 
 
 @each
@@ -176,3 +255,4 @@ def test_modules_can_be_copied_pickled_and_loaded():
     other.load_state_dict(module.state_dict())
     x = torch.randn(2, 3)
     assert torch.equal(other(x), module(x))
+    assert repr(other) == repr(module)

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from actfun import formulas  # noqa: F401  (fills the registry)
 from actfun.backends import torch as torch_ops
 from actfun.op import apply, prepare
-from actfun.registry import Activation, Choice, Parameter, nearest, spec
+from actfun.registry import Activation, Choice, Parameter, names, nearest, spec
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -56,8 +56,9 @@ def _checked(name: str, argument: str, parameter: Parameter, value: Any) -> floa
     if isinstance(value, Tensor):
         if not parameter.learnable:
             raise TypeError(f"{name}: {argument} must be a number, got a tensor")
-        if value.dtype not in DTYPES:
-            raise TypeError(f"{name}: {argument} must be a number or a floating-point tensor, got {value.dtype}")
+        if value.dtype not in DTYPES or value.layout is not torch.strided:
+            kind = f"{value.dtype}, {value.layout}"
+            raise TypeError(f"{name}: {argument} must be a number or a dense floating-point tensor, got {kind}")
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name}: {argument} must be a number, got {type(value).__name__}")
@@ -91,6 +92,8 @@ def call(activation: Activation, x: Tensor, numbers: tuple[Any, ...], inplace: b
             _per_channel(activation.name, argument, value, x) if isinstance(value, Tensor) else value
             for argument, value in arguments
         )
+    if not isinstance(inplace, bool):
+        raise TypeError(f"{activation.name}: inplace must be True or False, got {inplace!r}")
     if not inplace:
         return apply(activation, x, *numbers)
     needed = x.clone() if torch.is_grad_enabled() else x  # the derivative needs the input that is overwritten here
@@ -100,9 +103,9 @@ def call(activation: Activation, x: Tensor, numbers: tuple[Any, ...], inplace: b
 @functools.cache
 def function_of(activation: Activation) -> Callable[..., Tensor]:
     """The function of tensors that an activation stands for, made once."""
+    prepare(activation)
     if activation.kind != "elementwise":
         return _SPECIAL[activation.name]
-    prepare(activation)
     default = bind(activation, (), {})
 
     def function(x: Tensor, *values: Any, inplace: bool = False, **named: Any) -> Tensor:
@@ -137,7 +140,7 @@ def stochastic_gelu(x: Tensor, training: bool = True, generator: Generator | Non
     if not training:
         return call(spec("gelu"), x, ())
     wide = torch.float64 if x.dtype is torch.float64 else torch.float32
-    noise = torch.rand(x.shape, dtype=wide, device=x.device, generator=generator)
+    noise = torch.empty_like(x, dtype=wide).uniform_(generator=generator)
     return torch_ops.evaluate(spec("stochastic_gelu").formula, x, noise)
 
 
@@ -154,7 +157,7 @@ def maxout(x: Tensor, pieces: int, dim: int = -1) -> Tensor:
 
     x: a float16, bfloat16, float32 or float64 tensor; the result has x.shape[dim] / pieces entries along dim. NaN
     propagates. On a tie the first piece wins and takes the whole gradient.
-    Raises ValueError where `pieces` is below 1 or does not divide x.shape[dim], IndexError for a dim out of range.
+    Raises ValueError where `pieces` is below 1 or does not divide x.shape[dim], and for a dim out of range.
     Source: Goodfellow et al., arXiv:1302.4389.
     """
     if type(x) is not Tensor and torch.overrides.has_torch_function_unary(x):
@@ -162,8 +165,8 @@ def maxout(x: Tensor, pieces: int, dim: int = -1) -> Tensor:
         return largest
     check_input("maxout", x)
     check_pieces("maxout", pieces)
-    if not -x.dim() <= dim < x.dim():
-        raise IndexError(f"maxout: dim must be from {-x.dim()} to {x.dim() - 1} for {x.dim()} dimensions, got {dim}")
+    if not isinstance(dim, int) or not -x.dim() <= dim < x.dim():
+        raise ValueError(f"maxout: dim must be from {-x.dim()} to {x.dim() - 1} for {x.dim()} dimensions, got {dim!r}")
     if x.shape[dim] % pieces:
         raise ValueError(f"maxout: pieces must divide x.shape[{dim}] = {x.shape[dim]}, got {pieces}")
     dim %= x.dim()
@@ -172,3 +175,6 @@ def maxout(x: Tensor, pieces: int, dim: int = -1) -> Tensor:
 
 
 _SPECIAL: dict[str, Callable[..., Tensor]] = {"stochastic_gelu": stochastic_gelu, "maxout": maxout}
+
+for _name in names():  # before anything compiled can call them
+    prepare(spec(_name))

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import math
 from typing import Any, ClassVar
 
 import torch
@@ -29,14 +30,21 @@ class Elementwise(nn.Module):
         given = self._given(values, named)
         self.inplace: bool = given.pop("inplace", False)
         learnable, length = given.pop("learnable", False), given.pop("num_parameters", 1)
-        if not isinstance(length, int) or length < 1:
-            raise ValueError(f"{type(self).__name__}: num_parameters must be at least 1, got {length!r}")
+        for argument, value in (("inplace", self.inplace), ("learnable", learnable)):
+            if not isinstance(value, bool):
+                raise TypeError(f"{type(self).__name__}: {argument} must be True or False, got {value!r}")
+        if type(length) is not int or length < 1 or (length > 1 and not learnable):
+            allowed = "at least 1" if learnable else "1 unless learnable=True"
+            raise ValueError(f"{type(self).__name__}: num_parameters must be {allowed}, got {length!r}")
+        for argument, value in given.items():
+            if isinstance(value, Tensor):
+                raise TypeError(f"{type(self).__name__}: {argument} must be a number, got a tensor; see learnable=True")
         self.chosen, numbers = bind(self.activation, (), given)
         free = {argument: p for argument, p in self.activation.parameters.items() if isinstance(p, Parameter)}
         self.arguments = tuple(free)
         for (argument, parameter), value in zip(free.items(), numbers, strict=True):
             if learnable and parameter.learnable:
-                if value < parameter.low:
+                if not parameter.low <= value < math.inf:
                     raise ValueError(
                         f"{type(self).__name__}: a learnable {argument} must be at least {parameter.low}, got {value}"
                     )
@@ -61,9 +69,11 @@ class Elementwise(nn.Module):
         if not isinstance(value, Tensor):
             return value
         low = self.activation.parameters[argument].low  # type: ignore[union-attr]
-        if self.training and not torch.compiler.is_compiling():
-            value.data.clamp_(min=low)  # past the version counter: an earlier use in this step may have saved it
-        return value + (value.clamp(min=low) - value).detach()  # at the bound, the gradient still passes
+        if self.training and isinstance(value, nn.Parameter) and value.requires_grad:
+            raise_to(value, low)
+        return torch.where(
+            value < low, low + (value - value.detach()), value
+        )  # at the bound, the gradient still passes
 
     def extra_repr(self) -> str:
         """The parameters, and the form where there are several."""
@@ -74,6 +84,15 @@ class Elementwise(nn.Module):
         ]
         shown += [self.chosen.name] * (self.chosen is not self.activation) + ["inplace=True"] * self.inplace
         return ", ".join(shown)
+
+
+def raise_to(parameter: nn.Parameter, low: float) -> None:
+    """Raise a parameter's values to a lower bound, outside of autograd."""
+    if torch.compiler.is_compiling():
+        with torch.no_grad():
+            parameter.clamp_(min=low)
+    elif torch._C._functorch.maybe_current_level() is None:  # under functorch it may be anybody's tensor
+        parameter.data.clamp_(min=low)  # past the version counter: an earlier use in this step may have saved it
 
 
 class StochasticGELU(nn.Module):
@@ -204,12 +223,13 @@ class FeedForward(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        maxout_pieces = 2 if activation == "maxout" else 1
-        if gated and maxout_pieces > 1:
+        module = get(activation) if isinstance(activation, str) else activation
+        pieces = module.pieces if isinstance(module, MaxoutPieces) else 1
+        if gated and pieces > 1:
             raise ValueError("FeedForward: activation 'maxout' is not allowed with gated=True; use an element-wise one")
-        self.up = nn.Linear(d_model, d_hidden * maxout_pieces, bias)
+        self.up = nn.Linear(d_model, d_hidden * pieces, bias)
         self.gate = nn.Linear(d_model, d_hidden, bias) if gated else None
-        self.activation = get(activation) if isinstance(activation, str) else activation
+        self.activation = module
         self.dropout = nn.Dropout(dropout)
         self.down = nn.Linear(d_hidden, d_model, bias)
 

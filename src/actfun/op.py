@@ -18,13 +18,28 @@ from actfun.registry import Activation, Formula
 KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
-def _kernels(x: Tensor) -> ModuleType | None:
-    """The backend whose kernels may read the memory of x, or None where x takes the torch-ops form."""
-    if torch.compiler.is_compiling() or type(x) not in (Tensor, torch.nn.Parameter):
-        return None
-    if x.dtype not in KERNEL_DTYPES or x.is_neg() or torch._C._get_tracing_state() is not None:
-        return None
-    if torch._C._functorch.maybe_current_level() is not None or torch._C._len_torch_dispatch_stack() > 0:
+def _plain(x: Any) -> bool:
+    """Whether x is a number, or a tensor whose memory is what it seems."""
+    if not isinstance(x, Tensor):
+        return True
+    if type(x) not in (Tensor, torch.nn.Parameter) or x.is_neg() or x._is_zerotensor():
+        return False
+    return torch._C._has_storage(x)  # what vmap and its like wrap has none
+
+
+def _traced() -> bool:
+    """Whether PyTorch watches what operations run, beyond autograd's own record."""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._get_tracing_state() is not None
+        or torch._C._functorch.maybe_current_level() is not None
+        or torch._C._len_torch_dispatch_stack() > 0
+    )
+
+
+def _kernels(x: Tensor, *others: Any) -> ModuleType | None:
+    """The backend whose kernels may read the memory of x and others, or None where x takes the torch-ops form."""
+    if _traced() or x.dtype not in KERNEL_DTYPES or not all(map(_plain, (x, *others))):
         return None
     if x.device.type == "cpu":
         from actfun.backends import numba
@@ -44,7 +59,7 @@ def _triton() -> ModuleType | None:
 
 
 def _evaluate(formula: Formula, x: Tensor, parameters: tuple[Any, ...]) -> Tensor:
-    backend = _kernels(x) or torch_ops
+    backend = _kernels(x, *parameters) or torch_ops
     y: Tensor = backend.evaluate(formula, x, *parameters)
     return y
 
@@ -103,8 +118,10 @@ def _inputs(ctx: Any) -> list[Any]:
 
 def _gradient(formula: Formula, x: Tensor, parameters: list[Any], g: Tensor, like: Tensor) -> Tensor:
     """g times a derivative, summed to the shape of the argument that it belongs to."""
-    backend = None if torch.is_grad_enabled() else _kernels(x)  # grad mode is on here only under create_graph
-    if backend is not None and type(g) is Tensor and not g.is_neg():
+    # Grad mode is on here only under create_graph; in a dual level the gradient itself may need a tangent.
+    again = torch.is_grad_enabled() or forward_ad._current_level >= 0
+    backend = None if again else _kernels(x, g, *parameters)
+    if backend is not None:
         if like is x:
             y: Tensor = backend.evaluate(formula, x, *parameters, times=g)
             return y
@@ -124,19 +141,33 @@ def prepare(activation: Activation) -> None:
             torch_ops.lower(formula)
 
 
+def _nested_forward_mode() -> bool:
+    """Whether forward mode runs inside forward mode, where PyTorch would take a Function's tangent for a constant."""
+    stack = torch._C._functorch.get_interpreter_stack() or []
+    forward = sum(level.key() == torch._C._functorch.TransformType.Jvp for level in stack)
+    return forward + (forward_ad._current_level >= 0 and not forward) > 1
+
+
+def _functionalized() -> bool:
+    stack = torch._C._functorch.get_interpreter_stack() or []
+    return any(level.key() == torch._C._functorch.TransformType.Functionalize for level in stack)
+
+
 def apply(activation: Activation, x: Tensor, *parameters: float | Tensor) -> Tensor:
     """The activation of x, differentiable in x and in every parameter that is a tensor.
 
     parameters: numbers, or tensors that broadcast against x.
     """
+    recorded = torch.is_grad_enabled() and any(isinstance(v, Tensor) and v.requires_grad for v in (x, *parameters))
     if torch.compiler.is_compiling():
+        if not recorded:  # Dynamo cannot trace a Function that records nothing
+            return torch_ops.evaluate(activation.formula, x, *parameters)
         y: Tensor = Elementwise.apply(activation, x, *parameters)  # type: ignore[no-untyped-call]
         return y
-    recorded = torch.is_grad_enabled() and (
-        x.requires_grad or any(isinstance(value, Tensor) and value.requires_grad for value in parameters)
-    )
-    dual = forward_ad._current_level >= 0 or torch._C._functorch.maybe_current_level() is not None
-    if not recorded and not dual:
+    transformed = forward_ad._current_level >= 0 or torch._C._functorch.maybe_current_level() is not None
+    if not recorded and not transformed:
         return _evaluate(activation.formula, x, parameters)
+    if torch._C._get_tracing_state() is not None or (transformed and (_nested_forward_mode() or _functionalized())):
+        return torch_ops.evaluate(activation.formula, x, *parameters)  # no Function here: PyTorch differentiates
     y = TransformableElementwise.apply(activation, x, *parameters)  # type: ignore[no-untyped-call]
     return y

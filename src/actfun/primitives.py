@@ -52,7 +52,7 @@ def absolute(x):
 
 @primitive()
 def copysign(x, y):
-    """The magnitude of x with the sign of y, signed zeros included."""
+    """The magnitude of x with the sign of y. Where y is ±0, x must be ±0 too, and the sign is that of y."""
     return math.copysign(x, y)
 
 

@@ -71,6 +71,9 @@ class Activation:
     kind: str = "elementwise"
     derivatives: dict[str, Formula] = field(default_factory=dict)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return spec, (self.name,)  # copies and pickles are the registered one
+
     @property
     def summary(self) -> str:
         """The first line of the formula's docstring."""
@@ -94,7 +97,7 @@ class Activation:
         for argument, option in options.items():
             choice = self.parameters[argument]
             assert isinstance(choice, Choice)
-            if option not in choice.options:
+            if not isinstance(option, str) or option not in choice.options:
                 allowed = ", ".join(repr(name) for name in choice.options)
                 raise ValueError(f"{self.name}: {argument} must be one of {allowed}, got {option!r}")
             other = choice.options[option]
@@ -170,7 +173,7 @@ def spec(name: str) -> Activation:
 
     Raises ValueError, with the closest names, where there is none.
     """
-    if name not in _registry:
+    if not isinstance(name, str) or name not in _registry:
         raise ValueError(f"unknown activation {name!r}; {nearest(name, names())}")
     return _registry[name]
 

@@ -33,6 +33,14 @@ def _where(condition: Tensor, x: Any, y: Any) -> Tensor:
     return torch.where(condition, x, y)
 
 
+def _absolute(x: Tensor) -> Tensor:
+    return torch.where(x >= 0.0, x, -x)  # torch.abs has slope 0 at 0, but formulas go on as for x > 0 there
+
+
+def _copysign(x: Tensor, y: Tensor) -> Tensor:
+    return torch.where(y >= 0.0, _absolute(x), -_absolute(x))  # torch.copysign has slope 0 where x is 0
+
+
 def _decay(x: Tensor, y: Any) -> Tensor:
     return _narrow(_wide(y) * torch.exp(-_wide(x)), x)
 
@@ -47,15 +55,15 @@ def _gaussian_decay(x: Tensor, y: Any) -> Tensor:
 
 
 def _cubic_decay(x: Tensor, y: Any) -> Tensor:
-    t = _wide(x).abs()
+    t = _absolute(_wide(x))
     return _narrow(_wide(y) * torch.exp(-math.sqrt(8.0 / math.pi) * (t + 0.044715 * t * t * t)), x)
 
 
 lower = Lowering(
     native={
         primitives.where: _where,
-        primitives.absolute: torch.abs,
-        primitives.copysign: torch.copysign,
+        primitives.absolute: _absolute,
+        primitives.copysign: _copysign,
         primitives.exp: torch.exp,
         primitives.decay: _decay,
         primitives.expm1: torch.expm1,

@@ -45,8 +45,8 @@ def sigmoid_dx(x):
 )
 def tanh(x):
     """A number squeezed into (-1, 1), odd: 2·sigmoid(2x) - 1."""
-    m = expm1(-2.0 * absolute(x))
-    return copysign(m / (2.0 + m), x)
+    m = -expm1(-2.0 * absolute(x))
+    return copysign(m / (2.0 - m), x)
 
 
 @derivative(tanh, "x")
@@ -94,7 +94,7 @@ def silu_dx(x):
 def softplus(x, beta):
     """A smooth ReLU: the integral of sigmoid."""
     z = beta * x
-    return (maximum(z, 0.0) + log1p(decay(absolute(z), 1.0))) / beta
+    return maximum(x, 0.0) + log1p(decay(absolute(z), 1.0)) / beta
 
 
 @derivative(softplus, "x")
