@@ -1,5 +1,7 @@
 # Everything happens in .venv, which is made and filled by itself when something needs it.
-PYTHON ?= python3
+# The first of these that is 3.11 or newer.
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -13,7 +15,7 @@ help: ## show this list
 
 $(READY): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV): PyTorch, Numba and what the command and the tests need (about a minute, once) ..."
-	@$(PYTHON) -c 'import sys; sys.exit("actfun needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@test -n "$(PYTHON)" || { echo "actfun needs Python 3.11 or newer; name it with make PYTHON=..." >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV)
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
