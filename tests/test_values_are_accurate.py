@@ -11,7 +11,7 @@ from support import CASES, DERIVATIVES, SPECIAL, VALUES, Case, assert_close, poi
 from actfun.backends import mpmath as oracle
 from actfun.backends import numba
 from actfun.backends import torch as torch_ops
-from actfun.primitives import CONTRACTS, Contract
+from actfun.primitives import CONTRACTS, copysign, where
 
 # Where a derivative crosses 0 (gelu, silu, mish) no relative bound can hold in float32: an absolute one does.
 NEAR_ROOT = 2.0**-21
@@ -90,20 +90,25 @@ def test_derivatives_are_the_slopes_of_their_formulas(case):
             assert mpmath.almosteq(ours, slope, 1e-15, 1e-15)  # constants such as 1/√(2π) stand as doubles
 
 
-@pytest.mark.parametrize("primitive", CONTRACTS, ids=lambda function: function.__name__)
-def test_primitives_keep_their_contracts_in_kernels(primitive):
-    contract: Contract = CONTRACTS[primitive]
-    x = points(max(contract.domain[0], -120.0) or -1e-3, min(contract.domain[1], 80.0), 3_000)
-    x = x[(x >= contract.domain[0]) & (x <= contract.domain[1])]
-    one = primitive.__code__.co_argcount == 1
-    if primitive.__name__ == "where":
-        pytest.skip("where takes a condition; every formula tests it")
-    arguments = () if one else (1.0,)
-    assert_close(
-        numba.evaluate(primitive, x, *arguments),
-        [oracle.evaluate(primitive, v, *arguments) for v in x.tolist()],
-        contract.ulp,
-    )
+@pytest.mark.parametrize("backend", [numba, torch_ops], ids=["numba", "torch"])
+@pytest.mark.parametrize("primitive", [p for p in CONTRACTS if p is not where], ids=lambda function: function.__name__)
+def test_primitives_keep_their_contracts(primitive, backend):
+    low, high = CONTRACTS[primitive].domain
+    x = points(-100.0, 88.0, 3_000)
+    x = x[(x >= low) & (x <= high)]
+    arguments = (1.0,) * (primitive.__code__.co_argcount - 1)
+    exact = [oracle.evaluate(primitive, value, *arguments) for value in x.tolist()]
+    stream = () if primitive is not copysign else (torch.ones_like(x),)
+    assert_close(backend.evaluate(primitive, x, *(stream or arguments)), exact, CONTRACTS[primitive].ulp)
+
+
+@pytest.mark.parametrize("backend", [numba, torch_ops], ids=["numba", "torch"])
+def test_where_chooses_and_lets_nan_be(backend):
+    def chosen(x):
+        return where(x > 0.0, x, 2.0)
+
+    y = backend.evaluate(chosen, torch.tensor([-1.0, 3.0, math.nan, -0.0]))
+    assert y.tolist() == [2.0, 3.0, 2.0, 2.0]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
