@@ -144,7 +144,8 @@ def _after_fork() -> None:
     _forked = True
 
 
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _run(kernel: Any, x: Tensor, g: Tensor | None, y: Tensor, block: numpy.ndarray | None) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 
 MINUS = "\N{MINUS SIGN}"
 MISSING = "\N{EM DASH}"
+STANDINGS = {"best": "best", "same": "practically the same", "worse": "worse", "unclear": "can’t tell"}
 
 
 def is_number(value: Any) -> TypeGuard[float]:

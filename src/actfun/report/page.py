@@ -19,7 +19,6 @@ from actfun.report.formatting import Metric, is_number
 
 Row = dict[str, Any]
 
-STANDINGS = {"best": "best", "same": "practically the same", "worse": "worse", "unclear": "can’t tell"}
 PROTOCOL = {
     "train": "Training examples", "validation": "Validation examples", "test": "Test examples",
     "optimizer": "Optimizer", "init": "Initialization", "batch_size": "Batch size", "steps": "Training steps",
@@ -94,7 +93,7 @@ def _table_row(metric: Metric, activation: Row, place: int) -> Row:
         ),
         "p": formatting.MISSING if best else formatting.p_value(activation.get("p_holm")),
         "standing": activation["standing"],
-        "standing_text": STANDINGS.get(activation["standing"], activation["standing"]),
+        "standing_text": formatting.STANDINGS[activation["standing"]],
         "more_seeds": activation.get("more_seeds"),
         "learning_rate": formatting.learning_rate(activation.get("learning_rate")),
         "failed": activation["failures"] > 0,

@@ -26,7 +26,7 @@ def verdict(summary: dict[str, Any]) -> str:
     if worse:
         sentences.append(f"Worse: {_listed(worse)}.")
     if unclear:
-        sentences.append(f"Can't tell from these seeds: {_listed([_open(row) for row in unclear])}.")
+        sentences.append(f"Can’t tell from these seeds: {_listed([_open(row) for row in unclear])}.")
     failures = [f"{row['name']} {row['failures']} of {row['seeds']}" for row in rows if row["failures"]]
     if failures:
         sentences.append(f"Failed runs, counted with the worst score: {_listed(failures)}.")
@@ -39,9 +39,6 @@ def _open(row: dict[str, Any]) -> str:
 
 def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
-
-
-STANDINGS = {"best": "best", "same": "practically the same", "worse": "worse", "unclear": "can't tell"}
 
 
 def table(summary: dict[str, Any]) -> Table:
@@ -73,7 +70,7 @@ def _cells(row: dict[str, Any], metric: Metric) -> list[str]:
         metric.interval(row["low"], row["high"]),
         "" if row["standing"] == "best" else metric.difference(row["difference"]),
         "" if row["standing"] == "best" else formatting.p_value(row["p_holm"]),
-        STANDINGS[row["standing"]],
+        formatting.STANDINGS[row["standing"]],
         formatting.learning_rate(row["learning_rate"]),
         formatting.milliseconds(row["step_milliseconds"]),
         formatting.share(row["dead_share"]),
