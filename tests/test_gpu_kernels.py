@@ -37,7 +37,10 @@ def cubin(case: Case, element: str, streams: bool) -> bytes:
     source = ASTSource(
         fn=gpu.backward_kernel if case.argument else gpu.forward_kernel,
         signature=signature | {"formula": "constexpr", "BLOCK": "constexpr"},
-        constexprs={"formula": gpu.lower(case.formula), "BLOCK": gpu.BLOCK},
+        constexprs={
+            "formula": gpu.lower(case.formula, torch.float32 if element == "fp32" else torch.float16),
+            "BLOCK": gpu.BLOCK,
+        },
     )
     return triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": False}).asm["cubin"]
 

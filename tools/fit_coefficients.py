@@ -44,6 +44,7 @@ FITS = (
     Fit("EXP", _exp_rest, ("-0.34658", "0.34658"), 5, lambda r, p: 1 + r + r * r * p),
     Fit("LOG1P", _log1p_rest, ("-0.29290", "0.41422"), 9, lambda f, p: 1 - f / 2 + f * f * p),
     Fit("NDTR_SCALED", lambda u: _ndtr_scaled(_folded(u)) * (_folded(u) + 2), ("-1", "0.75758"), 11, lambda u, p: p),
+    Fit("NDTR_SCALED_16", lambda u: _ndtr_scaled(_folded(u)) * (_folded(u) + 2), ("-1", "0.75758"), 9, lambda u, p: p),
 )
 
 

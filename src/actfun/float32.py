@@ -110,6 +110,22 @@ def gaussian_decay(x, y):
     return _decay_within_126(0.5 * s, fma(y, -0.5 * e, y))
 
 
+def ndtr_scaled_16(x):
+    """As ndtr_scaled, with nine terms and no correction of the quotient: enough for a result of 16 bits."""
+    z = minimum(x, 14.5)
+    r = 1.0 / (z + 2.0)
+    u = (z - 2.0) * r
+    p = fma(fma(0.0005047006998211145, u, 0.0009205439127981663), u, -0.0016962254885584116)
+    p = fma(fma(fma(p, u, -0.006769238505512476), u, -0.0005500969127751887), u, 0.0367259681224823)
+    return fma(fma(fma(p, u, 0.028806310147047043), u, -0.3314049243927002), u, 0.672407865524292) * r
+
+
+def gaussian_decay_16(x, y):
+    """As gaussian_decay, for an x of 16 bits, whose square is exact in float32."""
+    t = minimum(absolute(x), 15.8)
+    return _decay_within_126(0.5 * t * t, y)
+
+
 LINEAR_HIGH, LINEAR_LOW = 1.5957691669464111, -4.534068054340423e-08  # √(8/π), as a sum of two float32
 CUBIC_HIGH, CUBIC_LOW = 0.07135481387376785, 2.3988324659995897e-09  # 0.044715·√(8/π), likewise
 
@@ -137,3 +153,6 @@ DERIVED = {
     primitives.gaussian_decay: gaussian_decay,
     primitives.cubic_decay: cubic_decay,
 }
+
+# For inputs and results of 16 bits: cheaper by a third where Φ is in it, still rounded right to 0.51 ulp.
+DERIVED_16 = DERIVED | {primitives.ndtr_scaled: ndtr_scaled_16, primitives.gaussian_decay: gaussian_decay_16}

@@ -47,20 +47,29 @@ def _operation(returns: Any, *arguments: Any) -> Callable[[Callable[..., Any]], 
     return declare
 
 
-lower = Lowering(
-    native={
-        primitives.where: _operation(float32, boolean, float32, float32)(llvm.where),
-        primitives.absolute: _operation(float32, float32)(llvm.absolute),
-        primitives.copysign: _operation(float32, float32, float32)(llvm.copysign),
-        derived.fma: _operation(float32, float32, float32, float32)(llvm.fma),
-        derived.pow2: _operation(float32, float32)(llvm.pow2),
-        derived.exponent: _operation(float32, float32)(llvm.exponent),
-    },
-    derived=derived.DERIVED,
-    compile=njit(forceinline=True, error_model="numpy"),  # LLVM vectorises only a loop without calls
-    constant=numpy.float32,
-    literal=numpy.float32,
-)
+def _lowering(derived_primitives: dict[Any, Any]) -> Lowering:
+    return Lowering(
+        native={
+            primitives.where: _operation(float32, boolean, float32, float32)(llvm.where),
+            primitives.absolute: _operation(float32, float32)(llvm.absolute),
+            primitives.copysign: _operation(float32, float32, float32)(llvm.copysign),
+            derived.fma: _operation(float32, float32, float32, float32)(llvm.fma),
+            derived.pow2: _operation(float32, float32)(llvm.pow2),
+            derived.exponent: _operation(float32, float32)(llvm.exponent),
+        },
+        derived=derived_primitives,
+        compile=njit(forceinline=True, error_model="numpy"),  # LLVM vectorises only a loop without calls
+        constant=numpy.float32,
+        literal=numpy.float32,
+    )
+
+
+_lower, _lower_16 = _lowering(derived.DERIVED), _lowering(derived.DERIVED_16)
+
+
+def lower(formula: Callable[..., Any], *dtypes: torch.dtype) -> Any:
+    """A formula for this backend, in arithmetic that is good enough for data of these dtypes."""
+    return (_lower if torch.float32 in dtypes else _lower_16)(formula)
 
 
 @functools.cache
@@ -98,7 +107,7 @@ def _parameters(streams: tuple[bool, ...]) -> Any:
 @functools.cache
 def _kernel(formula: Callable[..., Any], backward: bool, dtype: torch.dtype, out: torch.dtype, streams: Any) -> Any:
     """The compiled loop y = formula(x) or y = g * formula(x), from `dtype` to `out`; keeps its machine code alive."""
-    value, load, store, parameters = lower(formula), _load(dtype), _store(out), _parameters(streams)
+    value, load, store, parameters = lower(formula, dtype, out), _load(dtype), _store(out), _parameters(streams)
 
     def forward_loop(x, g, y, block, start, stop):
         for i in range(start, stop):

@@ -18,6 +18,7 @@ from actfun.backends.layout import laid_out_like
 from actfun.backends.lowering import Lowering
 
 BLOCK = 1024
+CONSTANT = float if triton.knobs.runtime.interpret else tl.constexpr  # interpreted, constexpr times tensor breaks
 
 
 # Literals reach these as plain numbers, hence the casts. Triton reads the source of each, so none can be generated.
@@ -56,22 +57,29 @@ def _exponent(x):
     return ((tl.cast(x, tl.float32).to(tl.int32, bitcast=True) - 0x3F3504F3) >> 23).to(tl.float32)  # the bits of √½
 
 
-lower = Lowering(
-    native={
-        primitives.where: _where,
-        primitives.absolute: _absolute,
-        primitives.copysign: _copysign,
-        derived.fma: _fma,
-        derived.pow2: _pow2,
-        derived.exponent: _exponent,
-    },
-    derived=derived.DERIVED,
-    compile=triton.jit,
-    constant=float
-    if triton.knobs.runtime.interpret
-    else tl.constexpr,  # interpreted, a constexpr times a tensor breaks
-    extra={"tl": tl},
-)
+def _lowering(derived_primitives: dict[Any, Any]) -> Lowering:
+    return Lowering(
+        native={
+            primitives.where: _where,
+            primitives.absolute: _absolute,
+            primitives.copysign: _copysign,
+            derived.fma: _fma,
+            derived.pow2: _pow2,
+            derived.exponent: _exponent,
+        },
+        derived=derived_primitives,
+        compile=triton.jit,
+        constant=CONSTANT,
+        extra={"tl": tl},
+    )
+
+
+_lower, _lower_16 = _lowering(derived.DERIVED), _lowering(derived.DERIVED_16)
+
+
+def lower(formula: Callable[..., Any], *dtypes: torch.dtype) -> Any:
+    """A formula for this backend, in arithmetic that is good enough for data of these dtypes."""
+    return (_lower if torch.float32 in dtypes else _lower_16)(formula)
 
 
 @triton.jit
@@ -121,7 +129,7 @@ def evaluate(
         tensors = (value if isinstance(value, Tensor) else torch.tensor(value) for value in parameters)
         numbers, streams = (), tuple(laid_out_like(y, value, torch.float32) for value in tensors)
     grid = (triton.cdiv(n, BLOCK),)
-    options = {"formula": lower(formula), "BLOCK": BLOCK, "enable_fp_fusion": False}
+    options = {"formula": lower(formula, x.dtype, y.dtype), "BLOCK": BLOCK, "enable_fp_fusion": False}
     if times is None:
         forward_kernel[grid](x, y, n, numbers, streams, **options)
     else:
