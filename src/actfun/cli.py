@@ -49,7 +49,7 @@ def compare(
     activations: Annotated[str, typer.Option(help="names, separated by commas")] = ",".join(ARTICLE),
     seeds: Annotated[
         int | None,
-        typer.Option(help="confirmation seeds [default: the task's, 10 or 40; quick: 6]", show_default=False),
+        typer.Option(help="confirmation seeds [default: the task's, 10 or 40; quick: 10]", show_default=False),
     ] = None,
     lrs: Annotated[str | None, typer.Option(help="learning rates to tune over, separated by commas")] = None,
     workers: Annotated[
@@ -58,7 +58,9 @@ def compare(
     init: Annotated[str, typer.Option(help="matched to each activation's gain, or shared by all")] = "matched",
     out: Annotated[Path | None, typer.Option(help="folder for the results [default: actfun-compare-TASK]")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with what is in the folder")] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="a smaller grid, 6 seeds, half the steps")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="a smaller grid tuned on one seed, 10 seeds, half the steps")
+    ] = False,
 ) -> None:
     """Compare activations fairly on a task: tune each on the same grid, confirm on fresh seeds, report intervals."""
     from actfun.compare import protocol, store, tasks
