@@ -120,7 +120,7 @@ def _report(plan: "Plan", summary: dict[str, Any], results: "Store", folder: Pat
     trials = [t for t in results.finished.values() if t["activation"] in plan.labels and wanted.items() <= t.items()]
     write_compare(folder / "report.html", summary, trials)
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160)
-    console.print(table(summary))
+    console.print(table(summary, console.width))
     console.print(f"\n[bold]{summary['verdict']}[/]")
     console.print(f"Report: {folder / 'report.html'}")
 

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.table import Table
 
 from actfun.report import formatting
-from actfun.report.formatting import Metric, metric_of
+from actfun.report.formatting import metric_of
 
 
 def verdict(summary: dict[str, Any]) -> str:
@@ -41,38 +42,30 @@ def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
-def table(summary: dict[str, Any]) -> Table:
-    """The rows of a summary for a terminal."""
-    metric = metric_of(summary)
-    result = Table(title=f"{summary['task']}: test {metric.name}, {metric.direction}", title_justify="left")
-    for heading in (
-        "activation",
-        metric.name,
-        "95% interval",
-        "to best",
-        "p (Holm)",
-        "",
-        "lr",
-        "ms/step",
-        "dead",
-        "flat",
-    ):
+def table(summary: dict[str, Any], width: int) -> Table:
+    """The rows of a summary for a terminal of that many characters; a narrow one gets the first columns only."""
+    metric, rows = metric_of(summary), summary["activations"]
+    columns = {
+        "activation": [row["name"] for row in rows],
+        "score": [metric.score(row["mean"]) for row in rows],
+        "to best": ["" if row is rows[0] else metric.difference(row["difference"]) for row in rows],
+        "": [formatting.STANDINGS[row["standing"]] for row in rows],
+        "95% interval": [metric.interval(row["low"], row["high"]) for row in rows],
+        "p (Holm)": ["" if row is rows[0] else formatting.p_value(row["p_holm"]) for row in rows],
+        "lr": [formatting.learning_rate(row["learning_rate"]) for row in rows],
+        "ms/step": [formatting.milliseconds(row["step_milliseconds"]) for row in rows],
+        "dead": [formatting.share(row["dead_share"]) for row in rows],
+        "flat": [formatting.share(row["flat_share"]) for row in rows],
+    }
+    result = Table(title=f"{summary['task']}: test {metric.name}, {metric.direction}", title_justify="left", box=SIMPLE)
+    room = width
+    shown: list[list[str]] = []
+    for heading, cells in columns.items():
+        room -= max(map(len, (heading, *cells))) + 3  # three spaces between columns
+        if room < 0:
+            break
         result.add_column(heading, justify="left" if heading in ("activation", "") else "right", no_wrap=True)
-    for row in summary["activations"]:
-        result.add_row(*_cells(row, metric), style="bold" if row["standing"] == "best" else "")
+        shown.append(cells)
+    for cells in zip(*shown, strict=True):
+        result.add_row(*cells, style="bold" if cells[0] == rows[0]["name"] else "")
     return result
-
-
-def _cells(row: dict[str, Any], metric: Metric) -> list[str]:
-    return [
-        row["name"],
-        metric.score(row["mean"]),
-        metric.interval(row["low"], row["high"]),
-        "" if row["standing"] == "best" else metric.difference(row["difference"]),
-        "" if row["standing"] == "best" else formatting.p_value(row["p_holm"]),
-        formatting.STANDINGS[row["standing"]],
-        formatting.learning_rate(row["learning_rate"]),
-        formatting.milliseconds(row["step_milliseconds"]),
-        formatting.share(row["dead_share"]),
-        formatting.share(row["flat_share"]),
-    ]
