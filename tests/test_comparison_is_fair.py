@@ -1,12 +1,14 @@
 """The protocol of `compare`: pairing, tuning, confirming, statistics, the network measures."""
 
 import dataclasses
+import io
 import json
 import math
 
 import numpy
 import pytest
 import torch
+from rich.console import Console
 from scipy import stats
 
 import actfun as af
@@ -16,6 +18,7 @@ from actfun.compare.summary import summarise
 from actfun.compare.tasks import TASKS, task
 from actfun.compare.trial import Trial, run
 from actfun.measures import FLAT, SlopeMeter, slopes
+from actfun.report.verdict import table, verdict
 
 each_task = pytest.mark.parametrize("name", TASKS)
 LABELS = protocol.contenders(["tanh", "relu", "maxout"])
@@ -228,3 +231,19 @@ def test_contenders_are_checked():
         protocol.contenders(["relu", "relu"])
     with pytest.raises(ValueError, match="at least one"):
         protocol.contenders([])
+
+
+@pytest.mark.parametrize("width", [70, 80, 81, 100, 117, 160])
+def test_the_table_fits_the_terminal_without_cutting_anything_off(width):
+    finished, work = fake(lambda trial: 0.97 + 0.001 * (trial.seed % 7) - 0.01 * LABELS.index(trial.activation))
+    plan = plan_of()
+    summary = summarise(plan, protocol.execute(plan, finished, work), finished)
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(table(summary, width))
+    text = console.export_text()
+    assert "…" not in text
+    assert all(label in text for label in LABELS)
+    assert "to best" in text
+    sentence = verdict(summary)
+    assert sentence.startswith(f"On digits, {LABELS[0]} scored best: accuracy 97.")
+    assert all(label in sentence for label in LABELS)

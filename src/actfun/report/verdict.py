@@ -58,7 +58,7 @@ def table(summary: dict[str, Any], width: int) -> Table:
         "flat": [formatting.share(row["flat_share"]) for row in rows],
     }
     result = Table(title=f"{summary['task']}: test {metric.name}, {metric.direction}", title_justify="left", box=SIMPLE)
-    room = width
+    room = width - 2
     shown: list[list[str]] = []
     for heading, cells in columns.items():
         room -= max(map(len, (heading, *cells))) + 3  # three spaces between columns
@@ -66,6 +66,6 @@ def table(summary: dict[str, Any], width: int) -> Table:
             break
         result.add_column(heading, justify="left" if heading in ("activation", "") else "right", no_wrap=True)
         shown.append(cells)
-    for cells in zip(*shown, strict=True):
-        result.add_row(*cells, style="bold" if cells[0] == rows[0]["name"] else "")
+    for place, line in enumerate(zip(*shown, strict=True)):
+        result.add_row(*line, style="" if place else "bold")
     return result
