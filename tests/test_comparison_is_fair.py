@@ -117,7 +117,7 @@ def fake(scores):
 
 def test_every_contender_gets_the_same_budget_and_fresh_seeds():
     finished, work = fake(lambda trial: 1.0 - abs(math.log10(trial.learning_rate) + 2))
-    chosen = protocol.execute(plan_of(), finished, work)
+    chosen = protocol.execute(plan_of(), finished, work).chosen
     assert set(chosen.values()) == {0.01}
     tuned = [t for t in finished.values() if t["stage"] == "tune"]
     confirmed = [t for t in finished.values() if t["stage"] == "confirm"]
@@ -133,7 +133,7 @@ def test_every_contender_gets_the_same_budget_and_fresh_seeds():
 
 def test_the_grid_grows_at_the_edge_where_the_best_is_but_not_for_ever():
     finished, work = fake(lambda trial: trial.learning_rate if trial.activation == "tanh" else 1 / trial.learning_rate)
-    chosen = protocol.execute(plan_of(), finished, work)
+    chosen = protocol.execute(plan_of(), finished, work).chosen
     assert chosen["tanh"] == pytest.approx(10.0)
     assert chosen["relu"] == pytest.approx(1e-5)
 
@@ -144,8 +144,11 @@ def test_what_is_finished_is_not_run_again():
     count = len(finished)
     protocol.execute(plan_of(), finished, work)  # `work` fails on a repeated trial
     assert len(finished) == count
-    protocol.execute(plan_of(seeds=6), finished, work)
+    wider = protocol.execute(plan_of(seeds=6), finished, work)
     assert len(finished) == count + 2 * len(LABELS)
+    assert {trial.id for trial in wider.trials} == set(finished)
+    again = protocol.execute(plan_of(), finished, work)
+    assert len(again.trials) == count, "trials of another plan got into the report"
 
 
 def test_the_summary_tells_best_same_worse_and_unclear():
@@ -157,7 +160,7 @@ def test_the_summary_tells_best_same_worse_and_unclear():
 
     finished, work = fake(scores)
     plan = plan_of(seeds=10)
-    summary = summarise(plan, protocol.execute(plan, finished, work), finished)
+    summary = summarise(plan, protocol.execute(plan, finished, work).chosen, finished)
     standings = {row["name"]: row["standing"] for row in summary["activations"]}
     assert standings == {LABELS[0]: "best", LABELS[1]: "worse", LABELS[2]: "same", LABELS[3]: "unclear"}
     assert all((row["more_seeds"] is not None) == (row["standing"] == "unclear") for row in summary["activations"])
@@ -166,7 +169,7 @@ def test_the_summary_tells_best_same_worse_and_unclear():
 def test_failures_are_counted_and_never_dropped():
     finished, work = fake(lambda trial: 0.0 if trial.activation == "relu" and trial.seed % 2 else 0.9)
     plan = plan_of()
-    summary = summarise(plan, protocol.execute(plan, finished, work), finished)
+    summary = summarise(plan, protocol.execute(plan, finished, work).chosen, finished)
     row = next(row for row in summary["activations"] if row["name"] == "relu")
     assert (row["failures"], row["seeds"], row["mean"]) == (2, 4, pytest.approx(0.45))
 
@@ -237,7 +240,7 @@ def test_contenders_are_checked():
 def test_the_table_fits_the_terminal_without_cutting_anything_off(width):
     finished, work = fake(lambda trial: 0.97 + 0.001 * (trial.seed % 7) - 0.01 * LABELS.index(trial.activation))
     plan = plan_of()
-    summary = summarise(plan, protocol.execute(plan, finished, work), finished)
+    summary = summarise(plan, protocol.execute(plan, finished, work).chosen, finished)
     console = Console(width=width, record=True, file=io.StringIO())
     console.print(table(summary, width))
     text = console.export_text()

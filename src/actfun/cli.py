@@ -19,6 +19,7 @@ from actfun.registry import nearest
 if TYPE_CHECKING:
     from actfun.compare.protocol import Plan
     from actfun.compare.store import Store
+    from actfun.compare.trial import Trial
 
 app = typer.Typer(
     name="actfun",
@@ -75,8 +76,8 @@ def compare(
         folder = out or Path(f"actfun-compare-{task}")
         results = store.Store(folder, resume)
     _announce(plan, results, workers, folder)
-    summary = _execute(plan, results, workers, max(1, cores // workers))
-    _report(plan, summary, results, folder)
+    summary, trials = _execute(plan, results, workers, max(1, cores // workers))
+    _report(summary, trials, folder)
     if all(row["failures"] == row["seeds"] for row in summary["activations"]):
         raise typer.Exit(1)
 
@@ -93,7 +94,8 @@ def _announce(plan: "Plan", results: "Store", workers: int, folder: Path) -> Non
     console.print(f"Results go to {folder}, each as it ends; after an interruption --resume goes on there.\n")
 
 
-def _execute(plan: "Plan", results: "Store", workers: int, threads: int) -> dict[str, Any]:
+def _execute(plan: "Plan", results: "Store", workers: int, threads: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Run what is missing; the summary, and the records that it rests on."""
     from actfun.compare import protocol, summary
     from actfun.compare.pool import Pool
     from actfun.report.progress import TrialProgress
@@ -106,18 +108,21 @@ def _execute(plan: "Plan", results: "Store", workers: int, threads: int) -> dict
             results.append(record)
             progress.finished(record)
 
-        chosen = protocol.execute(plan, results.finished, lambda trials: pool.run(trials, progress.started, finished))
-    outcome = summary.summarise(plan, chosen, results.finished)
-    return {**outcome, "verdict": verdict(outcome), "machine": summary.machine(workers, threads)}
+        def run(trials: "Sequence[Trial]") -> None:
+            progress.grow(sum(t.stage == "tune" and t.learning_rate not in plan.learning_rates for t in trials))
+            pool.run(trials, progress.started, finished)
+
+        outcome = protocol.execute(plan, results.finished, run)
+    found = summary.summarise(plan, outcome.chosen, results.finished)
+    found |= {"verdict": verdict(found), "machine": summary.machine(workers, threads)}
+    return found, [results.finished[trial.id] for trial in outcome.trials]
 
 
-def _report(plan: "Plan", summary: dict[str, Any], results: "Store", folder: Path) -> None:
+def _report(summary: dict[str, Any], trials: list[dict[str, Any]], folder: Path) -> None:
     from actfun.report.page import write_compare
     from actfun.report.verdict import table
 
     (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    wanted = {"task": plan.task.name, "steps": plan.steps, "init": plan.init}
-    trials = [t for t in results.finished.values() if t["activation"] in plan.labels and wanted.items() <= t.items()]
     write_compare(folder / "report.html", summary, trials)
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160)
     console.print(table(summary, console.width))

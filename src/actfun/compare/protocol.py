@@ -107,23 +107,30 @@ def plan(
     )
 
 
-def execute(plan: Plan, finished: Mapping[str, dict[str, Any]], run: Runner) -> dict[str, float]:
-    """Carry a plan out; `run` does the trials that are not yet in `finished`, which fills as they end.
+@dataclass(frozen=True)
+class Outcome:
+    """chosen: the learning rate that each contender was confirmed at; trials: all that the outcome rests on."""
 
-    Returns the learning rate that each contender was confirmed at.
-    """
+    chosen: dict[str, float]
+    trials: list[Trial]
+
+
+def execute(plan: Plan, finished: Mapping[str, dict[str, Any]], run: Runner) -> Outcome:
+    """Carry a plan out; `run` does the trials that are not yet in `finished`, which fills as they end."""
     rates = dict.fromkeys(plan.labels, plan.learning_rates)
     growing = set(plan.labels)
     while growing:
-        _run_missing([trial for label in plan.labels for trial in plan.tuning(label, rates[label])], finished, run)
+        tuning = [trial for label in plan.labels for trial in plan.tuning(label, rates[label])]
+        _run_missing(tuning, finished, run)
         for label in sorted(growing):
             wider = _extended(rates[label], best_rate(plan, label, rates[label], finished), plan.learning_rates)
             if wider == rates[label]:
                 growing.discard(label)
             rates[label] = wider
     chosen = {label: best_rate(plan, label, rates[label], finished) for label in plan.labels}
-    _run_missing(plan.confirmation(chosen), finished, run)
-    return chosen
+    confirmation = plan.confirmation(chosen)
+    _run_missing(confirmation, finished, run)
+    return Outcome(chosen, tuning + confirmation)
 
 
 def _run_missing(trials: Sequence[Trial], finished: Mapping[str, Any], run: Runner) -> None:

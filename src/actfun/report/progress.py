@@ -43,9 +43,9 @@ class TrialProgress:
         running = " | ".join(f"{t.stage} {t.activation} lr {t.learning_rate:g} seed {t.seed}" for t in trials)
         self._bar.update(self._task, description=running)
 
-    def grow(self, total: int) -> None:
-        """There is more to do than was known: this many trials in all."""
-        self._total = max(total, self._total)
+    def grow(self, more: int) -> None:
+        """There are this many more trials than was known."""
+        self._total += more
         self._bar.update(self._task, total=self._total)
 
     def finished(self, record: dict[str, Any]) -> None:
