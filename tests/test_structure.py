@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,12 @@ def test_files_stay_small():
         if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno > 45
     ]
     assert long == []
+
+
+def test_an_installed_package_has_all_its_files():
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["actfun"]
+    others = {path for path in SOURCE.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert {path for pattern in patterns for path in SOURCE.glob(pattern)} == others
 
 
 def test_a_new_activation_is_written_in_one_place_and_works_everywhere():
