@@ -36,6 +36,11 @@ def test_a_seed_fixes_the_split_for_all_and_parts_never_overlap(name):
     first, again, other = (TASKS[name].split(seed) for seed in (0, 0, 1))
     for part in ("train", "validation", "test"):
         assert torch.equal(getattr(first, part)[0], getattr(again, part)[0])
+    assert len(first.test[0]) == len(other.test[0])
+    if name == "text":
+        assert torch.equal(first.test[0], other.test[0]), "tuning would see the test set"
+    else:
+        assert torch.equal(first.test[1], other.test[1]), "tuning would see the test set"
     assert not torch.equal(first.train[0], other.train[0])
     if name != "text":  # a line of text may well stand twice; its blocks do not overlap
         rows = [{tuple(row) for row in getattr(first, part)[0].tolist()} for part in ("train", "validation", "test")]

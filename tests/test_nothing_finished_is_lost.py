@@ -1,5 +1,6 @@
 """Interruptions of `actfun compare`: Ctrl-C, kill -9, a torn file, a dead worker; and what the command writes."""
 
+import contextlib
 import json
 import os
 import signal
@@ -98,18 +99,29 @@ def test_the_same_command_gives_the_same_scores(tmp_path):
 
 
 def test_a_run_without_resume_sets_earlier_results_aside(tmp_path):
-    Store(tmp_path, resume=False).append({"id": "a"})
-    assert Store(tmp_path, resume=True).finished == {"a": {"id": "a"}}
-    assert Store(tmp_path, resume=False).finished == {}
-    assert read(tmp_path / "results.previous.jsonl") == [{"id": "a"}]
+    for name in "ab":
+        with contextlib.closing(Store(tmp_path, resume=False)) as store:
+            assert store.finished == {}
+            store.append({"id": name})
+    with contextlib.closing(Store(tmp_path, resume=True)) as store:
+        assert store.finished == {"b": {"id": "b"}}
+    with contextlib.closing(Store(tmp_path, resume=False)) as store:
+        assert store.kept_as == tmp_path / "results.2.jsonl"
+    assert [read(tmp_path / f"results.{k}.jsonl") for k in (1, 2)] == [[{"id": "a"}], [{"id": "b"}]]
+
+
+def test_two_runs_cannot_share_a_folder(tmp_path):
+    with contextlib.closing(Store(tmp_path, resume=True)), pytest.raises(ValueError, match="another run is writing"):
+        Store(tmp_path, resume=True)
+    Store(tmp_path, resume=True).close()
 
 
 @pytest.mark.parametrize("torn", ['{"id": "c", "sc', '{"id": "c"}', "\x00\x00"])
 def test_a_torn_last_line_is_dropped_and_written_over(tmp_path, torn):
     path = tmp_path / "results.jsonl"
     path.write_text('{"id": "a"}\n{"id": "b"}\n' + torn)
-    store = Store(tmp_path, resume=True)
-    store.append({"id": "d"})
+    with contextlib.closing(Store(tmp_path, resume=True)) as store:
+        store.append({"id": "d"})
     assert [trial["id"] for trial in read(path)] in (["a", "b", "d"], ["a", "b", "c", "d"])
 
 

@@ -40,7 +40,9 @@ def _input() -> Iterator[None]:
     """Errors raised in here are about what the user wrote."""
     try:
         yield
-    except (ValueError, TypeError, OSError) as error:
+    except OSError as error:
+        raise BadInputError(f"cannot use {error.filename}: {error.strerror}") from error
+    except (ValueError, TypeError) as error:
         raise BadInputError(str(error)) from error
 
 
@@ -83,14 +85,17 @@ def compare(
 
 
 def _announce(plan: "Plan", results: "Store", workers: int, folder: Path) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
     kept = sum(trial.id in results.finished for trial in plan.trials())
     console.print(f"[bold]Comparing {len(plan.labels)} activations on {plan.task.name}[/]: {plan.task.description}.")
+    rates, tuning = _count(len(plan.learning_rates), "learning rate"), _count(len(plan.tuning_seeds), "seed")
     console.print(
-        f"Each is tuned on {len(plan.learning_rates)} learning rates x {len(plan.tuning_seeds)} seeds, then confirmed "
-        f"on {len(plan.seeds)} fresh seeds: {plan.size} trials of {plan.steps} steps on {workers} worker processes"
+        f"Each is tuned on {rates} x {tuning}, then confirmed on {_count(len(plan.seeds), 'fresh seed')}: {plan.size} "
+        f"trials of {plan.steps} steps on {_count(workers, 'worker process', 'es')}"
         + (f"; {kept} are done already." if kept else ".")
     )
+    if results.kept_as:
+        console.print(f"Earlier results are kept as {results.kept_as}.")
     console.print(f"Results go to {folder}, each as it ends; after an interruption --resume goes on there.\n")
 
 
@@ -133,14 +138,26 @@ def _report(summary: dict[str, Any], trials: list[dict[str, Any]], folder: Path)
 @app.command("list")
 def list_activations() -> None:
     """Every activation on a line: its parameters and their defaults, its range, its module, what it is."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    shown = ("name", "parameters", "range", "module", "what it is") if console.width >= 140 else ("name", "what it is")
     table = Table(box=None, pad_edge=False)
-    for heading in ("name", "parameters", "range", "module", "what it is"):
+    for heading in shown:
         table.add_column(heading, no_wrap=heading != "what it is")
     for name in names():
         facts = spec(name)
-        given = ", ".join(f"{argument}={parameter.default}" for argument, parameter in facts.parameters.items())
-        table.add_row(name, given, f"{facts.range[0]:.4g} .. {facts.range[1]:.4g}", facts.module, facts.summary)
-    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
+        cells = {
+            "name": name,
+            "parameters": ", ".join(f"{argument}={p.default}" for argument, p in facts.parameters.items()),
+            "range": f"{facts.range[0]:.4g} .. {facts.range[1]:.4g}",
+            "module": facts.module,
+            "what it is": facts.summary,
+        }
+        table.add_row(*(cells[heading] for heading in shown))
+    console.print(table)
+
+
+def _count(number: int, thing: str, plural: str = "s") -> str:
+    return f"{number} {thing}{plural if number != 1 else ''}"
 
 
 def _words(text: str) -> list[str]:

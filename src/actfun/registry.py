@@ -109,6 +109,7 @@ _registry: dict[str, Activation] = {}
 
 
 FACTS = frozenset(fact.name for fact in fields(Activation)) - {"name", "formula", "parameters", "derivatives"}
+NEEDED = frozenset({"monotonic", "convex", "latex", "reference"})
 
 
 def activation(**stated: Any) -> Callable[[Formula], Formula]:
@@ -127,6 +128,8 @@ def activation(**stated: Any) -> Callable[[Formula], Formula]:
         name = formula.__name__
         if unknown := facts.keys() - FACTS:
             raise TypeError(f"{name}: unknown fact {min(unknown)!r}; {nearest(min(unknown), tuple(FACTS))}")
+        if missing := NEEDED - facts.keys():
+            raise TypeError(f"{name}: these facts are missing: {', '.join(sorted(missing))}")
         if name in _registry and _registry[name].formula.__module__ != formula.__module__:
             raise ValueError(f"activation {name!r} exists already, in {_registry[name].formula.__module__}")
         module = "".join(part.capitalize() for part in name.split("_"))

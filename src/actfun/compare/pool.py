@@ -50,6 +50,8 @@ class Pool:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would only spoil the clean end
         processes = list((self._executor._processes or {}).values())
         self._executor.shutdown(wait=kind is None, cancel_futures=True)
         if kind is not None:

@@ -151,11 +151,10 @@ def best_rate(plan: Plan, label: str, rates: Sequence[float], finished: Mapping[
 
 def _extended(rates: tuple[float, ...], best: float, grid: tuple[float, ...]) -> tuple[float, ...]:
     """The rates with one more beyond the edge where the best is, as far as the grid may still grow there."""
-    if len(grid) < 2:
-        return rates
+    down, up = (grid[0] / grid[1], grid[-1] / grid[-2]) if len(grid) > 1 else (1 / 3, 3.0)
     below, above = sum(rate < grid[0] for rate in rates), sum(rate > grid[-1] for rate in rates)
     if best == rates[0] and below < EXTENSIONS:
-        return (float(f"{rates[0] * grid[0] / grid[1]:.1g}"), *rates)
+        return (float(f"{rates[0] * down:.1g}"), *rates)
     if best == rates[-1] and above < EXTENSIONS:
-        return (*rates, float(f"{rates[-1] * grid[-1] / grid[-2]:.1g}"))
+        return (*rates, float(f"{rates[-1] * up:.1g}"))
     return rates

@@ -1,27 +1,53 @@
 """results.jsonl: one line for each finished trial, on disk before anyone is told that it finished."""
 
+import itertools
 import json
 import os
 from pathlib import Path
 from typing import Any
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 RESULTS = "results.jsonl"
-PREVIOUS = "results.previous.jsonl"
 
 
 class Store:
-    """The finished trials of a folder, by trial id.
+    """The finished trials of a folder, by trial id; it holds the folder for itself until it is closed.
 
-    resume: keep what is there; otherwise an earlier results.jsonl is moved aside, to results.previous.jsonl.
+    resume: keep what is there; otherwise an earlier results.jsonl is kept as results.1.jsonl, results.2.jsonl, …
+    Raises ValueError where another process holds the folder, or its results are damaged.
     """
 
     def __init__(self, folder: Path, resume: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(folder / "results.lock", os.O_RDWR | os.O_CREAT)
         self.path = folder / RESULTS
-        if self.path.exists() and not resume:
-            self.path.replace(folder / PREVIOUS)
-        self.finished = {record["id"]: record for record in read(self.path)}
-        self._rewrite_torn_end()
+        try:
+            if fcntl is not None:  # the system drops this lock when the process ends, however it ends
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.kept_as = None if resume else self._set_aside()
+            self.finished = {record["id"]: record for record in read(self.path)}
+            self._cut_torn_end()
+        except BlockingIOError:
+            self.close()
+            raise ValueError(f"another run is writing to {folder}; wait for it, or name another folder") from None
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let others use the folder."""
+        os.close(self._lock)
+
+    def _set_aside(self) -> Path | None:
+        if not self.path.exists() or not self.path.stat().st_size:
+            return None
+        numbered = (self.path.with_name(f"results.{k}.jsonl") for k in itertools.count(1))
+        kept_as = next(path for path in numbered if not path.exists())
+        return self.path.replace(kept_as)
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a finished trial: written, flushed and synced before this returns."""
@@ -31,7 +57,7 @@ class Store:
             os.fsync(file.fileno())
         self.finished[record["id"]] = record
 
-    def _rewrite_torn_end(self) -> None:
+    def _cut_torn_end(self) -> None:
         """Cut off a last line without an end, so that the next append starts on a line of its own."""
         if not self.path.exists():
             return

@@ -15,6 +15,7 @@ from actfun.compare.models import MLP, CharTransformer, Contender, Network, para
 from actfun.registry import nearest
 
 Part = tuple[Tensor, Tensor]
+TEST_SEED = 20_260  # what is held back for testing never depends on a trial's seed, so tuning cannot have seen it
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Split:
 class Task:
     """A problem to compare activations on.
 
-    split: seed -> Split. build: (contender, split) -> an uninitialised network.
+    split: seed -> Split; the test part is the same for all. build: (contender, split) -> an uninitialised network.
     loss: (logits, targets) -> mean loss. score: the same, for the metric; worst: what a failed trial scores.
     seeds: how many confirm a result where nothing else is asked for; steps: how many a trial trains for.
     same_within: the difference of scores that nobody would mind, in the metric's units.
@@ -62,10 +63,13 @@ def batches(part: Part, size: int, generator: torch.Generator) -> Iterator[Part]
 
 
 def _split_rows(x: numpy.ndarray, y: numpy.ndarray, seed: int, outputs: int) -> Split:
-    """60% training, 20% validation, 20% test; inputs standardised by the training part."""
-    order = numpy.random.default_rng(seed).permutation(len(x))
-    ends = [round(0.6 * len(x)), round(0.8 * len(x))]
-    train, validation, test = numpy.split(order, ends)
+    """20% test, the same for every seed; of the rest 60% training, 20% validation, drawn by the seed.
+
+    Inputs are standardised by the training part.
+    """
+    order = numpy.random.default_rng(TEST_SEED).permutation(len(x))
+    test, rest = numpy.split(order, [round(0.2 * len(x))])
+    train, validation = numpy.split(numpy.random.default_rng(seed).permutation(rest), [round(0.6 * len(x))])
     mean, std = x[train].mean(0), x[train].std(0)
     scaled = torch.from_numpy(((x - mean) / numpy.where(std > 0, std, 1.0)).astype(numpy.float32))
     targets = torch.from_numpy(y)
@@ -98,16 +102,20 @@ def _text() -> tuple[Tensor, int]:
 
 
 def _split_text(seed: int) -> Split:
-    """The text cut into 100 blocks: 90 for training, 5 for validation, 5 for testing, in windows of 64 characters."""
+    """The text cut into 100 blocks: 5 for testing, the same for every seed, 5 for validation, 90 for training.
+
+    Inputs are windows of 64 characters, targets the characters that follow each of them.
+    """
     text, characters = _text()
-    order = torch.randperm(BLOCKS, generator=torch.Generator().manual_seed(seed)).tolist()
+    order = numpy.random.default_rng(TEST_SEED).permutation(BLOCKS)
+    test, rest = order[:5].tolist(), numpy.random.default_rng(seed).permutation(order[5:]).tolist()
     blocks = text[: len(text) // BLOCKS * BLOCKS].chunk(BLOCKS)
 
     def windows(chosen: list[int]) -> Part:
         rows = torch.cat([blocks[k].unfold(0, LENGTH + 1, LENGTH) for k in sorted(chosen)])
         return rows[:, :-1], rows[:, 1:]
 
-    return Split(windows(order[:90]), windows(order[90:95]), windows(order[95:]), characters)
+    return Split(windows(rest[5:]), windows(rest[:5]), windows(test), characters)
 
 
 def _mlp(width: int, depth: int) -> Callable[[Contender, Split], Network]:

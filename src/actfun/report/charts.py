@@ -13,9 +13,9 @@ from actfun.report.formatting import Metric, learning_rate
 
 Row = dict[str, Any]
 
-# Six colours of Okabe and Ito, slightly adapted to stand out on white and on black. A seventh activation takes the
+# Six colours of Okabe and Ito, slightly adapted to stand out on white and on black, and two more. A ninth takes the
 # first colour again with the next dash pattern.
-COLOURS = ["#1a78b8", "#d55e00", "#009e73", "#c26a9d", "#d99a00", "#56a9dd"]
+COLOURS = ["#1a78b8", "#d55e00", "#009e73", "#c26a9d", "#d99a00", "#56a9dd", "#7a5cc8", "#8a8a8a"]
 DASHES = [[1, 0], [6, 3], [2, 2]]
 INK = "currentColor"
 TICKS = alt.ExprRef("clamp(width / 90, 3, 10)")
@@ -85,7 +85,7 @@ def curve_chart(metric: Metric, activations: list[Row], trials: list[Row], batch
         color=_colour(names),
     )
     y_title = metric.axis_title("Validation")
-    band = base.mark_area(clip=True).encode(y=_y("low", y_title, shown), y2="high:Q", opacity=_emphasis(0.13, 0.0))
+    band = base.mark_area(clip=True).encode(y=_y("low", y_title, shown), y2="high:Q", opacity=_emphasis(0.07, 0.0))
     line = base.mark_line(clip=True, strokeWidth=2).encode(
         y=_y("mean", y_title, shown), strokeDash=_dash(names), opacity=_emphasis(1.0, 0.12)
     )

@@ -11,6 +11,12 @@ MISSING = "\N{EM DASH}"
 STANDINGS = {"best": "best", "same": "practically the same", "worse": "worse", "unclear": "can’t tell"}
 
 
+def standing(row: dict[str, Any], same_within: float) -> str:
+    """How an activation stands to the best one, in words."""
+    small = row["standing"] == "worse" and abs(row["difference"]) <= same_within
+    return "slightly worse" if small else STANDINGS[row["standing"]]
+
+
 def is_number(value: Any) -> TypeGuard[float]:
     """Whether `value` is a finite number."""
     return isinstance(value, int | float) and math.isfinite(value)

@@ -60,7 +60,7 @@ def compare_page(summary: dict[str, Any], trials: list[dict[str, Any]]) -> str:
     return _environment().get_template("compare.html.j2").render(
         summary=summary,
         metric=metric,
-        rows=[_table_row(metric, activation, place) for place, activation in enumerate(activations)],
+        rows=[_table_row(metric, a, place, summary["same_within"]) for place, a in enumerate(activations)],
         charts=drawn,
         specs={name: chart.spec for name, chart in drawn.items() if chart},
         same_within=metric.difference(summary["same_within"]).lstrip("+"),
@@ -77,7 +77,7 @@ def _rank(metric: Metric, activation: Row) -> tuple[bool, float]:
     return activation["standing"] != "best", worst_last
 
 
-def _table_row(metric: Metric, activation: Row, place: int) -> Row:
+def _table_row(metric: Metric, activation: Row, place: int, same_within: float) -> Row:
     """An activation's cells as text."""
     colour, dash = charts.style(place)
     best = place == 0
@@ -93,7 +93,7 @@ def _table_row(metric: Metric, activation: Row, place: int) -> Row:
         ),
         "p": formatting.MISSING if best else formatting.p_value(activation.get("p_holm")),
         "standing": activation["standing"],
-        "standing_text": formatting.STANDINGS[activation["standing"]],
+        "standing_text": formatting.standing(activation, same_within),
         "more_seeds": activation.get("more_seeds"),
         "learning_rate": formatting.learning_rate(activation.get("learning_rate")),
         "failed": activation["failures"] > 0,

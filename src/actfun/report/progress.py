@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from actfun.compare.trial import Trial
 
@@ -21,13 +22,16 @@ class TrialProgress:
         self._printed = time.monotonic()
         self._bar = Progress(
             SpinnerColumn(),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeRemainingColumn(compact=True),
-            TextColumn("{task.description}", markup=False),
+            TextColumn(
+                "{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+            ),
             console=self._console,
             disable=not self._console.is_terminal,
             transient=True,
+            expand=True,
         )
         self._task = self._bar.add_task("starting workers", total=total, completed=done)
 

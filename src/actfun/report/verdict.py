@@ -1,5 +1,6 @@
 """The outcome of a comparison in a sentence or two, and as a table for the terminal."""
 
+import statistics
 from typing import Any
 
 from rich.box import SIMPLE
@@ -19,23 +20,25 @@ def verdict(summary: dict[str, Any]) -> str:
         f"On {summary['task']}, {best['name']} scored best: {metric.name} {metric.score(best['mean'])}{extent}."
     ]
     band = f"{summary['same_within'] * 100:g} points" if metric.percent else f"{summary['same_within']:g}"
-    same = [row["name"] for row in rows if row["standing"] == "same"]
-    worse = [f"{row['name']} ({metric.difference(row['difference'])})" for row in rows if row["standing"] == "worse"]
-    unclear = [row for row in rows if row["standing"] == "unclear"]
-    if same:
-        sentences.append(f"Practically the same (within {band}): {_listed(same)}.")
-    if worse:
-        sentences.append(f"Worse: {_listed(worse)}.")
-    if unclear:
-        sentences.append(f"Can’t tell from these seeds: {_listed([_open(row) for row in unclear])}.")
-    failures = [f"{row['name']} {row['failures']} of {row['seeds']}" for row in rows if row["failures"]]
-    if failures:
-        sentences.append(f"Failed runs, counted with the worst score: {_listed(failures)}.")
+    usual = statistics.median(row["parameters"] or 0 for row in rows)
+    if (best["parameters"] or 0) > 1.1 * usual > 0:
+        sentences.append(f"It has {best['parameters']:,} parameters where the median is {usual:,.0f}.")
+    groups = {
+        f"Practically the same (within {band})": [row["name"] for row in rows if row["standing"] == "same"],
+        f"Worse{', in points' if metric.percent else ''}": [
+            f"{row['name']} {metric.difference(row['difference'])}" for row in rows if row["standing"] == "worse"
+        ],
+        "Can’t tell from these seeds": [_open(row) for row in rows if row["standing"] == "unclear"],
+        "Failed runs, counted with the worst score": [
+            f"{row['name']} {row['failures']} of {row['seeds']}" for row in rows if row["failures"]
+        ],
+    }
+    sentences += [f"{heading}: {_listed(names)}." for heading, names in groups.items() if names]
     return " ".join(sentences)
 
 
 def _open(row: dict[str, Any]) -> str:
-    return f"{row['name']} (about {row['more_seeds']} more would)" if row["more_seeds"] else str(row["name"])
+    return f"{row['name']} (about {row['more_seeds']} more may)" if row["more_seeds"] else str(row["name"])
 
 
 def _listed(names: list[str]) -> str:
@@ -49,7 +52,7 @@ def table(summary: dict[str, Any], width: int) -> Table:
         "activation": [row["name"] for row in rows],
         "score": [metric.score(row["mean"]) for row in rows],
         "to best": ["" if row is rows[0] else metric.difference(row["difference"]) for row in rows],
-        "": [formatting.STANDINGS[row["standing"]] for row in rows],
+        "": [formatting.standing(row, summary["same_within"]) for row in rows],
         "95% interval": [metric.interval(row["low"], row["high"]) for row in rows],
         "p (Holm)": ["" if row is rows[0] else formatting.p_value(row["p_holm"]) for row in rows],
         "lr": [formatting.learning_rate(row["learning_rate"]) for row in rows],
