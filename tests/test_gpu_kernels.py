@@ -77,7 +77,8 @@ torch.save(results, sys.argv[1])
 def interpreted(tmp_path_factory) -> dict:
     """What every kernel gives in the interpreter; Triton settles on it at import, hence a process of its own."""
     path = tmp_path_factory.mktemp("interpreter") / "results.pt"
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(Path(__file__).parent)}
+    paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": paths}
     subprocess.run([sys.executable, "-c", RUN, str(path)], env=environment, check=True, timeout=240)
     return torch.load(path)
 
