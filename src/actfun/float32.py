@@ -55,13 +55,18 @@ def exp(x):
 
 def decay(x, y):
     """As exp, for arguments of one sign: 2ⁿ = 2ⁿ⁺⁶⁴·2⁻⁶⁴, of which the second factor is a constant."""
-    return _decay_within_126(minimum(x, 126.0), y)
+    z = minimum(x, 126.0)
+    n = rint(z * -LOG2_E)
+    return _assembled(n, -_remainder(n, z), y)
 
 
-def _decay_within_126(x, y):
-    n = rint(x * -LOG2_E)
-    q = _expm1_reduced(-fma(n, LN2_LOW, fma(n, LN2_HIGH, x)))
-    return fma(y, q, y) * pow2(n + 64.0) * 5.421010862427522e-20
+def _remainder(n, x):
+    return fma(n, LN2_LOW, fma(n, LN2_HIGH, x))
+
+
+def _assembled(n, r, y):
+    """y·2ⁿ·exp(r) for n in [-182, 0]."""
+    return fma(y, _expm1_reduced(r), y) * pow2(n + 64.0) * 5.421010862427522e-20
 
 
 def expm1(x):
@@ -107,7 +112,8 @@ def gaussian_decay(x, y):
     t = minimum(absolute(x), 15.8)
     s = t * t
     e = fma(t, t, -s)
-    return _decay_within_126(0.5 * s, fma(y, -0.5 * e, y))
+    n = rint(s * (-0.5 * LOG2_E))
+    return _assembled(n, fma(-0.5, e, -_remainder(n, 0.5 * s)), y)
 
 
 def ndtr_scaled_16(x):
@@ -123,7 +129,7 @@ def ndtr_scaled_16(x):
 def gaussian_decay_16(x, y):
     """As gaussian_decay, for an x of 16 bits, whose square is exact in float32."""
     t = minimum(absolute(x), 15.8)
-    return _decay_within_126(0.5 * t * t, y)
+    return decay(0.5 * t * t, y)
 
 
 LINEAR_HIGH, LINEAR_LOW = 1.5957691669464111, -4.534068054340423e-08  # √(8/π), as a sum of two float32
@@ -141,7 +147,8 @@ def cubic_decay(x, y):
     total_low = (LINEAR_HIGH - (total - grown)) + (p - grown) + (LINEAR_LOW + p_low)
     z = t * total
     z_low = fma(t, total, -z) + t * total_low
-    return _decay_within_126(z, fma(y, -z_low, y))
+    n = rint(z * -LOG2_E)
+    return _assembled(n, -(_remainder(n, z) + z_low), y)
 
 
 DERIVED = {
