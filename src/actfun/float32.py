@@ -1,8 +1,8 @@
 """The transcendental primitives in float32 arithmetic, for backends that have none of their own (numba, triton).
 
-Branch-free, over five machine operations that a backend must bring. Python's bodies are the meaning; a backend runs the
-same text in float32 with every operation rounded once. The polynomials come from `tools/fit_coefficients.py`; what is
-known about the method stands beside each function.
+Branch-free, over three machine operations (fma, pow2, exponent) that a backend must bring. Python's bodies are the
+meaning; a backend runs the same text in float32 with every operation rounded once. The polynomials come from
+`tools/fit_coefficients.py`; what is known about the method stands beside each function.
 """
 
 import math

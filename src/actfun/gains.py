@@ -43,8 +43,8 @@ def gain(name: str, preserve: str = "forward", **params: Any) -> float:
         raise ValueError(f"gain: preserve must be 'forward' or 'backward', got {preserve!r}")
     activation = spec(name)
     if activation.kind == "reduction":
-        _, (pieces,) = bind(activation, (), {"pieces": 2} | params)
-        return _maxout_gain(preserve, params.get("pieces", int(pieces)))
+        bind(activation, (), params)
+        return _maxout_gain(preserve, params.get("pieces", activation.parameters["pieces"].default))
     if activation.kind == "random":
         bind(activation, (), params)
         return math.sqrt(2.0)  # E[m·z²] = E[Φ(z)·z²] = 1/2 and E[m²] = E[Φ(z)] = 1/2, both by symmetry

@@ -71,9 +71,8 @@ class Elementwise(nn.Module):
         low = self.activation.parameters[argument].low  # type: ignore[union-attr]
         if self.training and isinstance(value, nn.Parameter) and value.requires_grad:
             raise_to(value, low)
-        return torch.where(
-            value < low, low + (value - value.detach()), value
-        )  # at the bound, the gradient still passes
+        passing = low + (value - value.detach())  # the bound, with the gradient of the value
+        return torch.where(value < low, passing, value)
 
     def extra_repr(self) -> str:
         """The parameters, and the form where there are several."""

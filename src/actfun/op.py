@@ -152,16 +152,14 @@ def prepare(activation: Activation) -> None:
             torch_ops.lower(formula)
 
 
-def _nested_forward_mode() -> bool:
-    """Whether forward mode runs inside forward mode, where PyTorch would take a Function's tangent for a constant."""
-    stack = torch._C._functorch.get_interpreter_stack() or []
-    forward = sum(level.key() == torch._C._functorch.TransformType.Jvp for level in stack)
-    return forward + (forward_ad._current_level >= 0 and not forward) > 1
+def _beyond_functions() -> bool:
+    """Whether functorch does what a Function cannot follow: functionalize, or forward mode inside forward mode.
 
-
-def _functionalized() -> bool:
-    stack = torch._C._functorch.get_interpreter_stack() or []
-    return any(level.key() == torch._C._functorch.TransformType.Functionalize for level in stack)
+    In the latter PyTorch would take a Function's tangent for a constant, and second derivatives for 0.
+    """
+    kinds = [level.key() for level in torch._C._functorch.get_interpreter_stack() or []]
+    transform = torch._C._functorch.TransformType
+    return kinds.count(transform.Jvp) > 1 or transform.Functionalize in kinds
 
 
 def apply(activation: Activation, x: Tensor, *parameters: float | Tensor) -> Tensor:
@@ -176,7 +174,7 @@ def apply(activation: Activation, x: Tensor, *parameters: float | Tensor) -> Ten
         y: Tensor = Elementwise.apply(activation, x, *parameters)  # type: ignore[no-untyped-call]
         return y
     if forward_ad._current_level >= 0 or torch._C._functorch.maybe_current_level() is not None:
-        if _nested_forward_mode() or _functionalized():
+        if _beyond_functions():
             return torch_ops.evaluate(activation.formula, x, *parameters)  # no Function: PyTorch differentiates
         y = TransformableElementwise.apply(activation, x, *parameters)  # type: ignore[no-untyped-call]
         return y

@@ -3,7 +3,7 @@
 import difflib
 import dis
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 INFINITY = float("inf")
@@ -56,12 +56,12 @@ class Activation:
 
     name: str
     formula: Formula
-    range: tuple[float, float]
     monotonic: bool
     convex: bool
     latex: str
     reference: str
     module: str
+    range: tuple[float, float] = (-INFINITY, INFINITY)
     zero_centred: bool = False
     saturates: tuple[str, ...] = ()
     kinks: tuple[float, ...] = ()
@@ -108,8 +108,9 @@ class Activation:
 _registry: dict[str, Activation] = {}
 
 
-FACTS = frozenset(fact.name for fact in fields(Activation)) - {"name", "formula", "parameters", "derivatives"}
-NEEDED = frozenset({"monotonic", "convex", "latex", "reference"})
+SETTLED = ("name", "formula", "parameters", "derivatives")  # follow from the formula and its decorators
+FACTS = {fact.name: fact for fact in fields(Activation) if fact.name not in SETTLED}
+NEEDED = {name for name, fact in FACTS.items() if fact.default is MISSING and fact.default_factory is MISSING}
 
 
 def activation(**stated: Any) -> Callable[[Formula], Formula]:
@@ -121,20 +122,19 @@ def activation(**stated: Any) -> Callable[[Formula], Formula]:
     is taken.
     """
     parameters = {argument: value for argument, value in stated.items() if isinstance(value, Parameter | Choice)}
-    facts = {name: value for name, value in stated.items() if name not in parameters}
+    stated_facts = {name: value for name, value in stated.items() if name not in parameters}
 
     def register(formula: Formula) -> Formula:
         check_formula(formula)
         name = formula.__name__
-        if unknown := facts.keys() - FACTS:
+        facts = {"module": "".join(part.capitalize() for part in name.split("_"))} | stated_facts
+        if unknown := facts.keys() - FACTS.keys():
             raise TypeError(f"{name}: unknown fact {min(unknown)!r}; {nearest(min(unknown), tuple(FACTS))}")
         if missing := NEEDED - facts.keys():
             raise TypeError(f"{name}: these facts are missing: {', '.join(sorted(missing))}")
         if name in _registry and _registry[name].formula.__module__ != formula.__module__:
             raise ValueError(f"activation {name!r} exists already, in {_registry[name].formula.__module__}")
-        module = "".join(part.capitalize() for part in name.split("_"))
-        defaults = {"module": module, "range": (-INFINITY, INFINITY)}
-        _registry[name] = Activation(name=name, formula=formula, parameters=parameters, **(defaults | facts))
+        _registry[name] = Activation(name=name, formula=formula, parameters=parameters, **facts)
         return formula
 
     return register
