@@ -78,6 +78,12 @@ def expm1(x):
     return copysign(2.0 * fma(s, q, s - 0.5), x)  # q has lost the sign of a zero
 
 
+def tanh(x):
+    """m/(2 - m) with m = 1 - exp(-2·|x|), which does not cancel."""
+    m = -expm1(-2.0 * absolute(x))
+    return copysign(m / (2.0 - m), x)
+
+
 def log1p(x):
     """1 + x = 2ᵏ(1 + f), f taken from x itself, so nothing is lost near 0; error of the polynomial: 3.3e-9."""
     u = minimum(x, 1e38)
@@ -156,6 +162,7 @@ DERIVED = {
     primitives.decay: decay,
     primitives.expm1: expm1,
     primitives.log1p: log1p,
+    primitives.tanh: tanh,
     primitives.ndtr_scaled: ndtr_scaled,
     primitives.gaussian_decay: gaussian_decay,
     primitives.cubic_decay: cubic_decay,

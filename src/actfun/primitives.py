@@ -72,19 +72,22 @@ def decay(x, y):
     return y * math.exp(-x)
 
 
-@primitive(ulp=2.0)
+@primitive(domain=(-INFINITY, 0.0), ulp=2.0)
 def expm1(x):
-    """exp(x) - 1 without cancellation; expm1(±0) = ±0."""
-    try:
-        return math.expm1(x)
-    except OverflowError:
-        return INFINITY
+    """exp(x) - 1 without cancellation, for x ≤ 0; expm1(±0) = ±0."""
+    return math.expm1(x)
 
 
-@primitive(domain=(-0.5, INFINITY), ulp=1.5)
+@primitive(domain=(0.0, 1.0), ulp=1.5)
 def log1p(x):
-    """log(1 + x) without cancellation, for x ≥ -1/2; log1p(±0) = ±0."""
+    """log(1 + x) without cancellation, for x from 0 to 1."""
     return math.log1p(x)
+
+
+@primitive(ulp=2.5)
+def tanh(x):
+    """The hyperbolic tangent, odd; tanh(±0) = ±0."""
+    return math.tanh(x)
 
 
 @primitive(domain=(0.0, 14.5), ulp=3.0)

@@ -4,7 +4,7 @@ A lowered formula is a copy of the function whose names resolve to a backend's o
 primitives that it calls are lowered with it. Each backend is one module, imported at first use.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import FunctionType
 from typing import Any
 
@@ -44,16 +44,24 @@ class Lowering:
             self._done[formula] = self._lower(self._derived.get(formula, formula))
         return self._done[formula]
 
+    def derives(self, formula: Callable[..., Any]) -> bool:
+        """Whether a formula, or one that it calls, rests on a derived primitive."""
+        called = (value for _, value in _named(formula) if isinstance(value, FunctionType))
+        return formula in self._derived or any(map(self.derives, called))
+
     def _lower(self, formula: Any) -> Any:
         code = formula.__code__
         names: dict[str, Any] = {"__name__": formula.__module__, "__builtins__": __builtins__, **self._extra}
-        for name in code.co_names:
-            value = formula.__globals__.get(name)
-            if isinstance(value, FunctionType):
-                names[name] = self(value)
-            elif value is not None:
-                names[name] = self._constant(value)
+        for name, value in _named(formula):
+            names[name] = self(value) if isinstance(value, FunctionType) else self._constant(value)
         literals = tuple(self._literal(c) if isinstance(c, float) else c for c in code.co_consts)
         copy = FunctionType(code.replace(co_consts=literals), names, formula.__name__)
         copy.__module__ = formula.__module__
         return self._compile(copy)
+
+
+def _named(formula: Any) -> Iterator[tuple[str, Any]]:
+    """The functions and numbers that a formula's names stand for."""
+    for name in formula.__code__.co_names:
+        if (value := formula.__globals__.get(name)) is not None:
+            yield name, value

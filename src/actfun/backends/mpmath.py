@@ -8,6 +8,11 @@ from mpmath import mpf
 
 from actfun import primitives
 from actfun.backends.lowering import Lowering
+from actfun.formulas.gaussian import CUBIC, DENSITY, LINEAR
+
+with mpmath.workdps(100):  # the constants that formulas can only hold as floats
+    _SLOPE = mpmath.sqrt(8 / mpmath.pi)
+    EXACT = {DENSITY: 1 / mpmath.sqrt(2 * mpmath.pi), LINEAR: _SLOPE, CUBIC: _SLOPE * mpf("0.044715")}
 
 
 def _copysign(x: mpf, y: mpf) -> mpf:
@@ -28,11 +33,12 @@ lower = Lowering(
         primitives.decay: lambda x, y: y * mpmath.exp(-x),
         primitives.expm1: mpmath.expm1,
         primitives.log1p: mpmath.log1p,
+        primitives.tanh: mpmath.tanh,
         primitives.ndtr_scaled: lambda x: mpmath.erfc(x / mpmath.sqrt(2)) / 2 * mpmath.exp(x * x / 2),
         primitives.gaussian_decay: lambda x, y: y * mpmath.exp(-x * x / 2),
         primitives.cubic_decay: _cubic_decay,
     },
-    constant=lambda value: mpf(repr(value)),
+    constant=lambda value: EXACT.get(value, mpf(repr(value))),
     literal=lambda value: mpf(repr(value)),
 )
 

@@ -1,5 +1,8 @@
 """Formulas as CPU kernels: one generic forward and one generic backward loop, vectorised by LLVM.
 
+Arithmetic is in float64, the result rounded once: float32 comes out within 0.51 ulp of the exact value. What has 16
+bits is looked up in a table, unless the formula is so simple that arithmetic gets every value right, and is faster.
+
 A kernel is a C function over raw addresses, compiled once for a formula and its dtypes, and called through its address
 by one of two drivers, serial or parallel, that know nothing of formulas. So the results cannot depend on the number of
 threads, and only two small functions are ever compiled with Numba's parallel machinery. No fastmath flag is set:
@@ -15,13 +18,13 @@ from typing import Any
 import numpy
 import torch
 from llvmlite import ir
-from numba import boolean, cfunc, float32, int64, njit, prange, types, void
+from numba import boolean, cfunc, float32, float64, int64, njit, prange, types, void
 from numba.extending import intrinsic
 from torch import Tensor
 
-from actfun import float32 as derived
+from actfun import float64 as derived
 from actfun import primitives
-from actfun.backends import llvm
+from actfun.backends import llvm, tables
 from actfun.backends.layout import laid_out_like
 from actfun.backends.lowering import Lowering
 
@@ -38,64 +41,65 @@ def _operation(returns: Any, *arguments: Any) -> Callable[[Callable[..., Any]], 
 
         signature = returns(*arguments)
         typings: dict[int, Callable[..., Any]] = {  # Numba reads the number of arguments off the Python signature
+            0: lambda typing: (signature, generate),
+            0: lambda typing: (signature, generate),
             1: lambda typing, a: (signature, generate),
             2: lambda typing, a, b: (signature, generate),
             3: lambda typing, a, b, c: (signature, generate),
+            4: lambda typing, a, b, c, d: (signature, generate),
         }
         return intrinsic(typings[len(arguments)])
 
     return declare
 
 
-def _lowering(derived_primitives: dict[Any, Any]) -> Lowering:
-    return Lowering(
-        native={
-            primitives.where: _operation(float32, boolean, float32, float32)(llvm.where),
-            primitives.absolute: _operation(float32, float32)(llvm.absolute),
-            primitives.copysign: _operation(float32, float32, float32)(llvm.copysign),
-            derived.fma: _operation(float32, float32, float32, float32)(llvm.fma),
-            derived.pow2: _operation(float32, float32)(llvm.pow2),
-            derived.exponent: _operation(float32, float32)(llvm.exponent),
-        },
-        derived=derived_primitives,
-        compile=njit(forceinline=True, error_model="numpy"),  # LLVM vectorises only a loop without calls
-        constant=numpy.float32,
-        literal=numpy.float32,
-    )
+def _native(number: Any) -> dict[Any, Any]:
+    return {
+        primitives.where: _operation(number, boolean, number, number)(llvm.where),
+        primitives.absolute: _operation(number, number)(llvm.absolute),
+        primitives.copysign: _operation(number, number, number)(llvm.copysign),
+    }
 
 
-_lower, _lower_16 = _lowering(derived.DERIVED), _lowering(derived.DERIVED_16)
-
-
-def lower(formula: Callable[..., Any], *dtypes: torch.dtype) -> Any:
-    """A formula for this backend, in arithmetic that is good enough for data of these dtypes."""
-    return (_lower if torch.float32 in dtypes else _lower_16)(formula)
+_compile = njit(forceinline=True, error_model="numpy")  # LLVM vectorises only a loop without calls
+lower = Lowering(
+    native=_native(float64)
+    | {
+        derived.fma: _operation(float64, float64, float64, float64)(llvm.fma),
+        derived.scaled: _operation(float64, float64, float64)(llvm.scaled),
+    },
+    derived=derived.DERIVED,
+    compile=_compile,
+)
+_lower_single = Lowering(_native(float32), compile=_compile, constant=numpy.float32, literal=numpy.float32)
 
 
 @functools.cache
-def _load(dtype: torch.dtype) -> Any:
-    return _operation(float32, int64, int64)(functools.partial(llvm.load, dtype=dtype))
+def _load(dtype: torch.dtype, number: Any) -> Any:
+    emit = functools.partial(llvm.load, dtype=dtype, wide=number is float64)
+    return _operation(number, int64, int64)(emit)
 
 
 @functools.cache
-def _store(dtype: torch.dtype) -> Any:
-    return _operation(float32, int64, int64, float32)(functools.partial(llvm.store, dtype=dtype))
+def _store(dtype: torch.dtype, number: Any) -> Any:
+    return _operation(number, int64, int64, number)(functools.partial(llvm.store, dtype=dtype))
 
 
 @functools.cache
-def _parameters(streams: tuple[bool, ...]) -> Any:
+def _parameters(streams: tuple[bool, ...], number: Any) -> Any:
     """An operation (block, index) -> the parameters at that element.
 
     The block holds 8 bytes a parameter: the address of a float32 for each element where `streams` says so, else one
     float32.
     """
-    result = types.UniTuple(float32, len(streams))
+    result, wide = types.UniTuple(number, len(streams)), number is float64
 
     def parameter(builder: Any, block: Any, index: Any, k: int, stream: bool) -> Any:
         if stream:
             address = llvm.constant(builder, llvm.place(builder, block, llvm.INT64(k), llvm.INT64))
-            return llvm.load(builder, address, index, torch.float32)
-        return llvm.constant(builder, llvm.place(builder, block, llvm.INT64(2 * k), llvm.FLOAT))
+            return llvm.load(builder, address, index, torch.float32, wide)
+        value = llvm.constant(builder, llvm.place(builder, block, llvm.INT64(2 * k), llvm.FLOAT))
+        return llvm.widened(builder, value, wide)
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         loaded = [parameter(builder, values[0], values[1], k, stream) for k, stream in enumerate(streams)]
@@ -107,7 +111,10 @@ def _parameters(streams: tuple[bool, ...]) -> Any:
 @functools.cache
 def _kernel(formula: Callable[..., Any], backward: bool, dtype: torch.dtype, out: torch.dtype, streams: Any) -> Any:
     """The compiled loop y = formula(x) or y = g * formula(x), from `dtype` to `out`; keeps its machine code alive."""
-    value, load, store, parameters = lower(formula, dtype, out), _load(dtype), _store(out), _parameters(streams)
+    simple = dtype is not torch.float32 and not lower.derives(formula)
+    number = float32 if simple else float64
+    value = (_lower_single if simple else lower)(formula)
+    load, store, parameters = _load(dtype, number), _store(out, number), _parameters(streams, number)
 
     def forward_loop(x, g, y, block, start, stop):
         for i in range(start, stop):
@@ -117,7 +124,34 @@ def _kernel(formula: Callable[..., Any], backward: bool, dtype: torch.dtype, out
         for i in range(start, stop):
             store(y, i, load(g, i) * value(load(x, i), *parameters(block, i)))
 
-    return cfunc(void(*[int64] * 6), error_model="numpy")(backward_loop if backward else forward_loop)
+    return _compiled(backward_loop if backward else forward_loop)
+
+
+@functools.cache
+def _lookup(backward: bool, dtype: torch.dtype) -> Any:
+    """The compiled loop y = table[x] or y = g * table[x], for any formula; the table's address stands for the block."""
+    copy, scratch = _operation(void, int64, int64, int64, int64)(llvm.copy_entry), _operation(int64)(llvm.scratch)
+    fetch = _operation(void, int64, int64, int64, int64)(llvm.fetch_entry)
+    load, load_single, store = _load(dtype, float32), _load(torch.float32, float32), _store(dtype, float32)
+
+    def forward_loop(x, g, y, table, start, stop):
+        for i in range(start, stop):
+            copy(table, x, y, i)
+
+    def backward_loop(x, g, y, table, start, stop):  # entries are fetched one by one, but multiplied many at a time
+        entries = scratch()
+        for first in range(start, stop, llvm.SCRATCH):
+            count = min(llvm.SCRATCH, stop - first)
+            for k in range(count):
+                fetch(table, x, first + k, entries + 4 * k)
+            for k in range(count):
+                store(y, first + k, load(g, first + k) * load_single(entries, k))
+
+    return _compiled(backward_loop if backward else forward_loop)
+
+
+def _compiled(loop: Callable[..., None]) -> Any:
+    return cfunc(void(*[int64] * 6), error_model="numpy")(loop)
 
 
 def _typed_call(typing, kernel, x, g, y, block, start, stop):
@@ -157,15 +191,9 @@ if hasattr(os, "register_at_fork"):  # Windows does not fork
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _run(kernel: Any, x: Tensor, g: Tensor | None, y: Tensor, block: numpy.ndarray | None) -> None:
+def _run(kernel: Any, x: Tensor, g: Tensor | None, y: Tensor, block: int) -> None:
     n, threads = x.numel(), torch.get_num_threads()
-    addresses = (
-        kernel.address,
-        x.data_ptr(),
-        0 if g is None else g.data_ptr(),
-        y.data_ptr(),
-        0 if block is None else block.ctypes.data,
-    )
+    addresses = (kernel.address, x.data_ptr(), 0 if g is None else g.data_ptr(), y.data_ptr(), block)
     if n >= SERIAL_BELOW and threads > 1 and not _forked and _parallel_free.acquire(blocking=False):
         try:
             _parallel(*addresses, n, -(-n // threads))
@@ -175,19 +203,35 @@ def _run(kernel: Any, x: Tensor, g: Tensor | None, y: Tensor, block: numpy.ndarr
         _serial(*addresses, n)
 
 
-def _block(x: Tensor, parameters: Sequence[float | Tensor]) -> tuple[numpy.ndarray | None, list[Tensor]]:
-    """The parameters as a kernel reads them, and the tensors that must stay alive meanwhile."""
-    if not parameters:
-        return None, []
+def _compute(formula: Callable[..., Any], x: Tensor, g: Tensor | None, y: Tensor, parameters: Sequence[Any]) -> None:
+    """y = formula(x) or y = g * formula(x), by arithmetic."""
     block = numpy.zeros(len(parameters), numpy.int64)
-    tensors = []
+    tensors = []  # must stay alive while the kernel reads them
     for k, value in enumerate(parameters):
         if isinstance(value, Tensor):
-            tensors.append(laid_out_like(x, value, torch.float32))
+            tensors.append(laid_out_like(y, value, torch.float32))
             block[k] = tensors[-1].data_ptr()
         else:
             block[k : k + 1].view(numpy.float32)[0] = value
-    return block, tensors
+    streams = tuple(isinstance(value, Tensor) for value in parameters)
+    _run(_kernel(formula, g is not None, x.dtype, y.dtype, streams), x, g, y, block.ctypes.data if parameters else 0)
+
+
+@functools.lru_cache(maxsize=64)
+def _table(formula: Callable[..., Any], dtype: torch.dtype, backward: bool, numbers: bytes) -> Tensor | None:
+    """The values of a formula at all numbers of 16 bits, or None where arithmetic gets every one of them right.
+
+    numbers: the parameters as the bytes of float32, for which 0.0 and -0.0 are not the same.
+    """
+    parameters = numpy.frombuffer(numbers, numpy.float32).tolist()
+    if lower.derives(formula):  # arithmetic would take longer
+        return tables.table(formula, dtype, torch.float32 if backward else dtype, *parameters)
+    x, exact = tables.arguments(dtype), tables.table(formula, dtype, dtype, *parameters)
+    y, one = torch.empty_like(x), torch.ones_like(x) if backward else None
+    _compute(formula, x, one, y, parameters)
+    if torch.equal(y.view(torch.int16)[~y.isnan()], exact.view(torch.int16)[~exact.isnan()]):
+        return None
+    return tables.table(formula, dtype, torch.float32, *parameters) if backward else exact
 
 
 def evaluate(
@@ -197,18 +241,19 @@ def evaluate(
     times: Tensor | None = None,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """A formula over a CPU tensor, times another tensor if one is given, computed in float32 and rounded once.
+    """A formula over a CPU tensor, times another tensor if one is given, computed in float64 and rounded once.
 
     x: float32, bfloat16 or float16, any strides. parameters: numbers, or tensors that broadcast against x.
     dtype: of the result; x's when not given. The result is laid out in memory as torch would.
     """
-    out = dtype or x.dtype
-    y = torch.empty_like(x, dtype=out)
+    y = torch.empty_like(x, dtype=dtype or x.dtype)
     x = laid_out_like(y, x, x.dtype)
     g = None if times is None else laid_out_like(y, times, x.dtype)
+    if y.dtype is x.dtype is not torch.float32 and not any(isinstance(value, Tensor) for value in parameters):
+        table = _table(formula, x.dtype, g is not None, numpy.array(parameters, numpy.float32).tobytes())
+        if table is not None:
+            _run(_lookup(g is not None, x.dtype), x, g, y, table.data_ptr())
+            return y
     parameters = tuple(v.item() if isinstance(v, Tensor) and v.numel() == 1 else v for v in parameters)
-    block, tensors = _block(x, parameters)
-    streams = tuple(isinstance(value, Tensor) for value in parameters)
-    _run(_kernel(formula, g is not None, x.dtype, out, streams), x, g, y, block)
-    del tensors
+    _compute(formula, x, g, y, parameters)
     return y

@@ -1,10 +1,11 @@
 """Activations built on the exponential: sigmoid, tanh and what is made of them.
 
-All of them work with e = exp(-|x|) in (0, 1], which never overflows; no subtraction cancels. On the left, where the
-result is about as small as e, the quotient goes into `decay`, which costs one rounding less than e times it.
+All of them work with e = exp(-|x|) in (0, 1], which never overflows; no subtraction cancels, and the two sides share
+one division, the dearest operation. What multiplies e goes into `decay`, so that it is right among subnormals too.
 """
 
-from actfun.primitives import INFINITY, absolute, copysign, decay, expm1, log1p, maximum, minimum, where
+from actfun.primitives import INFINITY, absolute, decay, expm1, log1p, maximum, minimum, where
+from actfun.primitives import tanh as hyperbolic_tangent
 from actfun.registry import Parameter, activation, derivative
 
 # In silu and mish, x is held back where exp(-|x|) is 0 in every dtype, for 0·inf would be NaN.
@@ -22,9 +23,8 @@ FAR = 800.0
 )
 def sigmoid(x):
     """A number squeezed into (0, 1); its inverse is the logarithm of the odds."""
-    t = absolute(x)
-    right = 1.0 / (1.0 + decay(t, 1.0))
-    return where(x >= 0.0, right, decay(t, right))
+    e = decay(absolute(x), 1.0)
+    return where(x >= 0.0, 1.0, e) / (1.0 + e)
 
 
 @derivative(sigmoid, "x")
@@ -45,14 +45,14 @@ def sigmoid_dx(x):
 )
 def tanh(x):
     """A number squeezed into (-1, 1), odd: 2·sigmoid(2x) - 1."""
-    m = -expm1(-2.0 * absolute(x))
-    return copysign(m / (2.0 - m), x)
+    return hyperbolic_tangent(x)
 
 
 @derivative(tanh, "x")
 def tanh_dx(x):
-    e = decay(2.0 * absolute(x), 1.0)
-    return 4.0 * e / ((1.0 + e) * (1.0 + e))
+    z = 2.0 * absolute(x)
+    e = decay(z, 1.0)
+    return decay(z, 4.0) / ((1.0 + e) * (1.0 + e))
 
 
 @activation(
@@ -69,8 +69,7 @@ def tanh_dx(x):
 def silu(x):
     """x weighted by its sigmoid."""
     t = absolute(x)
-    right = 1.0 / (1.0 + decay(t, 1.0))
-    return where(x >= 0.0, x * right, decay(t, maximum(x, -FAR) * right))
+    return where(x >= 0.0, x, decay(t, maximum(x, -FAR))) / (1.0 + decay(t, 1.0))
 
 
 @derivative(silu, "x")
@@ -94,7 +93,7 @@ def silu_dx(x):
 def softplus(x, beta):
     """A smooth ReLU: the integral of sigmoid."""
     z = beta * x
-    return maximum(x, 0.0) + log1p(decay(absolute(z), 1.0)) / beta
+    return maximum(x, 0.0) + log1p(decay(absolute(z), 1.0)) * (1.0 / beta)
 
 
 @derivative(softplus, "x")
@@ -113,25 +112,23 @@ def softplus_dx(x, beta):
     reference="Misra, arXiv:1908.08681",
 )
 def mish(x):
-    """x weighted by the tanh of its softplus, which is a quotient of polynomials in e."""
+    """x weighted by the tanh of its softplus: with e^x = a/b, that is a(a + 2b)/(a(a + 2b) + 2b²)."""
     t = absolute(x)
     e = decay(t, 1.0)
-    right = x * ((1.0 + 2.0 * e) / (1.0 + 2.0 * e * (1.0 + e)))
-    left = maximum(x, -FAR) * ((2.0 + e) / (2.0 + e * (2.0 + e)))
-    return where(x >= 0.0, right, decay(t, left))
+    a, b = where(x >= 0.0, 1.0, e), where(x >= 0.0, e, 1.0)
+    n = a + 2.0 * b
+    return where(x >= 0.0, x, decay(t, maximum(x, -FAR))) * n / (a * n + 2.0 * b * b)
 
 
 @derivative(mish, "x")
 def mish_dx(x):
-    t = minimum(absolute(x), FAR)
+    t = absolute(x)
     e = decay(t, 1.0)
-    right = 1.0 + 2.0 * e * (1.0 + e)
-    left = 2.0 + e * (2.0 + e)
-    return where(
-        x >= 0.0,
-        ((1.0 + 2.0 * e) * right + 4.0 * decay(t, t) * e * (1.0 + e)) / (right * right),
-        decay(t, ((2.0 + e) * left - 4.0 * t * (1.0 + e)) / (left * left)),
-    )
+    a, b = where(x >= 0.0, 1.0, e), where(x >= 0.0, e, 1.0)
+    n = a + 2.0 * b
+    d = a * n + 2.0 * b * b
+    slope = (n * d + 4.0 * minimum(maximum(x, -FAR), FAR) * b * b * (a + b)) / (d * d)
+    return where(x >= 0.0, slope, decay(t, slope))
 
 
 @activation(

@@ -40,9 +40,7 @@ def ndtr(x):
 def gelu_tanh(x):
     """GELU with Φ approximated through tanh, off by at most 4.8e-4: x·sigmoid(2u), u the argument of that tanh."""
     t = minimum(absolute(x), FAR)
-    e = cubic_decay(t, 1.0)
-    right = 1.0 / (1.0 + e)
-    return where(x >= 0.0, x * right, cubic_decay(t, -t * right))
+    return where(x >= 0.0, x, cubic_decay(t, -t)) / (1.0 + cubic_decay(t, 1.0))
 
 
 @derivative(gelu_tanh, "x")
