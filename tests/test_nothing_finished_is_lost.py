@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from actfun.compare.pool import Pool
-from actfun.compare.store import Store, read
-from actfun.compare.trial import Result, Trial, record
+from actfun.runs.pool import Pool
+from actfun.runs.store import Store, read
+from actfun.compare.trial import Result, Trial, record, lost
 
 COMMAND = [
     sys.executable,
@@ -127,7 +127,7 @@ def test_a_torn_last_line_is_dropped_and_written_over(tmp_path, torn):
 
 def test_damage_in_the_middle_is_an_error_that_names_the_line(tmp_path):
     (tmp_path / "results.jsonl").write_text('{"id": "a"}\ngarbage\n{"id": "b"}\n')
-    with pytest.raises(ValueError, match="line 2 is not a trial"):
+    with pytest.raises(ValueError, match="line 2 is not a result"):
         Store(tmp_path, resume=True)
 
 
@@ -140,7 +140,7 @@ def _work(trial: Trial) -> dict:
 def test_a_dead_worker_costs_its_own_trial_only():
     trials = [Trial("digits", "tune", "relu", 0.1, seed, 1) for seed in range(5)]
     records: list[dict] = []
-    with Pool(2, 1, work=_work) as pool:
+    with Pool(2, 1, _work, lost) as pool:
         pool.run(trials, lambda running: None, records.append)
     assert {r["seed"]: r["failed"] for r in records} == {0: False, 1: True, 2: False, 3: False, 4: False}
     assert next(r for r in records if r["failed"])["error"] == "its worker process died"

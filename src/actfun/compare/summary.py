@@ -1,18 +1,11 @@
 """From finished trials to summary.json."""
 
-import os
-import platform
 import statistics
 from collections.abc import Mapping, Sequence
-from datetime import date
-from pathlib import Path
 from typing import Any
-
-import torch
 
 from actfun.compare.protocol import Plan
 from actfun.compare.statistics import holm, mean_interval, more_seeds, paired, standing
-from actfun.version import __version__
 
 
 def summarise(plan: Plan, chosen: Mapping[str, float], finished: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
@@ -95,27 +88,3 @@ def _facts(plan: Plan) -> dict[str, Any]:
             "test": len(split.test[0]),
         },
     }
-
-
-def machine(workers: int, threads: int) -> dict[str, Any]:
-    """The facts of this machine that the step times depend on."""
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "workers": workers,
-        "threads": threads,
-        "platform": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "torch": torch.__version__.partition("+")[0],
-        "actfun": __version__,
-        "date": date.today().isoformat(),
-    }
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -83,6 +83,11 @@ def record(trial: Trial, result: Result) -> dict[str, Any]:
     return {"id": trial.id, **dataclasses.asdict(trial), **dataclasses.asdict(result)}
 
 
+def lost(trial: Trial) -> dict[str, Any]:
+    """The record of a trial whose worker process died twice."""
+    return record(trial, Result(task(trial.task).worst, failed=True, error="its worker process died"))
+
+
 def _train(trial: Trial, task: Task) -> Result:
     split = task.split(trial.seed)
     entrant = contender(trial.activation)

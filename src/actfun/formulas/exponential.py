@@ -112,12 +112,12 @@ def softplus_dx(x, beta):
     reference="Misra, arXiv:1908.08681",
 )
 def mish(x):
-    """x weighted by the tanh of its softplus: with e^x = a/b, that is a(a + 2b)/(a(a + 2b) + 2b²)."""
+    """x weighted by the tanh of its softplus: with e^x = a/b, that is a(a + 2b)/((a + b)² + b²)."""
     t = absolute(x)
     e = decay(t, 1.0)
     a, b = where(x >= 0.0, 1.0, e), where(x >= 0.0, e, 1.0)
-    n = a + 2.0 * b
-    return where(x >= 0.0, x, decay(t, maximum(x, -FAR))) * n / (a * n + 2.0 * b * b)
+    c = a + b
+    return where(x >= 0.0, x, decay(t, maximum(x, -FAR))) * (c + b) / (c * c + b * b)
 
 
 @derivative(mish, "x")
@@ -125,9 +125,9 @@ def mish_dx(x):
     t = absolute(x)
     e = decay(t, 1.0)
     a, b = where(x >= 0.0, 1.0, e), where(x >= 0.0, e, 1.0)
-    n = a + 2.0 * b
-    d = a * n + 2.0 * b * b
-    slope = (n * d + 4.0 * minimum(maximum(x, -FAR), FAR) * b * b * (a + b)) / (d * d)
+    c = a + b
+    d = c * c + b * b
+    slope = ((c + b) * d + minimum(maximum(x, -FAR), FAR) * (4.0 * b * b * c)) / (d * d)
     return where(x >= 0.0, slope, decay(t, slope))
 
 

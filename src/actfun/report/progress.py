@@ -2,21 +2,23 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
+from actfun.accuracy.survey import Job
 from actfun.compare.trial import Trial
 
 PLAIN_EVERY = 20.0  # seconds between plain lines
 
 
-class TrialProgress:
-    """Shows finished and running trials on standard error; a context manager."""
+class RunProgress:
+    """Shows finished and running jobs on standard error; a context manager. things: what the jobs are called."""
 
-    def __init__(self, total: int, done: int = 0) -> None:
+    def __init__(self, total: int, done: int, things: str) -> None:
+        self._things = things
         self._console = Console(stderr=True)
         self._total, self._done, self._failed = total, done, 0
         self._printed = time.monotonic()
@@ -35,29 +37,50 @@ class TrialProgress:
         )
         self._task = self._bar.add_task("starting workers", total=total, completed=done)
 
-    def __enter__(self) -> "TrialProgress":
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def started(self, trials: Sequence[Trial]) -> None:
+    def show(self, running: Sequence[str]) -> None:
         """These are in work now."""
-        running = " | ".join(f"{t.stage} {t.activation} lr {t.learning_rate:g} seed {t.seed}" for t in trials)
-        self._bar.update(self._task, description=running)
+        self._bar.update(self._task, description=" | ".join(running))
 
     def grow(self, more: int) -> None:
-        """There are this many more trials than was known."""
+        """There are this many more than was known."""
         self._total += more
         self._bar.update(self._task, total=self._total)
 
     def finished(self, record: dict[str, Any]) -> None:
         """One more has ended."""
         self._done += 1
-        self._failed += record["failed"]
+        self._failed += record.get("failed", False)
         self._bar.advance(self._task)
         if not self._console.is_terminal and time.monotonic() - self._printed > PLAIN_EVERY:
             self._printed = time.monotonic()
             failed = f", {self._failed} failed" if self._failed else ""
-            self._console.print(f"{self._done} of {self._total} trials{failed}")
+            self._console.print(f"{self._done} of {self._total} {self._things}{failed}")
+
+
+class TrialProgress(RunProgress):
+    """The progress of a comparison."""
+
+    def __init__(self, total: int, done: int = 0) -> None:
+        super().__init__(total, done, "trials")
+
+    def started(self, trials: Sequence[Trial]) -> None:
+        """These are in work now."""
+        self.show([f"{t.stage} {t.activation} lr {t.learning_rate:g} seed {t.seed}" for t in trials])
+
+
+class SurveyProgress(RunProgress):
+    """The progress of a survey of accuracy."""
+
+    def __init__(self, total: int, done: int = 0) -> None:
+        super().__init__(total, done, "portions")
+
+    def started(self, jobs: Sequence[Job]) -> None:
+        """These are in work now."""
+        self.show([job.id for job in jobs])

@@ -1,4 +1,4 @@
-"""results.jsonl: one line for each finished trial, on disk before anyone is told that it finished."""
+"""One line of JSON for each finished job of a run, on disk before anyone is told that it finished."""
 
 import itertools
 import json
@@ -11,20 +11,18 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-RESULTS = "results.jsonl"
-
 
 class Store:
-    """The finished trials of a folder, by trial id; it holds the folder for itself until it is closed.
+    """The finished jobs of a folder, by id, in NAME.jsonl; it holds the folder for itself until it is closed.
 
-    resume: keep what is there; otherwise an earlier results.jsonl is kept as results.1.jsonl, results.2.jsonl, …
+    resume: keep what is there; otherwise an earlier NAME.jsonl is kept as NAME.1.jsonl, NAME.2.jsonl, …
     Raises ValueError where another process holds the folder, or its results are damaged.
     """
 
-    def __init__(self, folder: Path, resume: bool) -> None:
+    def __init__(self, folder: Path, resume: bool, name: str = "results") -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(folder / "results.lock", os.O_RDWR | os.O_CREAT)
-        self.path = folder / RESULTS
+        self._lock = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT)
+        self.path = folder / f"{name}.jsonl"
         try:
             if fcntl is not None:  # the system drops this lock when the process ends, however it ends
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,12 +43,12 @@ class Store:
     def _set_aside(self) -> Path | None:
         if not self.path.exists() or not self.path.stat().st_size:
             return None
-        numbered = (self.path.with_name(f"results.{k}.jsonl") for k in itertools.count(1))
+        numbered = (self.path.with_suffix(f".{k}.jsonl") for k in itertools.count(1))
         kept_as = next(path for path in numbered if not path.exists())
         return self.path.replace(kept_as)
 
     def append(self, record: dict[str, Any]) -> None:
-        """Add a finished trial: written, flushed and synced before this returns."""
+        """Add a finished job: written, flushed and synced before this returns."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
             file.flush()
@@ -70,7 +68,7 @@ class Store:
 def read(path: Path) -> list[dict[str, Any]]:
     """The records of a results file. A last line that was torn by a crash is dropped.
 
-    Raises ValueError, with the line's number, where any other line is not a trial.
+    Raises ValueError, with the line's number, where any other line is not a result.
     """
     records: list[dict[str, Any]] = []
     if not path.exists():
@@ -85,6 +83,6 @@ def read(path: Path) -> list[dict[str, Any]]:
         except (ValueError, KeyError, TypeError):
             if number == len(lines):
                 break
-            raise ValueError(f"{path}: line {number} is not a trial; repair or remove it") from None
+            raise ValueError(f"{path}: line {number} is not a result; repair or remove it") from None
         records.append(record)
     return records

@@ -1,0 +1,128 @@
+"""The measure of error: units in the last place of the result's dtype, against the exact value of the exact input.
+
+Overflow to infinity counts as right only where the exact value overflows, NaN only for NaN. Subnormal results count by
+the subnormal spacing.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from actfun.backends.tables import to_odd
+
+SMALLEST = {torch.float32: -149, torch.bfloat16: -133, torch.float16: -24, torch.float64: -1074}  # powers of 2
+DIGITS = {torch.float32: 24, torch.bfloat16: 8, torch.float16: 11, torch.float64: 53}  # bits of a mantissa
+
+
+@dataclass(frozen=True)
+class Target:
+    """The largest errors allowed, in ulp; a derivative may instead be within `near_root` of the exact one."""
+
+    forward: float
+    derivative: float
+    near_root: float
+
+    def bound(self, derivative: bool) -> tuple[float, float]:
+        """The error allowed in ulp, and the absolute one that excuses a larger one."""
+        return (self.derivative, self.near_root) if derivative else (self.forward, 0.0)
+
+
+TARGETS = {  # 0.5 is correct rounding, which is also counted value by value
+    torch.bfloat16: Target(0.5, 0.5, 0.0),
+    torch.float16: Target(0.5, 0.5, 0.0),
+    torch.float32: Target(1.0, 1.5, 2.0**-26),
+    torch.float64: Target(4.0, 4.0, 2.0**-54),
+}
+
+
+@dataclass(frozen=True)
+class Worst:
+    """What a set of results comes to.
+
+    ulp: the largest error of those that are not excused, at `x`, where `got` came for `exact`.
+    excused: the largest absolute error of derivatives that are further off in ulp than the target, but so near to a
+    root that the absolute target holds.
+    misrounded: how many results are not the number next to the exact value; count: how many there are.
+    """
+
+    ulp: float
+    x: float
+    got: float
+    exact: float
+    excused: float
+    misrounded: int
+    count: int
+
+    def meets(self, target: Target, derivative: bool, sixteen: bool) -> bool:
+        """Whether the target is met: for 16 bits, correct rounding of each value."""
+        return self.misrounded == 0 if sixteen else self.ulp <= target.bound(derivative)[0]
+
+
+def unit(exact: Tensor, dtype: torch.dtype) -> Tensor:
+    """The spacing of `dtype`, float64, at float64 values."""
+    power = (exact.view(torch.int64) & 0x7FF0000000000000).view(torch.float64)  # the power of 2 at or below |exact|
+    return (power * 2.0 ** (1 - DIGITS[dtype])).clamp(min=2.0 ** SMALLEST[dtype])
+
+
+def nearest(exact: Tensor, dtype: torch.dtype) -> Tensor:
+    """Float64 values rounded once to `dtype`."""
+    return exact.to(dtype) if dtype in (torch.float32, torch.float64) else to_odd(exact).to(dtype)
+
+
+def ulps(got: Tensor, exact: Tensor) -> Tensor:
+    """|got - exact| in units in the last place of got's dtype; exact: float64. Infinite where only one is NaN."""
+    error = (got.double() - exact).abs() / unit(exact, got.dtype)
+    overflow = got.isinf() & (got == nearest(exact, got.dtype))
+    error = torch.where(overflow | (got.isnan() & exact.isnan()), 0.0, error)
+    return torch.where(error.isnan(), math.inf, error)
+
+
+def worst(x: Tensor, got: Tensor, exact: Tensor, target: Target, derivative: bool) -> Worst:
+    """The worst of some results; where all are the nearest numbers, their error is taken for half a unit."""
+    right = nearest(exact, got.dtype)
+    if torch.equal(got, right):  # the usual case, and the fast one
+        half = 0.0 if torch.equal(right.double(), exact) else 0.5
+        return Worst(half, float(x[0]), float(got[0]), float(exact[0]), 0.0, 0, len(x))
+    wrong = (got != right) & ~(got.isnan() & right.isnan())
+    misrounded, count = int(wrong.sum()), len(x)
+    if not misrounded:
+        return judged(x, got, exact, ulps(got, exact), target, derivative, 0, count)
+    x, got, exact = x[wrong], got[wrong], exact[wrong]
+    return judged(x, got, exact, ulps(got, exact), target, derivative, misrounded, count)
+
+
+def judged(
+    x: Tensor, got: Tensor, exact: Tensor, errors: Tensor, target: Target, derivative: bool, misrounded: int, count: int
+) -> Worst:
+    """The worst of results with known errors, in ulp."""
+    allowed, absolute = target.bound(derivative)
+    distance = (got.double() - exact).abs()
+    excused = (errors > allowed) & (distance < absolute)
+    held = torch.where(excused, 0.0, errors)
+    at = int(held.argmax())
+    return Worst(
+        ulp=float(held[at]),
+        x=float(x[at]),
+        got=float(got[at]),
+        exact=float(exact[at]),
+        excused=float(torch.where(excused, distance, 0.0).max()),
+        misrounded=misrounded,
+        count=count,
+    )
+
+
+def merged(parts: list[Worst]) -> Worst:
+    """What several sets come to together."""
+    top = max(parts, key=lambda part: part.ulp)
+    return Worst(
+        ulp=top.ulp,
+        x=top.x,
+        got=top.got,
+        exact=top.exact,
+        excused=max(part.excused for part in parts),
+        misrounded=sum(part.misrounded for part in parts),
+        count=sum(part.count for part in parts),
+    )

@@ -1,0 +1,37 @@
+"""The command line. Exit codes: 0 done; 1 ran and failed; 2 wrong usage or bad input; 130 interrupted."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from typer.exceptions import TyperException
+
+from actfun.cli import accuracy, compare, listing
+from actfun.cli.common import BadInputError, app
+from actfun.registry import nearest
+
+__all__ = ["accuracy", "compare", "listing", "main"]  # importing a command's module adds it to the application
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command; its exit code. Whatever the user got wrong becomes one line on standard error."""
+    commands = tuple(
+        command.name or command.callback.__name__ for command in app.registered_commands if command.callback
+    )
+    try:
+        if not arguments:
+            arguments = ["--help"]
+        if not arguments[0].startswith("-") and arguments[0] not in commands:
+            raise BadInputError(f"unknown command {arguments[0]!r}; {nearest(arguments[0], commands)}")
+        code: Any = app(list(arguments), standalone_mode=False)
+    except TyperException as error:
+        print(f"actfun: {getattr(error, 'format_message', error.__str__)()}", file=sys.stderr)
+        return 2
+    except BadInputError as error:
+        print(f"actfun: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        code = 130
+    if code == 130:
+        print("actfun: interrupted; all finished work is kept, --resume goes on", file=sys.stderr)
+    return code if isinstance(code, int) else 0
