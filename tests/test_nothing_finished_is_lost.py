@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from actfun.compare.trial import Result, Trial, lost, record
 from actfun.runs.pool import Pool
 from actfun.runs.store import Store, read
-from actfun.compare.trial import Result, Trial, record, lost
 
 COMMAND = [
     sys.executable,

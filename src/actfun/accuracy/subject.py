@@ -63,7 +63,8 @@ def library_function(library: str, name: str) -> Callable[[Tensor], Tensor] | No
 def _of_torch(activation: Activation) -> Callable[[Tensor], Tensor] | None:
     """torch's function, be it under a name of its own or as an option of another."""
     if activation.torch is not None:
-        return getattr(torch.nn.functional, activation.torch)
+        function: Callable[[Tensor], Tensor] = getattr(torch.nn.functional, activation.torch)
+        return function
     for other in map(spec, names()):
         for argument, choice in other.parameters.items():
             if isinstance(choice, Choice) and other.torch is not None:

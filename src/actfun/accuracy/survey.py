@@ -6,6 +6,7 @@ digits. The neighbourhoods of 0, of kinks and of infinity are in each.
 
 import dataclasses
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from actfun.accuracy.error import TARGETS, Worst, merged, nearest, unit, worst
+from actfun.accuracy.error import TARGETS, Worst, judged, merged, nearest, unit, worst
 from actfun.accuracy.subject import Subject
 from actfun.backends import mpmath as oracle
 from actfun.backends.tables import arguments
 from actfun.registry import spec
+from actfun.version import __version__
 
 STRIDE = 4093  # a prime: the last bits of the patterns tried take all values
 PORTIONS = 64  # of an exhaustive run: 2²⁶ inputs each, some seconds, so that an interruption costs little
@@ -40,7 +42,8 @@ class Job:
     def id(self) -> str:
         """What the job is called in the file of results."""
         kind = "derivative" if self.derivative else "value"
-        return f"{self.library} {self.name} {kind} {self.dtype} {self.index}/{self.portions}"
+        version = __version__ if self.library == "actfun" else torch.__version__
+        return f"{self.library} {version} {self.name} {kind} {self.dtype} {self.index}/{self.portions}"
 
     @property
     def subject(self) -> Subject:
@@ -60,14 +63,20 @@ def jobs(subjects: Sequence[Subject], exhaustive: bool) -> list[Job]:
 
 def run(job: Job) -> dict[str, Any]:
     """Do a job; its record."""
-    subject = job.subject
+    subject, begun = job.subject, time.perf_counter()
     if subject.dtype is torch.float64:
         found = _against_digits(subject, _sample64(spec(job.name).kinks))
     elif subject.dtype is torch.float32:
         found = merged([_measured(subject, x) for x in _patterns(job)])
     else:
         found = _all_of_16_bits(subject, arguments(subject.dtype))
-    return {"id": job.id, **dataclasses.asdict(job), **dataclasses.asdict(found)}
+    seconds = time.perf_counter() - begun
+    return {"id": job.id, **dataclasses.asdict(job), **dataclasses.asdict(found), "seconds": seconds}
+
+
+def lost(job: Job) -> dict[str, Any]:
+    """A job whose worker died twice ends the survey: without it there is no worst error."""
+    raise RuntimeError(f"the process that measured {job.id!r} died twice; is there enough memory?")
 
 
 def outcome(subject: Subject, work: Sequence[Job], finished: Mapping[str, dict[str, Any]]) -> Worst:
@@ -111,8 +120,8 @@ def _odd(exact: Any) -> float:
 
 
 def _sample64(kinks: Sequence[float]) -> Tensor:
-    sizes = torch.logspace(-320, 308, 500, dtype=torch.float64)
-    near = torch.cat([torch.linspace(0.0, 40.0, 1500, dtype=torch.float64), torch.linspace(690, 750, 120).double()])
+    sizes = torch.logspace(-320, 308, 3000, dtype=torch.float64)
+    near = torch.cat([torch.linspace(0.0, 40.0, 4000, dtype=torch.float64), torch.linspace(690, 750, 120).double()])
     edges = [math.nextafter(kink, side) for kink in kinks for side in (-math.inf, math.inf)]
     return torch.cat([sizes, near, -sizes, -near, torch.tensor([*kinks, *edges], dtype=torch.float64)])
 
@@ -125,4 +134,5 @@ def _against_digits(subject: Subject, x: Tensor) -> Worst:
     errors = torch.tensor(distance, dtype=torch.float64) / unit(rounded, torch.float64)
     errors = torch.where(rounded.isinf() & (got == rounded), 0.0, errors)
     errors = torch.where(errors.isnan(), math.inf, errors)
-    return worst(x, got, rounded, TARGETS[subject.dtype], subject.derivative, errors)
+    misrounded = int((got != rounded).sum())
+    return judged(x, got, rounded, errors, TARGETS[subject.dtype], subject.derivative, misrounded, len(x))

@@ -1,4 +1,4 @@
-"""Formulas in arbitrary precision: the oracle of the tests. Literals are read as the decimals that they show."""
+"""Formulas in arbitrary precision: the oracle of accuracy. Literals are read as the decimals that they show."""
 
 from collections.abc import Callable
 from typing import Any

@@ -50,8 +50,10 @@ def console(piped_width: int) -> Console:
 
 
 def counted(number: int, thing: str, plural: str = "s") -> str:
+    """A number and what it counts: "1 seed", "2 seeds"."""
     return f"{number} {thing}{plural if number != 1 else ''}"
 
 
 def words(text: str) -> list[str]:
+    """The parts of a list that is separated by commas."""
     return [word.strip() for word in text.split(",") if word.strip()]

@@ -43,10 +43,7 @@ def compare(
     with user_input():
         labels = protocol.contenders(words(activations))
         plan = protocol.plan(tasks.task(task), labels, seeds, _rates(lrs), init, quick)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpucounted() or 1
-        workers = cores if workers is None else workers
-        if workers < 1:
-            raise ValueError(f"--workers must be at least 1, got {workers}")
+        workers = worker_count(workers)
         folder = out or Path(f"actfun-compare-{task}")
         results = Store(folder, resume)
     _announce(plan, results, workers, folder)

@@ -1,0 +1,120 @@
+"""`actfun accuracy`."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import torch
+import typer
+
+from actfun.accuracy.error import TARGETS
+from actfun.cli.common import app, console, cores, counted, user_input, worker_count
+from actfun.registry import names, nearest, spec
+
+if TYPE_CHECKING:
+    from actfun.accuracy.survey import Job
+    from actfun.runs.store import Store
+
+
+@app.command()
+def accuracy(
+    activations: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="activations [default: all]", show_default=False)
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float32, bfloat16, float16 or float64 [default: all]", show_default=False)
+    ] = None,
+    exhaustive: Annotated[
+        bool, typer.Option("--exhaustive", help="all 2^32 inputs of float32 rather than a million")
+    ] = False,
+    lib: Annotated[str, typer.Option(help="torch measures torch's functions too, beside these")] = "actfun",
+    workers: Annotated[
+        int | None, typer.Option(help="worker processes [default: one a core]", show_default=False)
+    ] = None,
+    out: Annotated[Path, typer.Option(help="folder for accuracy.json and accuracy.md")] = Path("actfun-accuracy"),
+    resume: Annotated[bool, typer.Option("--resume", help="go on with what is in the folder")] = False,
+) -> None:
+    """Measure the worst error of activations and their derivatives, in units in the last place, and where it is."""
+    from actfun.accuracy import subject, survey
+    from actfun.runs.store import Store
+
+    with user_input():
+        chosen = _activations(activations or [])
+        dtypes = tuple(TARGETS) if dtype is None else (_dtype(dtype),)
+        libraries = _libraries(lib, subject.LIBRARIES)
+        workers = worker_count(workers)
+        results = Store(out, resume, "accuracy")
+    subjects = subject.subjects(chosen, dtypes, libraries)
+    work = survey.jobs(subjects, exhaustive)
+    console(160).print(
+        f"Measuring {counted(len(chosen), 'activation')} in {', '.join(map(_name, dtypes))}: "
+        f"{counted(len(work), 'portion')} on {counted(workers, 'worker process', 'es')}. Each is kept in {out} as it "
+        "ends; after an interruption --resume goes on there."
+    )
+    _execute(work, results, workers)
+    findings = [(s, survey.outcome(s, work, results.finished)) for s in subjects]
+    options = [*(activations or []), *(["--dtype", dtype] if dtype else []), *(["--exhaustive"] if exhaustive else [])]
+    command = " ".join(["actfun accuracy", *options, *(["--lib", lib] if lib != "actfun" else [])])
+    seconds = {
+        library: sum(results.finished[job.id]["seconds"] for job in work if job.library == library)
+        for library in libraries
+    }
+    _report(findings, {"command": command, "seconds": seconds}, workers, out)
+
+
+def _execute(work: "list[Job]", results: "Store", workers: int) -> None:
+    """Do the jobs that have no result yet."""
+    from actfun.accuracy import survey
+    from actfun.report.progress import SurveyProgress
+    from actfun.runs.pool import Pool
+
+    missing = [job for job in work if job.id not in results.finished]
+    with (
+        SurveyProgress(len(work), len(work) - len(missing)) as progress,
+        Pool(workers, max(1, cores() // workers), survey.run, survey.lost) as pool,
+    ):
+
+        def finished(record: dict[str, Any]) -> None:
+            results.append(record)
+            progress.finished(record)
+
+        pool.run(missing, progress.started, finished)
+
+
+def _report(findings: Any, facts: dict[str, Any], workers: int, folder: Path) -> None:
+    from actfun.report import accuracy as report
+    from actfun.runs.machine import machine
+
+    facts |= {"machine": machine(workers, max(1, cores() // workers))}
+    (folder / "accuracy.json").write_text(json.dumps(report.as_json(findings, facts), indent=1) + "\n")
+    (folder / "accuracy.md").write_text(report.markdown(findings, facts, facts["command"]), encoding="utf-8")
+    screen = console(160)
+    screen.print(report.table(findings))
+    missed = report.missed(findings)
+    screen.print(f"[bold]Targets missed: {', '.join(missed)}[/]" if missed else "[bold]Every target is met.[/]")
+    screen.print(f"Also in {folder / 'accuracy.md'} and {folder / 'accuracy.json'}.")
+
+
+def _activations(asked: list[str]) -> tuple[str, ...]:
+    elementwise = tuple(name for name in names() if spec(name).kind == "elementwise")
+    for name in asked:
+        if name not in elementwise:
+            raise ValueError(f"unknown element-wise activation {name!r}; {nearest(name, elementwise)}")
+    return tuple(dict.fromkeys(asked)) or elementwise
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _dtype(asked: str) -> torch.dtype:
+    known = {_name(dtype): dtype for dtype in TARGETS}
+    if asked not in known:
+        raise ValueError(f"--dtype: {asked!r} is not known; {nearest(asked, tuple(known))}")
+    return known[asked]
+
+
+def _libraries(asked: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    if asked not in known:
+        raise ValueError(f"--lib: {asked!r} is not known; {nearest(asked, known)}")
+    return tuple(dict.fromkeys(("actfun", asked)))

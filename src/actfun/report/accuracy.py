@@ -1,0 +1,146 @@
+"""The worst errors of a survey as a table for the terminal, as Markdown for the documentation, and as JSON."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from rich.box import SIMPLE
+from rich.table import Table
+
+from actfun.accuracy.error import TARGETS, Worst
+from actfun.accuracy.subject import Subject
+
+Finding = tuple[Subject, Worst]
+
+DIGITS = {torch.float32: 9, torch.bfloat16: 4, torch.float16: 5, torch.float64: 17}  # that name a number of the dtype
+
+
+def met(subject: Subject, worst: Worst) -> bool:
+    """Whether a finding meets the target of its dtype."""
+    return worst.meets(TARGETS[subject.dtype], subject.derivative, subject.dtype.itemsize == 2)
+
+
+def missed(findings: Sequence[Finding]) -> list[str]:
+    """What of this library misses its target."""
+    return [
+        f"{s.name} {'derivative' if s.derivative else 'value'} {dtype_name(s.dtype)}"
+        for s, worst in findings
+        if s.library == "actfun" and not met(s, worst)
+    ]
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """A dtype without "torch."."""
+    return str(dtype).removeprefix("torch.")
+
+
+def _ulp(value: float) -> str:
+    """An error in ulp, to three digits; rounded up, so that no error reads smaller than it is."""
+    if not math.isfinite(value) or value == 0.0:
+        return f"{value:g}"
+    if value >= 1e5:
+        return f"{value:.1e}".replace("e+0", "e")
+    decimals = max(0, 2 - math.floor(math.log10(value))) if value >= 1 else 3
+    return f"{math.ceil(value * 10**decimals) / 10**decimals:.{decimals}f}"
+
+
+def _share(worst: Worst) -> str:
+    """How many of the results are not the nearest number."""
+    share = worst.misrounded / worst.count
+    return "none" if not share else f"{share:.1%}" if share >= 0.001 else f"{worst.misrounded:,} of {worst.count:,}"
+
+
+def _near_root(worst: Worst) -> str:
+    return f"{worst.excused:.1e}" if worst.excused else ""
+
+
+def _columns(findings: Sequence[Finding]) -> dict[str, list[str]]:
+    several = len({s.library for s, _ in findings}) > 1
+    columns = {
+        "function": [s.name for s, _ in findings],
+        "of it": ["derivative" if s.derivative else "value" for s, _ in findings],
+        "dtype": [dtype_name(s.dtype) for s, _ in findings],
+        "library": [s.library for s, _ in findings] if several else [],
+        "worst ulp": [_ulp(worst.ulp) for _, worst in findings],
+        "at x": [f"{worst.x:.{DIGITS[s.dtype]}g}" if worst.ulp else "" for s, worst in findings],
+        "target": ["met" if met(s, worst) else "missed" for s, worst in findings],
+        "not nearest": [_share(worst) for _, worst in findings],
+        "error at roots": [_near_root(worst) for _, worst in findings],
+    }
+    return {heading: cells for heading, cells in columns.items() if cells}
+
+
+def table(findings: Sequence[Finding]) -> Table:
+    """The findings, a line each."""
+    result = Table(box=SIMPLE, title="Worst errors, in units in the last place", title_justify="left")
+    columns = _columns(findings)
+    for heading in columns:
+        result.add_column(heading, no_wrap=True, justify="right" if heading in ("worst ulp", "at x") else "left")
+    for place, line in enumerate(zip(*columns.values(), strict=True)):
+        last = place + 1 == len(findings) or findings[place + 1][0].dtype is not findings[place][0].dtype
+        result.add_row(*line, style="" if met(*findings[place]) else "bold", end_section=last)
+    return result
+
+
+def _target(dtype: torch.dtype) -> str:
+    target = TARGETS[dtype]
+    if dtype.itemsize == 2:
+        return "every result the number nearest to the exact value"
+    root = f"near a root of the derivative, at most 2^{math.log2(target.near_root):.0f} absolute instead"
+    return f"values {target.forward:g} ulp, derivatives {target.derivative:g} ulp; {root}"
+
+
+def _markdown_table(findings: Sequence[Finding]) -> list[str]:
+    columns = {heading: cells for heading, cells in _columns(findings).items() if heading != "dtype"}
+    rows = [tuple(columns), ("---",) * len(columns), *zip(*columns.values(), strict=True)]
+    return ["| " + " | ".join(cells) + " |" for cells in rows]
+
+
+def markdown(findings: Sequence[Finding], facts: dict[str, Any], command: str) -> str:
+    """A page of the findings: what was tried, on which machine, and a table for each dtype."""
+    machine = facts["machine"]
+    times = (f"{library} {_duration(seconds / machine['workers'])}" for library, seconds in facts["seconds"].items())
+    lines = [
+        "# Accuracy",
+        "",
+        f"Written by `{command}`: do not edit.",
+        "",
+        "The error of a result is its distance from the exact value at the exact input, in units in the last place",
+        "(ulp) of the result's dtype; half a unit is what rounding alone costs. Overflow to infinity counts as right",
+        "only where the exact value overflows, NaN only for NaN. A derivative is what backward makes of a gradient of",
+        "1. *Not nearest* is the share of results that are not the number nearest to the exact value. The measure",
+        "takes a hit at a root of the derivative, where its relative error has no bound: *error at roots* is the",
+        "largest absolute error there.",
+        "",
+        f"Machine: {machine['processor']}, {machine['cores']} cores; {machine['platform']}, Python "
+        f"{machine['python']}, torch {machine['torch']}, actfun {machine['actfun']}; {machine['date']}. Run time on "
+        f"{machine['workers']} processes: {', '.join(times)}.",
+    ]
+    for dtype in dict.fromkeys(s.dtype for s, _ in findings):
+        of_it = [(s, worst) for s, worst in findings if s.dtype is dtype]
+        counts = sorted({worst.count for _, worst in of_it})
+        tried = " or ".join(f"{count:,}" for count in counts)
+        lines += ["", f"## {dtype_name(dtype)}", "", f"Inputs: {tried} for each. Target: {_target(dtype)}.", ""]
+        lines += _markdown_table(of_it)
+    return "\n".join(lines) + "\n"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
+
+
+def as_json(findings: Sequence[Finding], facts: dict[str, Any]) -> dict[str, Any]:
+    """The findings and the facts of the run; numbers that JSON does not know are strings."""
+    rows = [
+        dataclasses.asdict(s)
+        | dataclasses.asdict(worst)
+        | {"dtype": dtype_name(s.dtype), "target": TARGETS[s.dtype].bound(s.derivative)[0], "met": met(s, worst)}
+        for s, worst in findings
+    ]
+    return facts | {"findings": [{key: _finite(value) for key, value in row.items()} for row in rows]}
+
+
+def _finite(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
