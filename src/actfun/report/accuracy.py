@@ -36,9 +36,12 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _ulp(value: float) -> str:
-    """An error in ulp, to three digits; rounded up, so that no error reads smaller than it is."""
-    if not math.isfinite(value) or value == 0.0:
+def _ulp(worst: Worst) -> str:
+    """An error in ulp, to three digits; rounded up, so that none reads smaller than it is. NaN for a number: "NaN"."""
+    value = worst.ulp
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(worst.got) else "inf"
+    if value == 0.0:
         return f"{value:g}"
     if value >= 1e5:
         return f"{value:.1e}".replace("e+0", "e")
@@ -63,7 +66,7 @@ def _columns(findings: Sequence[Finding]) -> dict[str, list[str]]:
         "of it": ["derivative" if s.derivative else "value" for s, _ in findings],
         "dtype": [dtype_name(s.dtype) for s, _ in findings],
         "library": [s.library for s, _ in findings] if several else [],
-        "worst ulp": [_ulp(worst.ulp) for _, worst in findings],
+        "worst ulp": [_ulp(worst) for _, worst in findings],
         "at x": [f"{worst.x:.{DIGITS[s.dtype]}g}" if worst.ulp else "" for s, worst in findings],
         "target": ["met" if met(s, worst) else "missed" for s, worst in findings],
         "not nearest": [_share(worst) for _, worst in findings],

@@ -1,0 +1,1 @@
+"""Long runs: work in processes, results on disk before anyone is told, facts of the machine."""

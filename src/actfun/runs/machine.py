@@ -1,0 +1,35 @@
+"""The facts of a machine that measured figures depend on."""
+
+import os
+import platform
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from actfun.version import __version__
+
+
+def machine(workers: int, threads: int) -> dict[str, Any]:
+    """The facts of this machine, and how many processes and threads a run uses."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "workers": workers,
+        "threads": threads,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__.partition("+")[0],
+        "actfun": __version__,
+        "date": date.today().isoformat(),
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
