@@ -4,6 +4,7 @@ Everything is computed in float64 and rounded once, but for devices without floa
 float32 is enough and far faster. What torch's own operations would lose in far tails is written around them here.
 """
 
+import ctypes
 import math
 from collections.abc import Callable
 from typing import Any
@@ -40,7 +41,8 @@ def _decay(x: Tensor, y: Any) -> Tensor:
     """y·exp(-x), where exp(-x) alone would be subnormal as y·exp(s - x)·exp(-s): its only rounding is the last."""
     limit, shift = (64.0, 32.0) if x.dtype is torch.float32 else (600.0, 64.0)
     far = x > limit
-    return (y * torch.exp(torch.where(far, shift - x, -x))) * _where(far, math.exp(-shift), 1.0).to(x.dtype)
+    near = y * torch.exp(torch.where(far, shift - x, -x))
+    return torch.where(far, near * math.exp(-shift), near)
 
 
 def _lost(x: Any, y: Any, product: Any) -> Any:
@@ -70,11 +72,12 @@ def _ndtr_scaled(x: Tensor) -> Tensor:
     near = torch.where(v < 20.0, v, 20.0)
     s = near * near
     grown = torch.exp(s)
-    w = 1.0 / (x * x)
+    t = torch.where(v < 20.0, 28.0, x)
+    w = 1.0 / (t * t)
     series: Any = 1.0
     for odd in range(15, 0, -2):
         series = 1.0 - odd * w * series
-    far = series / (math.sqrt(2.0 * math.pi) * x)
+    far = series / (math.sqrt(2.0 * math.pi) * t)
     return torch.where(v < 20.0, 0.5 * torch.erfc(near) * (grown + grown * _lost(near, near, s)), far)
 
 
@@ -126,9 +129,10 @@ def evaluate(
     return y.to(x.dtype)
 
 
-def _as_in(x: Tensor, number: float) -> float:
+def _as_in(x: Tensor, number: float) -> float | Tensor:
     """A number as torch takes it beside x: rounded to float32, unless x has float64."""
-    if x.dtype is torch.float64 or not abs(number) < 1e30:
+    if x.dtype is torch.float64:
         return number
-    scaled = 536870913.0 * number  # 2²⁹ + 1; torch.compile traces this, and would not trace numpy.float32
-    return scaled - (scaled - number)
+    if torch.compiler.is_compiling():  # which may have a symbol in place of the number
+        return torch.full((), number, dtype=torch.float32, device=x.device).to(arithmetic(x))
+    return ctypes.c_float(number).value

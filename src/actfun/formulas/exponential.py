@@ -145,7 +145,7 @@ def mish_dx(x):
 )
 def elu(x, alpha):
     """x where it is positive, else an exponential that levels out at -alpha."""
-    return where(x > 0.0, x, alpha * expm1(minimum(x, 0.0)))
+    return where(x >= 0.0, x, alpha * expm1(-absolute(x)))  # LLVM 22 may turn minimum(-0.0, 0.0) into 0.0
 
 
 @derivative(elu, "x")
@@ -155,4 +155,4 @@ def elu_dx(x, alpha):
 
 @derivative(elu, "alpha")
 def elu_dalpha(x, alpha):
-    return expm1(minimum(x, 0.0))
+    return where(x >= 0.0, 0.0, expm1(-absolute(x)))
