@@ -5,21 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import mpmath
 import numpy
 import torch
 from torch import Tensor
 
 from actfun import names, spec
+from actfun.accuracy.error import ulps, ulps_in_digits
 from actfun.registry import Activation, Parameter
-
-TINY = {
-    torch.float32: -149,
-    torch.bfloat16: -133,
-    torch.float16: -24,
-    torch.float64: -1074,
-}  # exponents of the smallest
-DIGITS = {torch.float32: 24, torch.bfloat16: 8, torch.float16: 11, torch.float64: 53}  # bits of a mantissa
 
 
 @dataclass(frozen=True)
@@ -51,8 +43,6 @@ VALUES = [Case(activation, None) for activation in ELEMENTWISE]
 DERIVATIVES = [Case(activation, argument) for activation in ELEMENTWISE for argument in activation.derivatives]
 CASES = VALUES + DERIVATIVES
 
-SPECIAL = [0.0, -0.0, math.inf, -math.inf, 1e-45, -1e-45, 1e-38, -1e-38, 3e38, -3e38, 88.0, -88.0, 1.0, -1.0]
-
 
 def points(low: float = -20.0, high: float = 20.0, count: int = 20_001) -> Tensor:
     """Float32 numbers of an interval: evenly spaced ones, and ones near 0 of every size."""
@@ -60,25 +50,10 @@ def points(low: float = -20.0, high: float = 20.0, count: int = 20_001) -> Tenso
     return torch.cat([torch.linspace(low, high, count), small, -small])
 
 
-def ulps(got: Tensor, exact: Tensor | list[Any]) -> Tensor:
-    """|got - exact| in units in the last place of got's dtype at `exact` (float64, or mpmath numbers)."""
-    dtype = got.dtype
-    if isinstance(exact, Tensor):
-        exponent = torch.frexp(exact.double()).exponent.double()
-        unit = torch.exp2(torch.clamp(exponent - DIGITS[dtype], min=TINY[dtype]))
-        return (got.double() - exact.double()).abs() / unit
-    errors = []
-    for value, true in zip(got.tolist(), exact, strict=True):
-        exponent = mpmath.frexp(true)[1] if true else TINY[dtype]
-        unit = mpmath.mpf(2) ** max(exponent - DIGITS[dtype], TINY[dtype])
-        errors.append(float(abs(mpmath.mpf(value) - true) / unit))
-    return torch.tensor(errors, dtype=torch.float64)
-
-
 def assert_close(got: Tensor, exact: Tensor | list[Any], ulp: float, absolute: float = 0.0) -> None:
     """Every value within `ulp` units in the last place, or within `absolute`."""
     assert len(got) == len(exact) > 0
-    errors = ulps(got, exact)
+    errors = ulps(got, exact.double()) if isinstance(exact, Tensor) else ulps_in_digits(got, exact)
     wide = (
         exact.double()
         if isinstance(exact, Tensor)

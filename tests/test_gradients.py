@@ -239,20 +239,6 @@ def test_bfloat16_keeps_gradients_where_torch_has_lost_them(name):
     assert float(ours) == pytest.approx(exact, rel=2**-8)
 
 
-def test_results_do_not_depend_on_threads_or_position():
-    threads = torch.get_num_threads()
-    x = torch.randn(100_003)
-    try:
-        torch.set_num_threads(2)
-        parallel = {activation.name: getattr(af, activation.name)(x) for activation in ELEMENTWISE}
-        torch.set_num_threads(1)
-        for name, y in parallel.items():
-            assert torch.equal(getattr(af, name)(x), y)
-            assert torch.equal(getattr(af, name)(x[7:]), y[7:])
-    finally:
-        torch.set_num_threads(threads)
-
-
 def test_modules_can_be_copied_pickled_and_loaded():
     module = af.nn.ELU(learnable=True, num_parameters=3)
     other = pickle.loads(pickle.dumps(copy.deepcopy(module)))

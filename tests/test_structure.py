@@ -1,12 +1,14 @@
 """The shape of the code: which way imports run, where each library is imported, which names are public."""
 
 import ast
+import math
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import numpy
 import pytest
 
 import actfun as af
@@ -18,14 +20,14 @@ SOURCE = ROOT / "src" / "actfun"
 # Each part may import from those before it, and from itself.
 LAYERS = (
     ("version", "primitives"),
-    ("registry", "float32"),
+    ("registry", "float32", "float64"),
     ("formulas",),
     ("__init__",),
     ("backends",),
     ("op",),
     ("functional",),
     ("nn", "gains"),
-    ("measures",),
+    ("measures", "accuracy", "runs"),
     ("compare",),
     ("report",),
     ("cli",),
@@ -33,8 +35,8 @@ LAYERS = (
 )
 LEVEL = {part: k for k, layer in enumerate(LAYERS) for part in layer}
 ONLY_IN = {
-    "numba": {"backends/numba.py"},
-    "llvmlite": {"backends/numba.py", "backends/llvm.py"},
+    "numba": {"backends/numba.py", "backends/threads.py"},
+    "llvmlite": {"backends/threads.py", "backends/llvm.py"},
     "triton": {"backends/triton.py"},
     "mpmath": {"backends/mpmath.py"},
     "altair": {"report/charts.py", "report/page.py"},
@@ -45,6 +47,7 @@ STANDARD_LIBRARY_ONLY = (
     "registry.py",
     "primitives.py",
     "float32.py",
+    "float64.py",
     "formulas/*.py",
     "backends/lowering.py",
     "version.py",
@@ -198,14 +201,46 @@ def test_formulas_outside_the_language_are_refused(words, formula):
         derivative(af.spec("relu").formula, "x")(formula)
 
 
-def test_coefficients_are_those_of_the_script():
-    """Every number that tools/fit_coefficients.py prints stands in float32.py, and a changed one would be missed."""
-    output = subprocess.run(
-        [sys.executable, ROOT / "tools" / "fit_coefficients.py"], capture_output=True, text=True, check=True
-    )
-    number = r"-?\d+\.\d+(?:e-\d+)?"
-    wanted = {n for line in output.stdout.splitlines() if not line.startswith("#") for n in re.findall(number, line)}
-    text = (SOURCE / "float32.py").read_text()
-    assert len(wanted) > 25
-    assert wanted <= set(re.findall(number, text))
-    assert not wanted <= set(re.findall(number, text.replace("0.0013926177052780986", "0.0013926177052780987")))
+NUMBER = r"-?\d+\.\d+(?:e-\d+)?"
+
+
+@pytest.fixture(scope="module")
+def fitted() -> dict[str, list[str]]:
+    """What tools/fit_coefficients.py prints: the numbers of each file."""
+    script = ROOT / "tools" / "fit_coefficients.py"
+    output = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True).stdout
+    found: dict[str, list[str]] = {}
+    for line in output.splitlines():
+        if line.endswith(".py"):
+            numbers = found.setdefault(line.removeprefix("# "), [])
+        elif not line.startswith("#"):
+            numbers += re.findall(NUMBER, line)
+    return found
+
+
+def missing(text: str, numbers: list[str]) -> set[str]:
+    return set(numbers) - set(re.findall(NUMBER, text))
+
+
+def test_coefficients_are_those_of_the_script(fitted):
+    assert set().union(*(missing(FILES[path], numbers) for path, numbers in fitted.items())) == set()
+    assert set(fitted) == {"float32.py", "float64.py", "backends/torch.py"}
+    assert min(map(len, fitted.values())) >= 4
+
+
+def one_ulp_up(path: str, number: str) -> str:
+    """The neighbour of a number, in the dtype of the file that holds it."""
+    if path == "float32.py":
+        return repr(float(numpy.nextafter(numpy.float32(number), numpy.float32(math.inf))))
+    return repr(math.nextafter(float(number), math.inf))
+
+
+def test_a_coefficient_that_is_off_by_one_ulp_is_caught(fitted):
+    """Each of them, in its turn."""
+    for path, numbers in fitted.items():
+        for number in numbers:
+            planted = re.sub(
+                rf"(?<![\d.]){re.escape(number.lstrip('-'))}", one_ulp_up(path, number.lstrip("-")), FILES[path]
+            )
+            assert planted != FILES[path]
+            assert missing(planted, numbers) == {number}, (path, number)

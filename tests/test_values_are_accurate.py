@@ -6,15 +6,19 @@ import mpmath
 import numpy
 import pytest
 import torch
-from support import CASES, DERIVATIVES, SPECIAL, VALUES, Case, assert_close, points
+from support import CASES, DERIVATIVES, ELEMENTWISE, VALUES, Case, assert_close, points
 
+from actfun.accuracy import survey
+from actfun.accuracy.error import TARGETS, Worst, worst
+from actfun.accuracy.subject import Subject, subjects
 from actfun.backends import mpmath as oracle
 from actfun.backends import numba
 from actfun.backends import torch as torch_ops
+from actfun.backends.tables import arguments
 from actfun.primitives import CONTRACTS, copysign, where
+from actfun.report.accuracy import met
 
-# Where a derivative crosses 0 (gelu, silu, mish) no relative bound can hold in float32: an absolute one does.
-NEAR_ROOT = 2.0**-21
+SINGLE, DOUBLE = TARGETS[torch.float32], TARGETS[torch.float64]
 
 
 def exact(case: Case, x: torch.Tensor, parameters: tuple[float, ...]) -> list[mpmath.mpf]:
@@ -24,42 +28,68 @@ def exact(case: Case, x: torch.Tensor, parameters: tuple[float, ...]) -> list[mp
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_float32_kernels_agree_with_mpmath(case):
     x = points(count=400)
-    bound = 4.0 if case.argument is None else 7.0  # measured: 3.8 (gelu) and 6.4 (gelu_tanh's derivative)
-    absolute = 0.0 if case.argument is None else NEAR_ROOT
-    assert_close(numba.evaluate(case.formula, x, *case.parameters), exact(case, x, case.rounded), bound, absolute)
+    bound = SINGLE.bound(derivative=case.argument is not None)
+    assert_close(numba.evaluate(case.formula, x, *case.parameters), exact(case, x, case.rounded), *bound)
 
 
-@pytest.mark.parametrize("case", VALUES, ids=str)
-def test_float32_kernels_stay_within_4_ulp_on_a_dense_sample(case):
-    x = points(count=400_001)
-    assert_close(
-        numba.evaluate(case.formula, x, *case.parameters),
-        torch_ops.evaluate(case.formula, x.double(), *case.rounded),
-        4.0,
-    )
+def found(subject: Subject) -> Worst:
+    work = survey.jobs([subject], exhaustive=False)
+    return survey.outcome(subject, work, {job.id: survey.run(job) for job in work})
+
+
+KERNELS = subjects(tuple(a.name for a in ELEMENTWISE), (torch.float32, torch.bfloat16, torch.float16), ("actfun",))
+
+
+@pytest.mark.parametrize("subject", KERNELS, ids=lambda s: f"{s.name}{'-dx' * s.derivative}-{s.dtype}")
+def test_targets_are_met(subject):
+    """A million float32 numbers of every size, all 65,536 of 16 bits: as `actfun accuracy` measures them."""
+    worst = found(subject)
+    assert met(subject, worst), worst
+    assert worst.count >= 2**16
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_torch_ops_form_agrees_with_mpmath_in_float64(case):
+    """Within 4 ulp or 2⁻⁵⁴, but for what the rounding of torch's own exp and erfc leaves no room for.
+
+    gelu was measured to miss its target by 0.55 ulp, derivatives near their roots by 0.7·2⁻⁵⁴.
+    """
     x = points(count=400).double()
-    assert_close(torch_ops.evaluate(case.formula, x, *case.parameters), exact(case, x, case.parameters), 16.0, 2.0**-50)
+    ulp = 4.6 if case.activation.name == "gelu" else DOUBLE.forward
+    absolute = 1.7 * DOUBLE.near_root if case.argument else 0.0
+    assert_close(torch_ops.evaluate(case.formula, x, *case.parameters), exact(case, x, case.parameters), ulp, absolute)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_torch_ops_form_agrees_with_the_kernel_in_float32(case):
+def test_the_torch_ops_form_rounds_once_in_float32(case):
     x = points(count=2_000)
     wide = torch_ops.evaluate(case.formula, x.double(), *case.rounded)
-    assert_close(torch_ops.evaluate(case.formula, x, *case.parameters), wide, 7.0, NEAR_ROOT)
+    assert torch.equal(torch_ops.evaluate(case.formula, x, *case.parameters), wide.float())
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_16_bit_kernels_round_once(case, dtype):
-    """All 65,536 values: what a float32 result, off by a few ulp, gives when it is rounded once."""
-    x = torch.arange(-(2**15), 2**15, dtype=torch.int16).view(dtype)
-    x = x[x.isfinite() & (x.abs() <= 200.0)]  # the square of more overflows float16
-    wide = torch_ops.evaluate(case.formula, x.double(), *case.rounded)
-    assert_close(numba.evaluate(case.formula, x, *case.parameters), wide, 0.51, NEAR_ROOT)
+def test_a_wrong_last_bit_of_one_value_is_caught():
+    subject = Subject("actfun", "sigmoid", False, torch.bfloat16)
+    x = arguments(torch.bfloat16)
+    y, right = subject.computed(x), subject.exact(x)
+    target = TARGETS[torch.bfloat16]
+    assert worst(x, y, right, target, False).misrounded == 0
+    place = int((x == 1.5).nonzero())
+    y[place] = torch.nextafter(y[place], torch.tensor(0.0, dtype=torch.bfloat16))
+    planted = worst(x, y, right, target, False)
+    assert (planted.misrounded, planted.x) == (1, 1.5)
+    assert not met(subject, planted)
+
+
+@pytest.mark.parametrize("wrong", ["value", "nan", "overflow"])
+def test_an_error_in_one_float32_is_caught(wrong):
+    subject = Subject("actfun", "sigmoid", False, torch.float32)
+    x = torch.linspace(-80.0, 80.0, 10_001)
+    y, right = subject.computed(x), subject.exact(x)
+    assert met(subject, worst(x, y, right, SINGLE, False))
+    y[77] = {"value": y[77] * (1 + 2.0**-22), "nan": math.nan, "overflow": math.inf}[wrong]
+    planted = worst(x, y, right, SINGLE, False)
+    assert not met(subject, planted)
+    assert planted.x == float(x[77])
 
 
 @pytest.mark.parametrize("case", [case for case in VALUES if case.activation.torch], ids=str)
@@ -109,25 +139,6 @@ def test_where_chooses_and_lets_nan_be(backend):
 
     y = backend.evaluate(chosen, torch.tensor([-1.0, 3.0, math.nan, -0.0]))
     assert y.tolist() == [2.0, 3.0, 2.0, 2.0]
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
-@pytest.mark.parametrize("case", VALUES, ids=str)
-def test_special_values_give_the_limit(case, dtype):
-    x = torch.tensor([*SPECIAL, math.nan]).to(dtype)
-    for backend in (torch_ops,) if dtype is torch.float64 else (torch_ops, numba):
-        y = backend.evaluate(case.formula, x, *case.parameters)
-        assert not y[:-1].isnan().any(), "NaN for a number"
-        assert y[-1].isnan(), "a number for NaN"
-        low, high = case.activation.range
-        assert bool(((y[:-1] >= low) & (y[:-1] <= high)).all())
-
-
-def test_signed_zeros_stay():
-    for name in ("gelu", "silu", "tanh", "elu", "mish", "relu", "leaky_relu"):
-        case = next(case for case in VALUES if case.activation.name == name)
-        y = numba.evaluate(case.formula, torch.tensor([0.0, -0.0]), *case.parameters)
-        assert y.signbit().tolist() == [False, True], name
 
 
 def test_the_measure_of_error_catches_an_error_of_five_ulp():

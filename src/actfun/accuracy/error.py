@@ -5,7 +5,9 @@ the subnormal spacing.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,6 +79,15 @@ def ulps(got: Tensor, exact: Tensor) -> Tensor:
     overflow = got.isinf() & (got == nearest(exact, got.dtype))
     error = torch.where(overflow | (got.isnan() & exact.isnan()), 0.0, error)
     return torch.where(error.isnan(), math.inf, error)
+
+
+def ulps_in_digits(got: Tensor, exact: Sequence[Any]) -> Tensor:
+    """The same where the exact values are mpmath numbers, for results in float64, whose own arithmetic would not do."""
+    rounded = torch.tensor([float(value) for value in exact], dtype=torch.float64)
+    distance = [float(abs(true - value)) for true, value in zip(exact, got.tolist(), strict=True)]
+    error = torch.tensor(distance, dtype=torch.float64) / unit(rounded, got.dtype)
+    right = (rounded.isinf() & (got == rounded)) | (rounded.isnan() & got.isnan())
+    return torch.where(right, 0.0, torch.where(error.isnan(), math.inf, error))
 
 
 def worst(x: Tensor, got: Tensor, exact: Tensor, target: Target, derivative: bool) -> Worst:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from actfun.accuracy.error import TARGETS, Worst, judged, merged, nearest, unit, worst
+from actfun.accuracy.error import TARGETS, Worst, judged, merged, nearest, ulps_in_digits, worst
 from actfun.accuracy.subject import Subject
 from actfun.backends import mpmath as oracle
 from actfun.backends.tables import arguments
@@ -130,9 +130,5 @@ def _against_digits(subject: Subject, x: Tensor) -> Worst:
     exact = [oracle.evaluate(subject.formula, value, *subject.numbers) for value in x.tolist()]
     rounded = torch.tensor([float(value) for value in exact], dtype=torch.float64)
     got = subject.computed(x)
-    distance = [float(abs(true - value)) for true, value in zip(exact, got.tolist(), strict=True)]
-    errors = torch.tensor(distance, dtype=torch.float64) / unit(rounded, torch.float64)
-    errors = torch.where(rounded.isinf() & (got == rounded), 0.0, errors)
-    errors = torch.where(errors.isnan(), math.inf, errors)
-    misrounded = int((got != rounded).sum())
+    errors, misrounded = ulps_in_digits(got, exact), int((got != rounded).sum())
     return judged(x, got, rounded, errors, TARGETS[subject.dtype], subject.derivative, misrounded, len(x))

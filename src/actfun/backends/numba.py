@@ -4,32 +4,25 @@ Arithmetic is in float64, the result rounded once: float32 comes out within 0.75
 bits is looked up in a table, unless the formula is so simple that arithmetic gets every value right, and is faster.
 
 A kernel is a C function over raw addresses, compiled once for a formula and its dtypes, and called through its address
-by one of two drivers, serial or parallel, that know nothing of formulas. So the results cannot depend on the number of
-threads, and only two small functions are ever compiled with Numba's parallel machinery. No fastmath flag is set:
-nothing is contracted or reordered, NaN and -0.0 stay.
+(`actfun.backends.threads`). No fastmath flag is set: nothing is contracted or reordered, NaN and -0.0 stay. So the bits
+of an element depend neither on the width of vectors nor on where it stands.
 """
 
 import functools
-import os
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy
 import torch
-from llvmlite import ir
-from numba import boolean, cfunc, float32, float64, int64, njit, prange, types, void
+from numba import boolean, cfunc, float32, float64, int64, njit, types, void
 from numba.extending import intrinsic
 from torch import Tensor
 
 from actfun import float64 as derived
 from actfun import primitives
-from actfun.backends import llvm, tables
+from actfun.backends import llvm, tables, threads
 from actfun.backends.layout import laid_out_like
 from actfun.backends.lowering import Lowering
-
-# Below this many elements a second thread costs more than it brings (about 3 µs to wake it, measured on two cores).
-SERIAL_BELOW = 32_768
 
 
 def _operation(returns: Any, *arguments: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -153,55 +146,6 @@ def _compiled(loop: Callable[..., None]) -> Any:
     return cfunc(void(*[int64] * 6), error_model="numpy")(loop)
 
 
-def _typed_call(typing, kernel, x, g, y, block, start, stop):
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = ir.FunctionType(ir.VoidType(), [llvm.INT64] * 6).as_pointer()
-        builder.call(builder.inttoptr(values[0], pointer), values[1:])
-        return context.get_dummy_value()
-
-    return void(*[int64] * 7), generate
-
-
-_call: Any = intrinsic(_typed_call)
-
-
-@njit(nogil=True)
-def _serial(kernel, x, g, y, block, n):
-    _call(kernel, x, g, y, block, 0, n)
-
-
-@njit(nogil=True, parallel=True)
-def _parallel(kernel, x, g, y, block, n, chunk):
-    for c in prange((n + chunk - 1) // chunk):
-        _call(kernel, x, g, y, block, c * chunk, min(n, (c + 1) * chunk))
-
-
-# One parallel kernel at a time: Numba's fallback threading layer allows no more, and a second would fight for cores.
-_parallel_free = threading.Lock()
-_forked = False  # in a forked child the parent's OpenMP threads are gone, and a parallel kernel would end the process
-
-
-def _after_fork() -> None:
-    global _forked
-    _forked = True
-
-
-if hasattr(os, "register_at_fork"):  # Windows does not fork
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-def _run(kernel: Any, x: Tensor, g: Tensor | None, y: Tensor, block: int) -> None:
-    n, threads = x.numel(), torch.get_num_threads()
-    addresses = (kernel.address, x.data_ptr(), 0 if g is None else g.data_ptr(), y.data_ptr(), block)
-    if n >= SERIAL_BELOW and threads > 1 and not _forked and _parallel_free.acquire(blocking=False):
-        try:
-            _parallel(*addresses, n, -(-n // threads))
-        finally:
-            _parallel_free.release()
-    else:
-        _serial(*addresses, n)
-
-
 def _compute(formula: Callable[..., Any], x: Tensor, g: Tensor | None, y: Tensor, parameters: Sequence[Any]) -> None:
     """y = formula(x) or y = g * formula(x), by arithmetic."""
     block = numpy.zeros(len(parameters), numpy.int64)
@@ -213,7 +157,9 @@ def _compute(formula: Callable[..., Any], x: Tensor, g: Tensor | None, y: Tensor
         else:
             block[k : k + 1].view(numpy.float32)[0] = value
     streams = tuple(isinstance(value, Tensor) for value in parameters)
-    _run(_kernel(formula, g is not None, x.dtype, y.dtype, streams), x, g, y, block.ctypes.data if parameters else 0)
+    threads.run(
+        _kernel(formula, g is not None, x.dtype, y.dtype, streams), x, g, y, block.ctypes.data if parameters else 0
+    )
 
 
 @functools.lru_cache(maxsize=64)
@@ -251,7 +197,7 @@ def evaluate(
     if y.dtype is x.dtype is not torch.float32 and not any(isinstance(value, Tensor) for value in parameters):
         table = _table(formula, x.dtype, g is not None, numpy.array(parameters, numpy.float32).tobytes())
         if table is not None:
-            _run(_lookup(g is not None, x.dtype), x, g, y, table.data_ptr())
+            threads.run(_lookup(g is not None, x.dtype), x, g, y, table.data_ptr())
             return y
     parameters = tuple(v.item() if isinstance(v, Tensor) and v.numel() == 1 else v for v in parameters)
     _compute(formula, x, g, y, parameters)
