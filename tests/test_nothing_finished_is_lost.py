@@ -66,7 +66,7 @@ def test_an_interrupted_run_keeps_what_finished_and_resumes(tmp_path, number, co
     process.send_signal(number)
     _, error = process.communicate(timeout=30)
     assert process.returncode == code
-    assert number is signal.SIGKILL or "every finished trial is kept" in error
+    assert number is signal.SIGKILL or "all finished work is kept" in error
     end = time.monotonic() + 20
     while any(alive(pid) for pid in workers) and time.monotonic() < end:
         time.sleep(0.05)
@@ -160,6 +160,12 @@ def test_a_dead_worker_costs_its_own_trial_only():
         (["compare", "digits", "--out", "/dev/null/x"], "/dev/null"),
         (["compare", "digits", "--activations", ""], "name at least one activation"),
         (["compare"], "Missing argument"),
+        (["accuracy", "gelo"], "unknown element-wise activation 'gelo'; did you mean gelu?"),
+        (["accuracy", "maxout"], "unknown element-wise activation 'maxout'"),
+        (["accuracy", "--dtype", "float8"], "--dtype: 'float8' is not known; did you mean float"),
+        (["accuracy", "--lib", "jax"], "--lib: 'jax' is not known; known: actfun, torch"),
+        (["accuracy", "--workers", "0"], "--workers must be at least 1, got 0"),
+        (["accuracy", "--out", "/dev/null/x"], "/dev/null"),
         (["compre"], "unknown command 'compre'; did you mean compare?"),
         (["list", "--wide"], "--wide"),
     ],

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from actfun.backends import torch as torch_ops
+from actfun.backends.sums import summed
 from actfun.registry import Activation, Formula
 
 KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -142,7 +143,8 @@ def _gradient(formula: Formula, x: Tensor, parameters: list[Any], g: Tensor, lik
     else:
         wide = torch.float64 if x.dtype is torch.float64 else torch.float32
         y = torch_ops.evaluate(formula, x.to(wide), *parameters, times=g)
-    return y.sum_to_size(like.shape).to(like.dtype)
+    total = y.sum_to_size(like.shape) if _traced() else summed(y, like.shape)
+    return total.to(like.dtype)
 
 
 def prepare(activation: Activation) -> None:

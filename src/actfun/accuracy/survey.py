@@ -67,7 +67,7 @@ def run(job: Job) -> dict[str, Any]:
     if subject.dtype is torch.float64:
         found = _against_digits(subject, _sample64(spec(job.name).kinks))
     elif subject.dtype is torch.float32:
-        found = merged([_measured(subject, x) for x in _patterns(job)])
+        found = merged([_measured(subject, x) for x in patterns(job)])
     else:
         found = _all_of_16_bits(subject, arguments(subject.dtype))
     seconds = time.perf_counter() - begun
@@ -86,7 +86,7 @@ def outcome(subject: Subject, work: Sequence[Job], finished: Mapping[str, dict[s
     return merged([Worst(**{name: record[name] for name in fields}) for record in records])
 
 
-def _patterns(job: Job) -> list[Tensor]:
+def patterns(job: Job) -> list[Tensor]:
     """Float32 numbers, in blocks."""
     size = 2**32 // job.portions
     first, step = job.index * size, 1 if job.portions > 1 else STRIDE
