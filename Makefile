@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 OUT ?= runs/compare-digits
 
 .DEFAULT_GOAL := help
-.PHONY: help compare test check
+.PHONY: help compare accuracy test check
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,10 @@ $(READY): pyproject.toml constraints.txt
 
 compare: $(READY) ## the seven activations of the article on real data: a verdict and a report, in minutes
 	@$(BIN)/actfun compare digits --out $(OUT)
+
+accuracy: $(READY) ## write docs/accuracy.md: every float32 through every activation, torch's too; about an hour
+	@$(BIN)/actfun accuracy --exhaustive --lib torch --out runs/accuracy --resume
+	@cp runs/accuracy/accuracy.md docs/accuracy.md
 
 test: $(READY) ## the tests
 	@$(BIN)/python -m pytest -q -n 2

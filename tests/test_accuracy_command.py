@@ -81,6 +81,17 @@ def test_an_exhaustive_survey_tries_each_float32_once():
     assert [len(block) for block in survey.patterns(work[5])] == [survey.BLOCK] * (2**26 // survey.BLOCK)
 
 
+def test_results_of_other_code_are_not_taken_up(monkeypatch):
+    (job,) = survey.jobs([Subject("actfun", "relu", False, torch.float16)], exhaustive=False)
+    before = job.id
+    assert job.id == before
+    monkeypatch.setattr(Path, "read_bytes", lambda path: b"changed")
+    survey.fingerprint.cache_clear()
+    assert job.id != before
+    monkeypatch.undo()
+    survey.fingerprint.cache_clear()
+
+
 def test_a_sample_reaches_every_last_bit_and_both_signs():
     (job,) = survey.jobs([Subject("actfun", "relu", False, torch.float32)], exhaustive=False)
     bits = torch.cat(survey.patterns(job)).view(torch.int32)

@@ -5,10 +5,13 @@ digits. The neighbourhoods of 0, of kinks and of infinity are in each.
 """
 
 import dataclasses
+import functools
+import hashlib
 import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,6 +30,15 @@ BLOCK = 2**16  # inputs at a time: enough for torch to be busy, few enough to st
 UNSURE = 2.0**-44  # 16 bits: nearer to a tie than this, relatively, float64 does not decide; 50 digits do
 
 
+@functools.cache
+def fingerprint() -> str:
+    """Of all code that results rest on, so that an earlier survey of other code is not taken up again."""
+    package = Path(__file__).parents[1]
+    parts = ("primitives.py", "float64.py", "formulas/*.py", "backends/*.py", "accuracy/*.py")
+    files = sorted(path for part in parts for path in package.glob(part))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:8]
+
+
 @dataclass(frozen=True)
 class Job:
     """A portion of the inputs of a subject: `index` of `portions`; all float32 numbers if there is more than one."""
@@ -43,7 +55,8 @@ class Job:
         """What the job is called in the file of results."""
         kind = "derivative" if self.derivative else "value"
         version = __version__ if self.library == "actfun" else torch.__version__
-        return f"{self.library} {version} {self.name} {kind} {self.dtype} {self.index}/{self.portions}"
+        code = fingerprint()
+        return f"{self.library} {version} {code} {self.name} {kind} {self.dtype} {self.index}/{self.portions}"
 
     @property
     def subject(self) -> Subject:

@@ -95,6 +95,12 @@ def _target(dtype: torch.dtype) -> str:
     return f"values {target.forward:g} ulp, derivatives {target.derivative:g} ulp; {root}"
 
 
+def _means(dtype: torch.dtype) -> str:
+    """How results of a dtype come about, where that is not a kernel."""
+    through = " float64 goes through torch's own operations, and keeps the rounding errors of its exp and erfc."
+    return through if dtype is torch.float64 else ""
+
+
 def _markdown_table(findings: Sequence[Finding]) -> list[str]:
     columns = {heading: cells for heading, cells in _columns(findings).items() if heading != "dtype"}
     rows = [tuple(columns), ("---",) * len(columns), *zip(*columns.values(), strict=True)]
@@ -112,20 +118,28 @@ def markdown(findings: Sequence[Finding], facts: dict[str, Any], command: str) -
         "",
         "The error of a result is its distance from the exact value at the exact input, in units in the last place",
         "(ulp) of the result's dtype; half a unit is what rounding alone costs. Overflow to infinity counts as right",
-        "only where the exact value overflows, NaN only for NaN. A derivative is what backward makes of a gradient of",
-        "1. *Not nearest* is the share of results that are not the number nearest to the exact value. The measure",
-        "takes a hit at a root of the derivative, where its relative error has no bound: *error at roots* is the",
-        "largest absolute error there.",
+        "only where the exact value overflows, NaN only for NaN. A derivative is what backward gives for an incoming",
+        "gradient of one. *Not nearest*: how many results are not the number nearest to the exact value. *Error at",
+        "roots*: beside a root of a derivative no bound in ulp can hold; this is the largest absolute error of those",
+        "that the absolute bound excuses.",
         "",
         f"Machine: {machine['processor']}, {machine['cores']} cores; {machine['platform']}, Python "
         f"{machine['python']}, torch {machine['torch']}, actfun {machine['actfun']}; {machine['date']}. Run time on "
         f"{machine['workers']} processes: {', '.join(times)}.",
+        "",
+        f"Targets that actfun misses: {', '.join(missed(findings)) or 'none'}.",
     ]
     for dtype in dict.fromkeys(s.dtype for s, _ in findings):
         of_it = [(s, worst) for s, worst in findings if s.dtype is dtype]
         counts = sorted({worst.count for _, worst in of_it})
         tried = " or ".join(f"{count:,}" for count in counts)
-        lines += ["", f"## {dtype_name(dtype)}", "", f"Inputs: {tried} for each. Target: {_target(dtype)}.", ""]
+        lines += [
+            "",
+            f"## {dtype_name(dtype)}",
+            "",
+            f"Inputs: {tried} for each. Target: {_target(dtype)}.{_means(dtype)}",
+            "",
+        ]
         lines += _markdown_table(of_it)
     return "\n".join(lines) + "\n"
 
