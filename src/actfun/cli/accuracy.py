@@ -89,7 +89,7 @@ def _report(findings: Any, facts: dict[str, Any], workers: int, folder: Path) ->
     (folder / "accuracy.json").write_text(json.dumps(report.as_json(findings, facts), indent=1) + "\n")
     (folder / "accuracy.md").write_text(report.markdown(findings, facts, facts["command"]), encoding="utf-8")
     screen = console(160)
-    screen.print(report.table(findings))
+    screen.print(report.table(findings, screen.width))
     missed = report.missed(findings)
     screen.print(f"[bold]Targets missed: {', '.join(missed)}[/]" if missed else "[bold]Every target is met.[/]")
     screen.print(f"Also in {folder / 'accuracy.md'} and {folder / 'accuracy.json'}.")

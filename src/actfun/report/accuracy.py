@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from rich.box import SIMPLE
 from rich.table import Table
 
 from actfun.accuracy.error import TARGETS, Worst
 from actfun.accuracy.subject import Subject
+from actfun.report.verdict import fitted
 
 Finding = tuple[Subject, Worst]
 
@@ -75,15 +75,13 @@ def _columns(findings: Sequence[Finding]) -> dict[str, list[str]]:
     return {heading: cells for heading, cells in columns.items() if cells}
 
 
-def table(findings: Sequence[Finding]) -> Table:
-    """The findings, a line each."""
-    result = Table(box=SIMPLE, title="Worst errors, in units in the last place", title_justify="left")
-    columns = _columns(findings)
-    for heading in columns:
-        result.add_column(heading, no_wrap=True, justify="right" if heading in ("worst ulp", "at x") else "left")
-    for place, line in enumerate(zip(*columns.values(), strict=True)):
-        last = place + 1 == len(findings) or findings[place + 1][0].dtype is not findings[place][0].dtype
-        result.add_row(*line, style="" if met(*findings[place]) else "bold", end_section=last)
+def table(findings: Sequence[Finding], width: int) -> Table:
+    """The findings, a line each, misses in bold, for a terminal of that many characters."""
+    words = ("function", "of it", "dtype", "library", "target")
+    result = fitted("Worst errors, in units in the last place", _columns(findings), width, words)
+    for place, (row, finding) in enumerate(zip(result.rows, findings, strict=True)):
+        row.style = "" if met(*finding) else "bold"
+        row.end_section = place + 1 < len(findings) and findings[place + 1][0].dtype is not finding[0].dtype
     return result
 
 

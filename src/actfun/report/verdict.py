@@ -1,6 +1,7 @@
 """The outcome of a comparison in a sentence or two, and as a table for the terminal."""
 
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 from rich.box import SIMPLE
@@ -60,15 +61,23 @@ def table(summary: dict[str, Any], width: int) -> Table:
         "dead": [formatting.share(row["dead_share"]) for row in rows],
         "flat": [formatting.share(row["flat_share"]) for row in rows],
     }
-    result = Table(title=f"{summary['task']}: test {metric.name}, {metric.direction}", title_justify="left", box=SIMPLE)
+    title = f"{summary['task']}: test {metric.name}, {metric.direction}"
+    result = fitted(title, columns, width, left=("activation", ""))
+    result.rows[0].style = "bold"
+    return result
+
+
+def fitted(title: str, columns: dict[str, list[str]], width: int, left: Sequence[str]) -> Table:
+    """A table of columns by heading, as many of the first as fit into `width` characters; `left` are those of words."""
+    result = Table(title=title, title_justify="left", box=SIMPLE)
     room = width - 2
     shown: list[list[str]] = []
     for heading, cells in columns.items():
         room -= max(map(len, (heading, *cells))) + 3  # three spaces between columns
         if room < 0:
             break
-        result.add_column(heading, justify="left" if heading in ("activation", "") else "right", no_wrap=True)
+        result.add_column(heading, justify="left" if heading in left else "right", no_wrap=True)
         shown.append(cells)
-    for place, line in enumerate(zip(*shown, strict=True)):
-        result.add_row(*line, style="" if place else "bold")
+    for line in zip(*shown, strict=True):
+        result.add_row(*line)
     return result
