@@ -4,7 +4,7 @@ A lowered formula is a copy of the function whose names resolve to a backend's o
 primitives that it calls are lowered with it. Each backend is one module, imported at first use.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from types import FunctionType
 from typing import Any
 
@@ -44,11 +44,6 @@ class Lowering:
             self._done[formula] = self._lower(self._derived.get(formula, formula))
         return self._done[formula]
 
-    def derives(self, formula: Callable[..., Any]) -> bool:
-        """Whether a formula, or one that it calls, rests on a derived primitive."""
-        called = (value for _, value in _named(formula) if isinstance(value, FunctionType))
-        return formula in self._derived or any(map(self.derives, called))
-
     def _lower(self, formula: Any) -> Any:
         code = formula.__code__
         names: dict[str, Any] = {"__name__": formula.__module__, "__builtins__": __builtins__, **self._extra}
@@ -65,3 +60,9 @@ def _named(formula: Any) -> Iterator[tuple[str, Any]]:
     for name in formula.__code__.co_names:
         if (value := formula.__globals__.get(name)) is not None:
             yield name, value
+
+
+def uses(formula: Callable[..., Any], primitives: Container[Callable[..., Any]]) -> bool:
+    """Whether a formula, or one that it calls, calls one of some primitives."""
+    called = [value for _, value in _named(formula) if isinstance(value, FunctionType)]
+    return formula in primitives or any(uses(value, primitives) for value in called)

@@ -14,117 +14,91 @@ from typing import Any
 
 import numpy
 import torch
-from numba import boolean, cfunc, float32, float64, int64, njit, types, void
+from numba import cfunc, int64, void
 from numba.extending import intrinsic
 from torch import Tensor
 
-from actfun import float64 as derived
-from actfun import primitives
+from actfun import compensated, pairs, primitives
 from actfun.backends import llvm, tables, threads
 from actfun.backends.layout import laid_out_like
-from actfun.backends.lowering import Lowering
+from actfun.backends.lowering import Lowering, uses
+from actfun.pairs import Pair
 
 
-def _operation(returns: Any, *arguments: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Make a function (builder, *values) -> value into an operation that compiled code can call."""
-
-    def declare(emit: Callable[..., Any]) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            return emit(builder, *values)
-
-        signature = returns(*arguments)
-        typings: dict[int, Callable[..., Any]] = {  # Numba reads the number of arguments off the Python signature
-            0: lambda typing: (signature, generate),
-            1: lambda typing, a: (signature, generate),
-            2: lambda typing, a, b: (signature, generate),
-            3: lambda typing, a, b, c: (signature, generate),
-            4: lambda typing, a, b, c, d: (signature, generate),
-        }
-        return intrinsic(typings[len(arguments)])
-
-    return declare
-
-
-def _native(number: Any) -> dict[Any, Any]:
-    return {
-        primitives.where: _operation(number, boolean, number, number)(llvm.where),
-        primitives.absolute: _operation(number, number)(llvm.absolute),
-        primitives.copysign: _operation(number, number, number)(llvm.copysign),
-    }
-
-
-_compile = njit(forceinline=True, error_model="numpy")  # LLVM vectorises only a loop without calls
 lower = Lowering(
-    native=_native(float64)
-    | {
-        derived.fma: _operation(float64, float64, float64, float64)(llvm.fma),
-        derived.scaled: _operation(float64, float64, float64)(llvm.scaled),
-    },
-    derived=derived.DERIVED,
-    compile=_compile,
+    native={
+        primitives.where: pairs.where,
+        primitives.absolute: pairs.absolute,
+        primitives.copysign: pairs.copysign,
+        **compensated.PRIMITIVES,
+    }
 )
-_lower_single = Lowering(_native(float32), compile=_compile, constant=numpy.float32, literal=numpy.float32)
 
 
-@functools.cache
-def _load(dtype: torch.dtype, number: Any) -> Any:
-    emit = functools.partial(llvm.load, dtype=dtype, wide=number is float64)
-    return _operation(number, int64, int64)(emit)
+def _operation(emit: Callable[..., None], arguments: int) -> Any:
+    """Make a function (builder, *addresses and indices) into an operation that compiled code can call."""
+    signature = void(*[int64] * arguments)
+
+    def generate(context: Any, builder: Any, _: Any, values: Any) -> Any:
+        emit(builder, *values)
+        return context.get_dummy_value()
+
+    typings: dict[int, Callable[..., Any]] = {  # Numba reads the number of arguments off the Python signature
+        4: lambda typing, a, b, c, d: (signature, generate),
+        5: lambda typing, a, b, c, d, e: (signature, generate),
+    }
+    return intrinsic(typings[arguments])
 
 
-@functools.cache
-def _store(dtype: torch.dtype, number: Any) -> Any:
-    return _operation(number, int64, int64, number)(functools.partial(llvm.store, dtype=dtype))
-
-
-@functools.cache
-def _parameters(streams: tuple[bool, ...], number: Any) -> Any:
-    """An operation (block, index) -> the parameters at that element.
+def _parameters(builder: Any, block: Any, index: Any, streams: tuple[bool, ...]) -> list[Pair]:
+    """The parameters at an element.
 
     The block holds 8 bytes a parameter: the address of a float32 for each element where `streams` says so, else one
     float32.
     """
-    result, wide = types.UniTuple(number, len(streams)), number is float64
 
-    def parameter(builder: Any, block: Any, index: Any, k: int, stream: bool) -> Any:
+    def parameter(k: int, stream: bool) -> llvm.Number:
         if stream:
             address = llvm.constant(builder, llvm.place(builder, block, llvm.INT64(k), llvm.INT64))
-            return llvm.load(builder, address, index, torch.float32, wide)
-        value = llvm.constant(builder, llvm.place(builder, block, llvm.INT64(2 * k), llvm.FLOAT))
-        return llvm.widened(builder, value, wide)
+            return llvm.load(builder, address, index, torch.float32)
+        return llvm.Number(builder, llvm.constant(builder, llvm.place(builder, block, llvm.INT64(2 * k), llvm.FLOAT)))
 
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        loaded = [parameter(builder, values[0], values[1], k, stream) for k, stream in enumerate(streams)]
-        return context.make_tuple(builder, result, loaded)
-
-    return intrinsic(lambda typing, block, index: (result(int64, int64), generate))
+    return [Pair(parameter(k, stream)) for k, stream in enumerate(streams)]
 
 
 @functools.cache
 def _kernel(formula: Callable[..., Any], backward: bool, dtype: torch.dtype, out: torch.dtype, streams: Any) -> Any:
     """The compiled loop y = formula(x) or y = g * formula(x), from `dtype` to `out`; keeps its machine code alive."""
-    simple = dtype is not torch.float32 and not lower.derives(formula)
-    number = float32 if simple else float64
-    value = (_lower_single if simple else lower)(formula)
-    load, store, parameters = _load(dtype, number), _store(out, number), _parameters(streams, number)
 
-    def forward_loop(x, g, y, block, start, stop):
+    def emit(builder: Any, x: Any, g: Any, y: Any, block: Any, index: Any) -> None:
+        llvm.prefer_wide_vectors(builder)
+        element = llvm.load(builder, x, index, dtype)
+        value = Pair.of(lower(formula)(Pair(element), *_parameters(builder, block, index, streams)))
+        if backward:
+            value = Pair(llvm.load(builder, g, index, dtype)) * value
+        number = value.rounded() if out is torch.float32 else value.odd()
+        llvm.store(builder, y, index, llvm.Number.of(builder, number), out)
+
+    element = _operation(emit, 5)
+
+    def loop(x, g, y, block, start, stop):
         for i in range(start, stop):
-            store(y, i, value(load(x, i), *parameters(block, i)))
+            element(x, g, y, block, i)
 
-    def backward_loop(x, g, y, block, start, stop):
-        for i in range(start, stop):
-            store(y, i, load(g, i) * value(load(x, i), *parameters(block, i)))
-
-    return _compiled(backward_loop if backward else forward_loop)
+    return _compiled(loop)
 
 
 @functools.cache
 def _lookup(backward: bool, dtype: torch.dtype) -> Any:
     """The compiled loop y = table[x] or y = g * table[x], for any formula; the table's address stands for the block."""
-    copy, scratch = _operation(void, int64, int64, int64, int64)(llvm.copy_entry), _operation(int64)(llvm.scratch)
-    fetch = _operation(void, int64, int64, int64, int64)(llvm.fetch_entry)
-    load, load_single, store = _load(dtype, float32), _load(torch.float32, float32), _store(dtype, float32)
+
+    def multiply(builder: Any, entries: Any, g: Any, y: Any, first: Any, k: Any) -> None:
+        place = builder.add(first, k)
+        product = llvm.load(builder, g, place, dtype) * llvm.load(builder, entries, k, torch.float32)
+        llvm.store(builder, y, place, product, dtype)
+
+    copy, fetch = _operation(llvm.copy_entry, 4), _operation(llvm.fetch_entry, 4)
+    scratch, multiplied = intrinsic(lambda typing: (int64(), llvm.scratch)), _operation(multiply, 5)
 
     def forward_loop(x, g, y, table, start, stop):
         for i in range(start, stop):
@@ -137,7 +111,7 @@ def _lookup(backward: bool, dtype: torch.dtype) -> Any:
             for k in range(count):
                 fetch(table, x, first + k, entries + 4 * k)
             for k in range(count):
-                store(y, first + k, load(g, first + k) * load_single(entries, k))
+                multiplied(entries, g, y, first, k)
 
     return _compiled(backward_loop if backward else forward_loop)
 
@@ -168,15 +142,10 @@ def _table(formula: Callable[..., Any], dtype: torch.dtype, backward: bool, numb
 
     numbers: the parameters as the bytes of float32, for which 0.0 and -0.0 are not the same.
     """
-    parameters = numpy.frombuffer(numbers, numpy.float32).tolist()
-    if lower.derives(formula):  # arithmetic would take longer
-        return tables.table(formula, dtype, torch.float32 if backward else dtype, *parameters)
-    x, exact = tables.arguments(dtype), tables.table(formula, dtype, dtype, *parameters)
-    y, one = torch.empty_like(x), torch.ones_like(x) if backward else None
-    _compute(formula, x, one, y, parameters)
-    if torch.equal(y.view(torch.int16)[~y.isnan()], exact.view(torch.int16)[~exact.isnan()]):
+    if not uses(formula, compensated.PRIMITIVES):
         return None
-    return tables.table(formula, dtype, torch.float32, *parameters) if backward else exact
+    parameters = numpy.frombuffer(numbers, numpy.float32).tolist()
+    return tables.table(formula, dtype, torch.float32 if backward else dtype, *parameters)
 
 
 def evaluate(

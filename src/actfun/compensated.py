@@ -1,0 +1,175 @@
+"""The transcendental primitives in float32 arithmetic: pairs in, pairs out, good to about 2⁻²⁷.
+
+Branch-free, over the machine operations of `actfun.pairs`, and one more that a number of a backend must bring: `power`,
+2ᵐ⁻¹²⁷ of a number 1.5·2²³ + m. Coefficients come from `tools/fit_coefficients.py`; the error beside each approximation
+is relative to the function that it serves. What the final rounding of a result adds is half a unit in the last place.
+"""
+
+from actfun import primitives
+from actfun.pairs import SCALE, Pair, added
+
+ROUNDER = 12582912.0 + 127.0  # 1.5·2²³: adding it leaves no bits behind the point; 127 is float32's bias
+LOG2_E = 1.4426950408889634
+LN2_HIGH, LN2_LOW = 0.693145751953125, 1.428606765330187e-06  # the high part has 15 bits: n·LN2_HIGH is exact
+FAR = 126.0  # exp(-FAR)·2¹⁶ is 0 in float32
+
+
+def _exponential(high, low, shift=0.0):
+    """2ⁿ⁺ˢʰⁱᶠᵗ, q and its low part, for exp(high + low) = 2ⁿ·(1 + q).
+
+    Cody and Waite's reduction to r = x - n·ln(2), the low part of r included; error of the polynomial: 9.7e-9.
+    """
+    k = high.fma(LOG2_E, ROUNDER + shift)
+    n = k - (ROUNDER + shift)
+    near = n.fma(-LN2_HIGH, high)  # exact
+    if low is None:
+        r = n.fma(-LN2_LOW, near)
+        rest = n.fma(-LN2_LOW, near - r)
+    else:
+        small = n.fma(-LN2_LOW, low)
+        r = near + small
+        rest = (near - r) + small
+    p = r.fma(0.0013926177052780986, 0.00836317427456379).fma(r, 0.041666556149721146)
+    p = p.fma(r, 0.16666577756404877).fma(r, 0.5)
+    square = r * r
+    q = square.fma(p, r)
+    return k.power(), q, square.fma(p, r - q) + q.fma(rest, rest)
+
+
+def exp(x):
+    """2ⁿ·(1 + q), in such units that neither 2ⁿ overflows nor the result is subnormal before the end."""
+    x = Pair.of(x)
+    high = (x.hi > FAR).select(FAR, (x.hi < -FAR).select(-FAR, x.hi))
+    low = None if x.lo is None else (high == x.hi).select(x.lo, 0.0)
+    grows = high > 0.0
+    scale, q, rest = _exponential(high, low, grows.select(-64.0, 64.0))
+    return Pair(*_times(scale, q, rest), grows.select(1.0 / SCALE, SCALE))
+
+
+def _times(y, q, rest):
+    """y·(1 + q + rest)."""
+    hi = y.fma(q, y)
+    return hi, y.fma(rest, y.fma(q, y - hi))
+
+
+def decay(x, y):
+    """y·2ⁿ·(1 + q)."""
+    x, y = Pair.of(x), Pair.of(y).plain
+    far = x.hi > FAR
+    high = -far.select(FAR, x.hi)
+    low = None if x.lo is None else far.select(0.0, -x.lo)
+    scale, q, rest = _exponential(high, low, 64.0)
+    hi, lo = _times(scale * y.hi, q, rest)
+    if y.lo is not None:
+        part = scale * y.lo
+        lo = lo + part.fma(q, part)
+    return Pair(hi, lo, SCALE, y.top)
+
+
+def _expm1(high, low=None):
+    """2ⁿ·q + (2ⁿ - 1), for arguments from -18 on."""
+    scale, q, rest = _exponential(high, low)
+    whole = scale - 1.0
+    lost = scale - (whole + 1.0)
+    hi = scale.fma(q, whole)
+    return Pair(hi, scale.fma(rest, scale.fma(q, whole - hi)) + lost, None, 1.0)
+
+
+def expm1(x):
+    """As _expm1; q has lost the sign of a zero."""
+    x = Pair.of(x)
+    far = x.hi < -18.0
+    y = _expm1(far.select(-18.0, x.hi), None if x.lo is None else far.select(0.0, x.lo))
+    return Pair(y.hi.with_sign_of(x.hi), y.lo, None, 1.0)
+
+
+def log1p(x):
+    """2·atanh(s) with s = x/(2 + x); error: 4.0e-10; the low part holds the terms after the first."""
+    x = Pair.of(x)
+    s = x / (2.0 + x)
+    w = s.plain.hi
+    v = w * w
+    p = v.fma(0.23224803805351257, 0.21706484258174896).fma(v, 0.28592362999916077)
+    p = v * p.fma(v, 0.3999970555305481).fma(v, 0.6666666865348816)
+    return Pair(s.hi * 2.0, s.hi.fma(p, s.lo * 2.0), s.factor, x.top)
+
+
+def tanh(x):
+    """-m/(2 + m) with m = expm1(-2·|x|), which does not cancel; 1 from 9.1 on."""
+    t = Pair.of(x).hi.magnitude()
+    m = _expm1((t > 9.1).select(9.1, t) * -2.0)
+    y = -m / (2.0 + m)
+    sign = x.hi
+    negative = sign < 0.0
+    return Pair(y.hi.with_sign_of(sign), negative.select(-y.lo, y.lo), None, 1.0)
+
+
+def ndtr_scaled(x):
+    """A polynomial in u = (x - 2)/(x + 2) over x + 2."""
+    t = Pair.of(x).hi
+    t = (t > 14.5).select(14.5, t)
+    d = t + 2.0
+    r = 1.0 / d
+    rest = (-d).fma(r, 1.0) - (t - (d - 2.0)) * r
+    rest = rest * r
+    u = r.fma(-4.0, 1.0)
+    u_low = rest.fma(-4.0, r.fma(-4.0, 1.0 - u))
+    p = u.fma(NDTR[0], NDTR[1])
+    for c in NDTR[2:-2]:
+        p = p.fma(u, c)
+    p = _step(_step(Pair(p), u, u_low, NDTR[-2]), u, u_low, NDTR[-1])
+    y = p * Pair(r, rest)
+    return Pair(y.hi, y.lo, None, 0.5)
+
+
+def _step(p, u, u_low, coefficient):
+    """p·(u + u_low) + coefficient, of which float32 has a low part too."""
+    c = Pair.of(coefficient)
+    hi = p.hi.fma(u, c.hi)
+    low = p.hi.fma(u_low, p.hi.fma(u, c.hi - hi))
+    if p.lo is not None:
+        low = p.lo.fma(u, low)
+    return Pair(hi, added(low, c.lo))
+
+
+def gaussian_decay(x, y):
+    """The square with its rounding error."""
+    x = Pair.of(x)
+    return decay(0.5 * (x * x), y)
+
+
+LINEAR, CUBIC = 1.5957691216057308, 0.07135481627260025  # √(8/π), and 0.044715 times that
+
+
+def cubic_decay(x, y):
+    """The exponent with its rounding errors: it reaches 100, where a rounding costs 50 units in the last place."""
+    t = Pair.of(x).hi.magnitude()
+    t = Pair((t > 11.0).select(11.0, t), None, None, 11.0)
+    return decay(t * (LINEAR + CUBIC * (t * t)), y)
+
+
+NDTR = (
+    -6.511366518680006e-05,
+    -0.00014844871475361288,
+    0.0001324178301729262,
+    0.0008353277225978673,
+    0.0008238122100010514,
+    -0.0019508369732648134,
+    -0.0067345318384468555,
+    -0.0004699256387539208,
+    0.03671939671039581,
+    0.028797386214137077,
+    -0.3314044747567858,
+    0.6724080046813188,
+)
+
+PRIMITIVES = {
+    primitives.exp: exp,
+    primitives.decay: decay,
+    primitives.expm1: expm1,
+    primitives.log1p: log1p,
+    primitives.tanh: tanh,
+    primitives.ndtr_scaled: ndtr_scaled,
+    primitives.gaussian_decay: gaussian_decay,
+    primitives.cubic_decay: cubic_decay,
+}
