@@ -22,18 +22,14 @@ def _exponential(high, low, shift=0.0):
     k = high.fma(LOG2_E, ROUNDER + shift)
     n = k - (ROUNDER + shift)
     near = n.fma(-LN2_HIGH, high)  # exact
-    if low is None:
-        r = n.fma(-LN2_LOW, near)
-        rest = n.fma(-LN2_LOW, near - r)
-    else:
-        small = n.fma(-LN2_LOW, low)
-        r = near + small
-        rest = (near - r) + small
+    small = None if low is None else n.fma(-LN2_LOW, low)
+    r = n.fma(-LN2_LOW, near) if small is None else near + small
     p = r.fma(0.0013926177052780986, 0.00836317427456379).fma(r, 0.041666556149721146)
     p = p.fma(r, 0.16666577756404877).fma(r, 0.5)
     square = r * r
     q = square.fma(p, r)
-    return k.power(), q, square.fma(p, r - q) + q.fma(rest, rest)
+    rest = n.fma(-LN2_LOW, near - q) if small is None else (near - q) + small
+    return k.power(), q, square.fma(p, rest)
 
 
 def exp(x):
@@ -110,14 +106,13 @@ def ndtr_scaled(x):
     t = (t > 14.5).select(14.5, t)
     d = t + 2.0
     r = 1.0 / d
-    rest = (-d).fma(r, 1.0) - (t - (d - 2.0)) * r
-    rest = rest * r
+    rest = ((d - 2.0) - t).fma(r, (-d).fma(r, 1.0)) * r
     u = r.fma(-4.0, 1.0)
     u_low = rest.fma(-4.0, r.fma(-4.0, 1.0 - u))
     p = u.fma(NDTR[0], NDTR[1])
     for c in NDTR[2:-2]:
         p = p.fma(u, c)
-    p = _step(_step(Pair(p), u, u_low, NDTR[-2]), u, u_low, NDTR[-1])
+    p = _step(_step(Pair(p), u, None, NDTR[-2]), u, u_low, NDTR[-1])
     y = p * Pair(r, rest)
     return Pair(y.hi, y.lo, None, 0.5)
 
@@ -126,7 +121,9 @@ def _step(p, u, u_low, coefficient):
     """p·(u + u_low) + coefficient, of which float32 has a low part too."""
     c = Pair.of(coefficient)
     hi = p.hi.fma(u, c.hi)
-    low = p.hi.fma(u_low, p.hi.fma(u, c.hi - hi))
+    low = p.hi.fma(u, c.hi - hi)
+    if u_low is not None:
+        low = p.hi.fma(u_low, low)
     if p.lo is not None:
         low = p.lo.fma(u, low)
     return Pair(hi, added(low, c.lo))

@@ -189,22 +189,28 @@ class Choice(Lazy):
 def _sum(a, b):
     if isinstance(a.hi, float) and isinstance(b.hi, float):
         return Pair.of(a.hi + b.hi)
-    if not isinstance(a.hi, float):
-        a, b = b, a  # a literal comes first
-    if isinstance(a.hi, float) and abs(a.hi) >= b.top:  # Dekker's sum, for the larger one is known
-        if b.factor is None:
-            hi = a.hi + b.hi
-            error, lo = (a.hi - hi) + b.hi, b.lo
-        else:
-            hi = b.hi.fma(b.factor, a.hi)
-            error = b.hi.fma(b.factor, a.hi - hi)
-            lo = None if b.lo is None else b.lo * b.factor
-        return Pair(hi, added(error, a.lo, lo), None, a.top + b.top)
+    if isinstance(b.hi, float):
+        a, b = b, a
+    if isinstance(a.hi, float) and abs(a.hi) >= b.top:
+        return add_smaller(a, b)
     a, b = a.plain, b.plain
     hi = a.hi + b.hi  # Knuth's sum
     other = hi - a.hi
     error = (a.hi - (hi - other)) + (b.hi - other)
     return Pair(hi, added(error, added(a.lo, b.lo)), None, a.top + b.top)
+
+
+def add_smaller(a, b):
+    """a + b, b being the smaller: Dekker's sum."""
+    a, b = Pair.of(a).plain, Pair.of(b)
+    if b.factor is None:
+        hi = a.hi + b.hi
+        error = added((a.hi - hi) + b.hi, b.lo)
+    else:
+        hi = b.hi.fma(b.factor, a.hi)
+        error = b.hi.fma(b.factor, a.hi - hi)
+        error = error if b.lo is None else b.lo.fma(b.factor, error)
+    return Pair(hi, added(error, a.lo), None, a.top + b.top)
 
 
 def _quotient(a, b):

@@ -30,6 +30,7 @@ lower = Lowering(
         primitives.where: pairs.where,
         primitives.absolute: pairs.absolute,
         primitives.copysign: pairs.copysign,
+        primitives.add_smaller: pairs.add_smaller,
         **compensated.PRIMITIVES,
     }
 )

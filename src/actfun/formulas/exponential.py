@@ -4,7 +4,7 @@ All of them work with e = exp(-|x|) in (0, 1], which never overflows; no subtrac
 one division, the dearest operation. What multiplies e goes into `decay`, so that it is right among subnormals too.
 """
 
-from actfun.primitives import INFINITY, absolute, decay, expm1, log1p, maximum, minimum, where
+from actfun.primitives import INFINITY, absolute, add_smaller, decay, expm1, log1p, maximum, minimum, where
 from actfun.primitives import tanh as hyperbolic_tangent
 from actfun.registry import Parameter, activation, derivative
 
@@ -77,7 +77,7 @@ def silu_dx(x):
     t = minimum(absolute(x), FAR)  # silu(x) - silu(-x) = x, so the slope at x is 1 less the slope at -x
     e = decay(t, 1.0)
     left = decay(t, (1.0 + e - t) / ((1.0 + e) * (1.0 + e)))
-    return where(x >= 0.0, 1.0 - left, left)
+    return where(x >= 0.0, add_smaller(1.0, -left), left)
 
 
 @activation(
@@ -115,19 +115,17 @@ def mish(x):
     """x weighted by the tanh of its softplus: with e^x = a/b, that is a(a + 2b)/((a + b)² + b²)."""
     t = absolute(x)
     e = decay(t, 1.0)
-    a, b = where(x >= 0.0, 1.0, e), where(x >= 0.0, e, 1.0)
-    c = a + b
-    return where(x >= 0.0, x, decay(t, maximum(x, -FAR))) * (c + b) / (c * c + b * b)
+    b, c = where(x >= 0.0, e, 1.0), 1.0 + e
+    return where(x >= 0.0, x, decay(t, maximum(x, -FAR))) * add_smaller(c, b) / add_smaller(c * c, b * b)
 
 
 @derivative(mish, "x")
 def mish_dx(x):
     t = absolute(x)
     e = decay(t, 1.0)
-    a, b = where(x >= 0.0, 1.0, e), where(x >= 0.0, e, 1.0)
-    c = a + b
-    d = c * c + b * b
-    slope = ((c + b) * d + minimum(maximum(x, -FAR), FAR) * (4.0 * b * b * c)) / (d * d)
+    b, c = where(x >= 0.0, e, 1.0), 1.0 + e
+    d = add_smaller(c * c, b * b)
+    slope = (add_smaller(c, b) * d + minimum(maximum(x, -FAR), FAR) * (4.0 * b * b * c)) / (d * d)
     return where(x >= 0.0, slope, decay(t, slope))
 
 
