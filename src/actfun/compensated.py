@@ -6,11 +6,12 @@ is relative to the function that it serves. What the final rounding of a result 
 """
 
 from actfun import primitives
-from actfun.pairs import SCALE, Pair, added
+from actfun.pairs import Pair, added
 
 ROUNDER = 12582912.0 + 127.0  # 1.5·2²³: adding it leaves no bits behind the point; 127 is float32's bias
 LOG2_E = 1.4426950408889634
 LN2_HIGH, LN2_LOW = 0.693145751953125, 1.428606765330187e-06  # the high part has 15 bits: n·LN2_HIGH is exact
+SCALE = 2.0**-64
 FAR = 126.0  # exp(-FAR)·2¹⁶ is 0 in float32
 
 
@@ -33,33 +34,35 @@ def _exponential(high, low, shift=0.0):
 
 
 def exp(x):
-    """2ⁿ·(1 + q), in such units that neither 2ⁿ overflows nor the result is subnormal before the end."""
+    """2ⁿ·(1 + q), by way of 2ⁿ⁻⁶⁴ where 2ⁿ might overflow and 2ⁿ⁺⁶⁴ where it might be subnormal."""
     x = Pair.of(x)
     high = (x.hi > FAR).select(FAR, (x.hi < -FAR).select(-FAR, x.hi))
     low = None if x.lo is None else (high == x.hi).select(x.lo, 0.0)
     grows = high > 0.0
     scale, q, rest = _exponential(high, low, grows.select(-64.0, 64.0))
-    return Pair(*_times(scale, q, rest), grows.select(1.0 / SCALE, SCALE))
+    return Pair(*_scaled(scale, None, q, rest, grows.select(1.0 / SCALE, SCALE)))
 
 
-def _times(y, q, rest):
-    """y·(1 + q + rest)."""
+def _scaled(y, y_low, q, rest, scale=SCALE):
+    """(y + y_low)·(1 + q + rest)·scale, the last part last: hi and lo are rounded once if they become subnormal."""
     hi = y.fma(q, y)
-    return hi, y.fma(rest, y.fma(q, y - hi))
+    lo = y.fma(rest, y.fma(q, y - hi))
+    if y_low is not None:
+        lo = y_low.fma(q, y_low) + lo
+    return hi * scale, lo * scale
 
 
 def decay(x, y):
     """y·2ⁿ·(1 + q)."""
-    x, y = Pair.of(x), Pair.of(y).plain
+    x, y = Pair.of(x), Pair.of(y)
     far = x.hi > FAR
-    high = -far.select(FAR, x.hi)
     low = None if x.lo is None else far.select(0.0, -x.lo)
-    scale, q, rest = _exponential(high, low, 64.0)
-    hi, lo = _times(scale * y.hi, q, rest)
-    if y.lo is not None:
-        part = scale * y.lo
-        lo = lo + part.fma(q, part)
-    return Pair(hi, lo, SCALE, y.top)
+    return _decay(-far.select(FAR, x.hi), low, y)
+
+
+def _decay(high, low, y):
+    power, q, rest = _exponential(high, low, 64.0)
+    return Pair(*_scaled(power * y.hi, None if y.lo is None else power * y.lo, q, rest), y.top)
 
 
 def _expm1(high, low=None):
@@ -68,7 +71,7 @@ def _expm1(high, low=None):
     whole = scale - 1.0
     lost = scale - (whole + 1.0)
     hi = scale.fma(q, whole)
-    return Pair(hi, scale.fma(rest, scale.fma(q, whole - hi)) + lost, None, 1.0)
+    return Pair(hi, scale.fma(rest, scale.fma(q, whole - hi)) + lost, 1.0)
 
 
 def expm1(x):
@@ -76,18 +79,17 @@ def expm1(x):
     x = Pair.of(x)
     far = x.hi < -18.0
     y = _expm1(far.select(-18.0, x.hi), None if x.lo is None else far.select(0.0, x.lo))
-    return Pair(y.hi.with_sign_of(x.hi), y.lo, None, 1.0)
+    return Pair(y.hi.with_sign_of(x.hi), y.lo, 1.0)
 
 
 def log1p(x):
-    """2·atanh(s) with s = x/(2 + x); error: 4.0e-10; the low part holds the terms after the first."""
+    """2·atanh(s/2) with s = x/(1 + x/2); error: 4.0e-10. The low part holds all terms after the first."""
     x = Pair.of(x)
-    s = x / (2.0 + x)
-    w = s.plain.hi
-    v = w * w
-    p = v.fma(0.23224803805351257, 0.21706484258174896).fma(v, 0.28592362999916077)
-    p = v * p.fma(v, 0.3999970555305481).fma(v, 0.6666666865348816)
-    return Pair(s.hi * 2.0, s.hi.fma(p, s.lo * 2.0), s.factor, x.top)
+    s = x / (1.0 + 0.5 * x)
+    v = s.hi * s.hi
+    p = v.fma(0.00011340236233081669, 0.00042395477066747844).fma(v, 0.0022337783593684435)
+    p = v * p.fma(v, 0.012499907985329628).fma(v, 0.0833333358168602)
+    return Pair(s.hi, s.hi.fma(p, s.lo), x.top)
 
 
 def tanh(x):
@@ -97,7 +99,7 @@ def tanh(x):
     y = -m / (2.0 + m)
     sign = x.hi
     negative = sign < 0.0
-    return Pair(y.hi.with_sign_of(sign), negative.select(-y.lo, y.lo), None, 1.0)
+    return Pair(y.hi.with_sign_of(sign), negative.select(-y.lo, y.lo), 1.0)
 
 
 def ndtr_scaled(x):
@@ -114,7 +116,7 @@ def ndtr_scaled(x):
         p = p.fma(u, c)
     p = _step(_step(Pair(p), u, None, NDTR[-2]), u, u_low, NDTR[-1])
     y = p * Pair(r, rest)
-    return Pair(y.hi, y.lo, None, 0.5)
+    return Pair(y.hi, y.lo, 0.5)
 
 
 def _step(p, u, u_low, coefficient):
@@ -131,8 +133,10 @@ def _step(p, u, u_low, coefficient):
 
 def gaussian_decay(x, y):
     """The square with its rounding error."""
-    x = Pair.of(x)
-    return decay(0.5 * (x * x), y)
+    t = Pair.of(x).hi.magnitude()
+    t = (t > 15.8).select(15.8, t)
+    square = t * t
+    return _decay(square * -0.5, t.fma(t, -square) * -0.5, Pair.of(y))
 
 
 LINEAR, CUBIC = 1.5957691216057308, 0.07135481627260025  # √(8/π), and 0.044715 times that
@@ -141,8 +145,9 @@ LINEAR, CUBIC = 1.5957691216057308, 0.07135481627260025  # √(8/π), and 0.0447
 def cubic_decay(x, y):
     """The exponent with its rounding errors: it reaches 100, where a rounding costs 50 units in the last place."""
     t = Pair.of(x).hi.magnitude()
-    t = Pair((t > 11.0).select(11.0, t), None, None, 11.0)
-    return decay(t * (LINEAR + CUBIC * (t * t)), y)
+    t = Pair((t > 11.4).select(11.4, t))
+    z = -(t * (LINEAR + CUBIC * (t * t)))
+    return _decay(z.hi, z.lo, Pair.of(y))
 
 
 NDTR = (

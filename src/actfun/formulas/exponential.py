@@ -30,7 +30,8 @@ def sigmoid(x):
 @derivative(sigmoid, "x")
 def sigmoid_dx(x):
     e = decay(absolute(x), 1.0)
-    return e / ((1.0 + e) * (1.0 + e))
+    c = 1.0 + e
+    return e / (c * c)
 
 
 @activation(
@@ -50,9 +51,9 @@ def tanh(x):
 
 @derivative(tanh, "x")
 def tanh_dx(x):
-    z = 2.0 * absolute(x)
-    e = decay(z, 1.0)
-    return decay(z, 4.0) / ((1.0 + e) * (1.0 + e))
+    e = decay(2.0 * absolute(x), 4.0)
+    c = 1.0 + 0.25 * e
+    return e / (c * c)
 
 
 @activation(
@@ -76,7 +77,8 @@ def silu(x):
 def silu_dx(x):
     t = minimum(absolute(x), FAR)  # silu(x) - silu(-x) = x, so the slope at x is 1 less the slope at -x
     e = decay(t, 1.0)
-    left = decay(t, (1.0 + e - t) / ((1.0 + e) * (1.0 + e)))
+    c = 1.0 + e
+    left = decay(t, add_smaller(c, -t) / (c * c))
     return where(x >= 0.0, add_smaller(1.0, -left), left)
 
 

@@ -10,6 +10,7 @@ from actfun.primitives import (
     add_smaller,
     cubic_decay,
     gaussian_decay,
+    maximum,
     minimum,
     ndtr_scaled,
     where,
@@ -48,8 +49,9 @@ def gelu_tanh(x):
 def gelu_tanh_dx(x):
     t = minimum(absolute(x), FAR)
     e = cubic_decay(t, 1.0)
-    slope = LINEAR + 3.0 * CUBIC * t * t
-    left = cubic_decay(t, (1.0 + e - t * slope) / ((1.0 + e) * (1.0 + e)))
+    c = 1.0 + e
+    slope = LINEAR + 3.0 * CUBIC * (t * t)
+    left = cubic_decay(t, add_smaller(c, -t * slope) / (c * c))
     return where(x >= 0.0, add_smaller(1.0, -left), left)
 
 
@@ -68,7 +70,7 @@ def gelu(x):
     """x weighted by the probability that a standard normal variable lies below it."""
     t = minimum(absolute(x), FAR)
     tail = gaussian_decay(t, t * ndtr_scaled(t))
-    return where(x >= 0.0, add_smaller(x, -tail), -tail)
+    return add_smaller(maximum(x, 0.0), -tail)
 
 
 @derivative(gelu, "x")
