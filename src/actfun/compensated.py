@@ -6,7 +6,8 @@ is relative to the function that it serves. What the final rounding of a result 
 """
 
 from actfun import primitives
-from actfun.pairs import Pair, added
+from actfun.graph import ZERO
+from actfun.pairs import Pair, error
 
 ROUNDER = 12582912.0 + 127.0  # 1.5·2²³: adding it leaves no bits behind the point; 127 is float32's bias
 LOG2_E = 1.4426950408889634
@@ -23,62 +24,58 @@ def _exponential(high, low, shift=0.0):
     k = high.fma(LOG2_E, ROUNDER + shift)
     n = k - (ROUNDER + shift)
     near = n.fma(-LN2_HIGH, high)  # exact
-    small = None if low is None else n.fma(-LN2_LOW, low)
-    r = n.fma(-LN2_LOW, near) if small is None else near + small
+    r = n.fma(-LN2_LOW, near) + low
     p = r.fma(0.0013926177052780986, 0.00836317427456379).fma(r, 0.041666556149721146)
     p = p.fma(r, 0.16666577756404877).fma(r, 0.5)
     square = r * r
     q = square.fma(p, r)
-    rest = n.fma(-LN2_LOW, near - q) if small is None else (near - q) + small
-    return k.power(), q, square.fma(p, rest)
+    rest = error(n.fma(-LN2_LOW, near - r)) + low
+    return k.power(), q, error(square.fma(p, error(r - q))) + rest
 
 
 def exp(x):
     """2ⁿ·(1 + q), by way of 2ⁿ⁻⁶⁴ where 2ⁿ might overflow and 2ⁿ⁺⁶⁴ where it might be subnormal."""
     x = Pair.of(x)
     high = (x.hi > FAR).select(FAR, (x.hi < -FAR).select(-FAR, x.hi))
-    low = None if x.lo is None else (high == x.hi).select(x.lo, 0.0)
+    low = (high < FAR).select((high > -FAR).select(x.lo, 0.0), 0.0)
     grows = high > 0.0
     scale, q, rest = _exponential(high, low, grows.select(-64.0, 64.0))
-    return Pair(*_scaled(scale, None, q, rest, grows.select(1.0 / SCALE, SCALE)))
+    return Pair(*_scaled(scale, ZERO, q, rest, grows.select(1.0 / SCALE, SCALE)))
 
 
 def _scaled(y, y_low, q, rest, scale=SCALE):
     """(y + y_low)·(1 + q + rest)·scale, the last part last: hi and lo are rounded once if they become subnormal."""
     hi = y.fma(q, y)
-    lo = y.fma(rest, y.fma(q, y - hi))
-    if y_low is not None:
-        lo = y_low.fma(q, y_low) + lo
-    return hi * scale, lo * scale
+    lo = error(y.fma(rest, error(y.fma(q, y - hi)))) + error(y_low.fma(q, y_low))
+    return hi * scale, error(lo) * scale
 
 
 def decay(x, y):
     """y·2ⁿ·(1 + q)."""
     x, y = Pair.of(x), Pair.of(y)
     far = x.hi > FAR
-    low = None if x.lo is None else far.select(0.0, -x.lo)
-    return _decay(-far.select(FAR, x.hi), low, y)
+    return _decay(-far.select(FAR, x.hi), far.select(0.0, -x.lo), y)
 
 
 def _decay(high, low, y):
     power, q, rest = _exponential(high, low, 64.0)
-    return Pair(*_scaled(power * y.hi, None if y.lo is None else power * y.lo, q, rest), y.top)
+    return Pair(*_scaled(power * y.hi, error(power * y.lo), q, rest), y.top)
 
 
-def _expm1(high, low=None):
+def _expm1(high, low=ZERO):
     """2ⁿ·q + (2ⁿ - 1), for arguments from -18 on."""
     scale, q, rest = _exponential(high, low)
     whole = scale - 1.0
-    lost = scale - (whole + 1.0)
+    lost = error(scale - (whole + 1.0))
     hi = scale.fma(q, whole)
-    return Pair(hi, scale.fma(rest, scale.fma(q, whole - hi)) + lost, 1.0)
+    return Pair(hi, error(scale.fma(rest, error(scale.fma(q, whole - hi)))) + lost, 1.0)
 
 
 def expm1(x):
     """As _expm1; q has lost the sign of a zero."""
     x = Pair.of(x)
     far = x.hi < -18.0
-    y = _expm1(far.select(-18.0, x.hi), None if x.lo is None else far.select(0.0, x.lo))
+    y = _expm1(far.select(-18.0, x.hi), far.select(0.0, x.lo))
     return Pair(y.hi.with_sign_of(x.hi), y.lo, 1.0)
 
 
@@ -98,8 +95,7 @@ def tanh(x):
     m = _expm1((t > 9.1).select(9.1, t) * -2.0)
     y = -m / (2.0 + m)
     sign = x.hi
-    negative = sign < 0.0
-    return Pair(y.hi.with_sign_of(sign), negative.select(-y.lo, y.lo), 1.0)
+    return Pair(y.hi.with_sign_of(sign), (sign < 0.0).select(-y.lo, y.lo), 1.0)
 
 
 def ndtr_scaled(x):
@@ -108,13 +104,13 @@ def ndtr_scaled(x):
     t = (t > 14.5).select(14.5, t)
     d = t + 2.0
     r = 1.0 / d
-    rest = ((d - 2.0) - t).fma(r, (-d).fma(r, 1.0)) * r
+    rest = error(error((d - 2.0) - t).fma(r, error((-d).fma(r, 1.0)))) * r
     u = r.fma(-4.0, 1.0)
-    u_low = rest.fma(-4.0, r.fma(-4.0, 1.0 - u))
+    u_low = error(rest.fma(-4.0, error(r.fma(-4.0, 1.0 - u))))
     p = u.fma(NDTR[0], NDTR[1])
     for c in NDTR[2:-2]:
         p = p.fma(u, c)
-    p = _step(_step(Pair(p), u, None, NDTR[-2]), u, u_low, NDTR[-1])
+    p = _step(_step(Pair(p), u, ZERO, NDTR[-2]), u, u_low, NDTR[-1])
     y = p * Pair(r, rest)
     return Pair(y.hi, y.lo, 0.5)
 
@@ -123,12 +119,8 @@ def _step(p, u, u_low, coefficient):
     """p·(u + u_low) + coefficient, of which float32 has a low part too."""
     c = Pair.of(coefficient)
     hi = p.hi.fma(u, c.hi)
-    low = p.hi.fma(u, c.hi - hi)
-    if u_low is not None:
-        low = p.hi.fma(u_low, low)
-    if p.lo is not None:
-        low = p.lo.fma(u, low)
-    return Pair(hi, added(low, c.lo))
+    low = error(p.lo.fma(u, error(p.hi.fma(u_low, error(p.hi.fma(u, c.hi - hi))))))
+    return Pair(hi, low + c.lo)
 
 
 def gaussian_decay(x, y):
@@ -136,7 +128,7 @@ def gaussian_decay(x, y):
     t = Pair.of(x).hi.magnitude()
     t = (t > 15.8).select(15.8, t)
     square = t * t
-    return _decay(square * -0.5, t.fma(t, -square) * -0.5, Pair.of(y))
+    return _decay(square * -0.5, error(t.fma(t, -square)) * -0.5, Pair.of(y))
 
 
 LINEAR, CUBIC = 1.5957691216057308, 0.07135481627260025  # √(8/π), and 0.044715 times that
