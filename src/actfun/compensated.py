@@ -24,12 +24,13 @@ def _exponential(high, low, shift=0.0):
     k = high.fma(LOG2_E, ROUNDER + shift)
     n = k - (ROUNDER + shift)
     near = n.fma(-LN2_HIGH, high)  # exact
-    r = n.fma(-LN2_LOW, near) + low
+    small = n.fma(-LN2_LOW, low)
+    r = n.fma(-LN2_LOW, near) if low is ZERO else near + small
     p = r.fma(0.0013926177052780986, 0.00836317427456379).fma(r, 0.041666556149721146)
     p = p.fma(r, 0.16666577756404877).fma(r, 0.5)
     square = r * r
     q = square.fma(p, r)
-    rest = error(n.fma(-LN2_LOW, near - r)) + low
+    rest = error(n.fma(-LN2_LOW, near - r)) if low is ZERO else error(error(near - r) + small)
     return k.power(), q, error(square.fma(p, error(r - q))) + rest
 
 
