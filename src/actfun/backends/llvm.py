@@ -1,125 +1,68 @@
 """Arithmetic, loads and stores as LLVM instructions."""
 
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from llvmlite import ir
+
+from actfun.carried.graph import Node, ordered
 
 FLOAT, HALF = ir.FloatType(), ir.HalfType()
 INT16, INT32, INT64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 SCRATCH = 256
 
 
-def _intrinsic(builder: Any, name: str, *values: Any) -> Any:
+def _intrinsic(builder: Any, *values: Any, name: str) -> Any:
     kind = values[0].type
     signature = ir.FunctionType(kind, [kind] * len(values))
     return builder.call(builder.module.declare_intrinsic(f"llvm.{name}", [kind], signature), values)
 
 
-class Number:
-    """A float32 of the code that is being built, as `actfun.pairs` wants it: each operation is rounded once."""
-
-    def __init__(self, builder: Any, value: Any) -> None:
-        self.builder, self.value = builder, value
-
-    @classmethod
-    def of(cls, builder: Any, number: Any) -> "Number":
-        """A number or a literal as a number."""
-        return number if isinstance(number, Number) else cls(builder, FLOAT(number))
-
-    def _of(self, other: Any) -> Any:
-        return other.value if isinstance(other, Number) else FLOAT(other)
-
-    def _new(self, value: Any) -> "Number":
-        return Number(self.builder, value)
-
-    def __add__(self, other: Any) -> "Number":
-        return self._new(self.builder.fadd(self.value, self._of(other)))
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> "Number":
-        return self._new(self.builder.fsub(self.value, self._of(other)))
-
-    def __rsub__(self, other: Any) -> "Number":
-        return self._new(self.builder.fsub(self._of(other), self.value))
-
-    def __mul__(self, other: Any) -> "Number":
-        return self._new(self.builder.fmul(self.value, self._of(other)))
-
-    __rmul__ = __mul__
-
-    def __rtruediv__(self, other: Any) -> "Number":
-        return self._new(self.builder.fdiv(self._of(other), self.value))
-
-    def __neg__(self) -> "Number":
-        return self._new(self.builder.fneg(self.value))
-
-    def __lt__(self, other: Any) -> "Condition":
-        return self._compared("<", other)
-
-    def __le__(self, other: Any) -> "Condition":
-        return self._compared("<=", other)
-
-    def __gt__(self, other: Any) -> "Condition":
-        return self._compared(">", other)
-
-    def __ge__(self, other: Any) -> "Condition":
-        return self._compared(">=", other)
-
-    def __eq__(self, other: Any) -> "Condition":  # type: ignore[override]
-        return self._compared("==", other)
-
-    def __ne__(self, other: Any) -> "Condition":  # type: ignore[override]
-        """Whether they differ and neither is NaN."""
-        return self._compared("!=", other)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def _compared(self, how: str, other: Any) -> "Condition":
-        return Condition(self.builder, self.builder.fcmp_ordered(how, self.value, self._of(other)))
-
-    def fma(self, y: Any, z: Any) -> "Number":
-        """self·y + z with one rounding."""
-        return self._new(_intrinsic(self.builder, "fma", self.value, self._of(y), self._of(z)))
-
-    def magnitude(self) -> "Number":
-        """Without its sign."""
-        return self._new(_intrinsic(self.builder, "fabs", self.value))
-
-    def with_sign_of(self, other: Any) -> "Number":
-        """The magnitude with the sign of another number."""
-        return self._new(_intrinsic(self.builder, "copysign", self.value, other.value))
-
-    def power(self) -> "Number":
-        """2 to the power m - 127, for 1.5·2²³ + m."""
-        bits = self.builder.shl(self.builder.bitcast(self.value, INT32), INT32(23))  # what is above m falls off
-        return self._new(self.builder.bitcast(bits, FLOAT))
-
-    def odd(self, rest: "Number") -> "Number":
-        """self + rest, rest the smaller by far, rounded to odd: what is not exact gets a last bit of 1.
-
-        Rounded once more, to 16 bits, that is what rounding once gives (Boldo and Melquiond, Emulation of FMA and
-        correctly rounded sums, IEEE Transactions on Computers 57, 2008).
-        """
-        builder, bits = self.builder, self.builder.bitcast(self.value, INT32)
-        exact = builder.fcmp_unordered("==", rest.value, FLOAT(0.0))
-        apart = builder.icmp_signed("<", builder.xor(bits, builder.bitcast(rest.value, INT32)), INT32(0))
-        towards_zero = builder.sub(bits, builder.zext(apart, INT32))
-        odd = builder.or_(towards_zero, INT32(1))
-        return self._new(builder.bitcast(builder.select(exact, bits, odd), FLOAT))
+def _power(builder: Any, m: Any) -> Any:
+    bits = builder.shl(builder.bitcast(m, INT32), INT32(23))  # what is above m falls off
+    return builder.bitcast(bits, FLOAT)
 
 
-class Condition:
-    """A comparison of the code that is being built."""
+def _odd(builder: Any, x: Any, rest: Any) -> Any:
+    bits = builder.bitcast(x, INT32)
+    exact = builder.fcmp_unordered("==", rest, FLOAT(0.0))
+    apart = builder.icmp_signed("<", builder.xor(bits, builder.bitcast(rest, INT32)), INT32(0))
+    odd = builder.or_(builder.sub(bits, builder.zext(apart, INT32)), INT32(1))
+    return builder.bitcast(builder.select(exact, bits, odd), FLOAT)
 
-    def __init__(self, builder: Any, value: Any) -> None:
-        self.builder, self.value = builder, value
 
-    def select(self, x: Any, y: Any) -> Number:
-        """x where it holds, else y."""
-        x, y = (v.value if isinstance(v, Number) else FLOAT(v) for v in (x, y))
-        return Number(self.builder, self.builder.select(self.value, x, y))
+def _compared(how: str) -> Callable[..., Any]:
+    return lambda builder, x, y: builder.fcmp_ordered(how, x, y)
+
+
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    "add": lambda builder, x, y: builder.fadd(x, y),
+    "sub": lambda builder, x, y: builder.fsub(x, y),
+    "mul": lambda builder, x, y: builder.fmul(x, y),
+    "div": lambda builder, x, y: builder.fdiv(x, y),
+    "neg": lambda builder, x: builder.fneg(x),
+    "select": lambda builder, condition, x, y: builder.select(condition, x, y),
+    "power": _power,
+    "odd": _odd,
+    **{name: functools.partial(_intrinsic, name=name) for name in ("fma", "copysign")},
+    "abs": functools.partial(_intrinsic, name="fabs"),
+    **{how: _compared(how) for how in ("<", "<=", ">", ">=", "!=")},
+}
+
+
+def emitted(builder: Any, output: Node, inputs: Mapping[str, Any]) -> Any:
+    """The value of a node of a graph, whose inputs are given."""
+    values: dict[Node, Any] = {}
+    for node in ordered(output):
+        if node.op == "constant":
+            values[node] = FLOAT(node.args[0])
+        elif node.op == "input":
+            values[node] = inputs[node.args[0]]
+        else:
+            values[node] = OPERATIONS[node.op](builder, *(values[argument] for argument in node.args))
+    return values[output]
 
 
 def prefer_wide_vectors(builder: Any) -> None:
@@ -139,19 +82,18 @@ def constant(builder: Any, pointer: Any) -> Any:
     return value
 
 
-def load(builder: Any, address: Any, index: Any, dtype: torch.dtype) -> Number:
+def load(builder: Any, address: Any, index: Any, dtype: torch.dtype) -> Any:
     """An element of an array of `dtype`, as float32."""
     if dtype is torch.float32:
-        return Number(builder, builder.load(place(builder, address, index, FLOAT)))
+        return builder.load(place(builder, address, index, FLOAT))
     bits = builder.load(place(builder, address, index, INT16))
     if dtype is torch.float16:
-        return Number(builder, builder.fpext(builder.bitcast(bits, HALF), FLOAT))
-    return Number(builder, builder.bitcast(builder.shl(builder.zext(bits, INT32), INT32(16)), FLOAT))
+        return builder.fpext(builder.bitcast(bits, HALF), FLOAT)
+    return builder.bitcast(builder.shl(builder.zext(bits, INT32), INT32(16)), FLOAT)
 
 
-def store(builder: Any, address: Any, index: Any, number: Number, dtype: torch.dtype) -> None:
+def store(builder: Any, address: Any, index: Any, value: Any, dtype: torch.dtype) -> None:
     """Round a float32 to `dtype`, ties to even, and write it."""
-    value = number.value
     if dtype is torch.float32:
         builder.store(value, place(builder, address, index, FLOAT))
     elif dtype is torch.float16:

@@ -18,12 +18,15 @@ from numba import cfunc, int64, void
 from numba.extending import intrinsic
 from torch import Tensor
 
-from actfun import compensated, pairs, primitives
+from actfun import primitives
 from actfun.backends import llvm, tables, threads
+from actfun.backends import torch as torch_ops
 from actfun.backends.layout import laid_out_like
 from actfun.backends.lowering import Lowering, uses
-from actfun.pairs import Pair
-
+from actfun.carried import economy, pairs
+from actfun.carried.graph import Node, leaf
+from actfun.carried.pairs import Pair
+from actfun.carried.primitives import PRIMITIVES
 
 lower = Lowering(
     native={
@@ -31,7 +34,7 @@ lower = Lowering(
         primitives.absolute: pairs.absolute,
         primitives.copysign: pairs.copysign,
         primitives.add_smaller: pairs.add_smaller,
-        **compensated.PRIMITIVES,
+        **PRIMITIVES,
     }
 )
 
@@ -51,34 +54,55 @@ def _operation(emit: Callable[..., None], arguments: int) -> Any:
     return intrinsic(typings[arguments])
 
 
-def _parameters(builder: Any, block: Any, index: Any, streams: tuple[bool, ...]) -> list[Pair]:
-    """The parameters at an element.
+def _parameters(builder: Any, block: Any, index: Any, streams: tuple[bool, ...]) -> dict[str, Any]:
+    """The parameters at an element, by the names that they have in the graph.
 
     The block holds 8 bytes a parameter: the address of a float32 for each element where `streams` says so, else one
     float32.
     """
 
-    def parameter(k: int, stream: bool) -> llvm.Number:
+    def parameter(k: int, stream: bool) -> Any:
         if stream:
             address = llvm.constant(builder, llvm.place(builder, block, llvm.INT64(k), llvm.INT64))
             return llvm.load(builder, address, index, torch.float32)
-        return llvm.Number(builder, llvm.constant(builder, llvm.place(builder, block, llvm.INT64(2 * k), llvm.FLOAT)))
+        return llvm.constant(builder, llvm.place(builder, block, llvm.INT64(2 * k), llvm.FLOAT))
 
-    return [Pair(parameter(k, stream)) for k, stream in enumerate(streams)]
+    return {f"parameter {k}": parameter(k, stream) for k, stream in enumerate(streams)}
+
+
+def _exact(formula: Callable[..., Any], backward: bool, inputs: dict[str, Any]) -> Any:
+    x, *numbers = (torch.from_numpy(inputs[name]).double() for name in inputs if name != "g")
+    y = torch_ops.evaluate(formula, x, *numbers).numpy()
+    return y * inputs["g"] if backward else y
+
+
+@functools.cache
+def graph(formula: Callable[..., Any], backward: bool, parameters: int, sixteen: bool) -> Node:
+    """What a kernel does to an element: formula(x, *parameters), times g if it goes backward."""
+    names = [f"parameter {k}" for k in range(parameters)]
+    value = Pair.of(lower(formula)(*(Pair(leaf("input", name)) for name in ["x", *names])))
+    if backward:
+        value = Pair(leaf("input", "g")) * value
+    if sixteen:
+        return value.odd()
+    if not uses(formula, PRIMITIVES):
+        return value.rounded()
+    inputs = economy.sample(names, backward)
+    exact = _exact(formula, backward, inputs)
+    return economy.thrifty(value.rounded(), inputs, exact, backward)
 
 
 @functools.cache
 def _kernel(formula: Callable[..., Any], backward: bool, dtype: torch.dtype, out: torch.dtype, streams: Any) -> Any:
     """The compiled loop y = formula(x) or y = g * formula(x), from `dtype` to `out`; keeps its machine code alive."""
+    result = graph(formula, backward, len(streams), out is not torch.float32)
 
     def emit(builder: Any, x: Any, g: Any, y: Any, block: Any, index: Any) -> None:
         llvm.prefer_wide_vectors(builder)
-        element = llvm.load(builder, x, index, dtype)
-        value = Pair.of(lower(formula)(Pair(element), *_parameters(builder, block, index, streams)))
+        inputs = {"x": llvm.load(builder, x, index, dtype), **_parameters(builder, block, index, streams)}
         if backward:
-            value = Pair(llvm.load(builder, g, index, dtype)) * value
-        number = value.rounded() if out is torch.float32 else value.odd()
-        llvm.store(builder, y, index, llvm.Number.of(builder, number), out)
+            inputs["g"] = llvm.load(builder, g, index, dtype)
+        llvm.store(builder, y, index, llvm.emitted(builder, result, inputs), out)
 
     element = _operation(emit, 5)
 
@@ -95,8 +119,8 @@ def _lookup(backward: bool, dtype: torch.dtype) -> Any:
 
     def multiply(builder: Any, entries: Any, g: Any, y: Any, first: Any, k: Any) -> None:
         place = builder.add(first, k)
-        product = llvm.load(builder, g, place, dtype) * llvm.load(builder, entries, k, torch.float32)
-        llvm.store(builder, y, place, product, dtype)
+        values = llvm.load(builder, g, place, dtype), llvm.load(builder, entries, k, torch.float32)
+        llvm.store(builder, y, place, builder.fmul(*values), dtype)
 
     copy, fetch = _operation(llvm.copy_entry, 4), _operation(llvm.fetch_entry, 4)
     scratch, multiplied = intrinsic(lambda typing: (int64(), llvm.scratch)), _operation(multiply, 5)
@@ -143,7 +167,7 @@ def _table(formula: Callable[..., Any], dtype: torch.dtype, backward: bool, numb
 
     numbers: the parameters as the bytes of float32, for which 0.0 and -0.0 are not the same.
     """
-    if not uses(formula, compensated.PRIMITIVES):
+    if not uses(formula, PRIMITIVES):
         return None
     parameters = numpy.frombuffer(numbers, numpy.float32).tolist()
     return tables.table(formula, dtype, torch.float32 if backward else dtype, *parameters)

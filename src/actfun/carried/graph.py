@@ -6,7 +6,7 @@ here, and emitted as machine code by a backend.
 
 import math
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy
@@ -205,13 +205,11 @@ def ordered(*outputs: Node) -> list[Node]:
     return list(done)
 
 
-def computed(nodes: Sequence[Node], inputs: Mapping[str, Any], known: dict[Node, Any] | None = None) -> dict[Node, Any]:
+def computed(nodes: Sequence[Node], inputs: Mapping[str, Any]) -> dict[Node, Any]:
     """The values of nodes, in an order as of `ordered`, over arrays of float32."""
-    values = {} if known is None else known
+    values: dict[Node, Any] = {}
     with numpy.errstate(all="ignore"):
         for n in nodes:
-            if n in values:
-                continue
             if n.op == "constant":
                 values[n] = numpy.float32(n.value)
             elif n.op == "input":

@@ -7,7 +7,7 @@ those of Dekker (A floating-point technique for extending the available precisio
 
 import math
 
-from actfun.graph import ZERO, Node, as_node, constant
+from actfun.carried.graph import ZERO, as_node, constant, node
 
 
 def error(part):
@@ -34,6 +34,14 @@ class Pair:
     def rounded(self):
         """The one number of float32 that the pair stands for."""
         return self.hi if self.lo is ZERO else _kept(self.hi + self.lo, self.hi)
+
+    def odd(self):
+        """The same rounded to odd: what is not exact gets a last bit of 1.
+
+        Rounded once more, to 16 bits, that is what rounding once gives (Boldo and Melquiond, Emulation of FMA and
+        correctly rounded sums, IEEE Transactions on Computers 57, 2008).
+        """
+        return self.hi if self.lo is ZERO else node("odd", self.hi, self.lo)
 
     def __neg__(self):
         return Pair(-self.hi, -self.lo, self.top)

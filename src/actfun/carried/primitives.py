@@ -6,8 +6,8 @@ is relative to the function that it serves. What the final rounding of a result 
 """
 
 from actfun import primitives
-from actfun.graph import ZERO
-from actfun.pairs import Pair, error
+from actfun.carried.graph import ZERO
+from actfun.carried.pairs import Pair, error
 
 ROUNDER = 12582912.0 + 127.0  # 1.5·2²³: adding it leaves no bits behind the point; 127 is float32's bias
 LOG2_E = 1.4426950408889634

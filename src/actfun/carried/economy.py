@@ -1,0 +1,96 @@
+"""Which rounding errors a formula need not carry: those without which a sample still stays within the target.
+
+A graph that carries all of them takes twice as long as one that carries none. In between, each error that is left out
+saves operations and costs accuracy; here they are left out as long as the worst value of the sample stays well within
+the target. That the rest of the numbers do so too is what `actfun accuracy --exhaustive` proves.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+
+from actfun.carried.graph import Node, computed, cost, ordered, without
+
+ALLOWED = {False: 0.95, True: 1.42}  # ulp of a value and of a derivative; the targets are 1.0 and 1.5
+NEAR_ROOT = 0.95 * 2.0**-26  # the error that a derivative may have in place of that near a root
+SIZE = 2**14
+
+
+def sample(parameters: Sequence[str], backward: bool) -> dict[str, Any]:
+    """Numbers of every kind for x, most of them where functions bend, with parameters and incoming gradients.
+
+    The generator's bits are the same on every machine, and so is the arithmetic: a formula has one graph everywhere.
+    """
+    bits = numpy.random.Generator(numpy.random.PCG64(0))
+
+    def between(low: float, high: float, count: int) -> Any:
+        first, last = numpy.float32([low, high]).view(numpy.int32)
+        return bits.integers(first, last, count, dtype=numpy.int32).view(numpy.float32)
+
+    edges = numpy.float32([0.0, 1e-45, 1.0, 3.4028235e38, numpy.inf])
+    size = numpy.concatenate([between(2.0**-14, 128.0, SIZE), between(0.0, numpy.inf, SIZE // 8), edges])
+    x = numpy.append(numpy.sort(numpy.concatenate([-size, size])), numpy.float32("nan"))
+    inputs = {"x": x} | {name: between(0.125, 8.0, len(x)) for name in parameters}
+    return inputs | ({"g": between(1.0, 2.0, len(x))} if backward else {})
+
+
+def _near_roots(x: Any, exact: Any) -> Any:
+    """Which x lie within 0.1 of a change of sign, 0 and the far tails apart."""
+    sign = numpy.signbit(exact)
+    change = (sign[1:] != sign[:-1]) & (numpy.abs(exact[1:]) < 0.01) & (numpy.abs(x[1:]) > 1e-3) & (numpy.abs(x[1:]) < 20)
+    near = numpy.zeros(len(x), bool)
+    for root in x[1:][change]:
+        near |= numpy.abs(x - root) < 0.1
+    return near
+
+
+class _Judge:
+    """Measures the error of a graph on a sample, in ulp; infinite where a special value is not that of the first."""
+
+    def __init__(self, first: Node, inputs: dict[str, Any], exact: Any, derivative: bool) -> None:
+        self.inputs, self.exact = inputs, exact
+        self.first = self._values(first)
+        self.finite = numpy.isfinite(exact) & numpy.isfinite(self.first)
+        exponent = numpy.frexp(numpy.where(self.finite, exact, 1.0))[1]
+        self.unit = numpy.ldexp(1.0, numpy.maximum(exponent - 24, -149))
+        self.excused = numpy.where(derivative & _near_roots(inputs["x"], exact), NEAR_ROOT, 0.0)
+
+    def _values(self, output: Node) -> Any:
+        return numpy.broadcast_to(computed(ordered(output), self.inputs)[output], self.exact.shape)
+
+    def error(self, output: Node) -> float:
+        y = self._values(output)
+        with numpy.errstate(all="ignore"):
+            distance = numpy.abs(y - self.exact)
+            ulp = numpy.where(distance <= self.excused, 0.0, distance / self.unit)
+        same = (y == self.first) | (numpy.isnan(y) & numpy.isnan(self.first))
+        error = numpy.where(self.finite, ulp, numpy.where(same, 0.0, numpy.inf))
+        zero = (y == 0.0) & (self.first == 0.0)
+        error[numpy.isnan(error) | (zero & (numpy.signbit(y) != numpy.signbit(self.first)))] = numpy.inf
+        return float(error.max())
+
+
+def _shorter(output: Node) -> list[Node]:
+    """The output with one error left out, for each of them, where that saves anything."""
+    found = [without([output], {node})[0] for node in ordered(output) if node.error]
+    if output.op == "select" and output.args[0].op == "!=":  # the guard of infinities and of -0
+        found.append(output.args[1])
+    base = cost(output)
+    return [other for other in found if cost(other) < base]
+
+
+def thrifty(output: Node, inputs: dict[str, Any], exact: Any, derivative: bool) -> Node:
+    """The output without the errors that it need not carry: step by step without the one that pays best.
+
+    inputs: the sample, exact: the values there, float64.
+    """
+    judge, allowed = _Judge(output, inputs, exact, derivative), ALLOWED[derivative]
+    now = judge.error(output)
+    while True:
+        options = [(judge.error(other), other) for other in _shorter(output)]
+        options = [(error, other) for error, other in options if error <= allowed]
+        if not options:
+            return output
+        base = cost(output)
+        now, output = min(options, key=lambda option: (option[0] - now) / (base - cost(option[1])))
