@@ -70,26 +70,20 @@ def _parameters(builder: Any, block: Any, index: Any, streams: tuple[bool, ...])
     return {f"parameter {k}": parameter(k, stream) for k, stream in enumerate(streams)}
 
 
-def _exact(formula: Callable[..., Any], backward: bool, inputs: dict[str, Any]) -> Any:
-    x, *numbers = (torch.from_numpy(inputs[name]).double() for name in inputs if name != "g")
-    y = torch_ops.evaluate(formula, x, *numbers).numpy()
-    return y * inputs["g"] if backward else y
-
-
 @functools.cache
 def graph(formula: Callable[..., Any], backward: bool, parameters: int, sixteen: bool) -> Node:
     """What a kernel does to an element: formula(x, *parameters), times g if it goes backward."""
     names = [f"parameter {k}" for k in range(parameters)]
     value = Pair.of(lower(formula)(*(Pair(leaf("input", name)) for name in ["x", *names])))
-    if backward:
-        value = Pair(leaf("input", "g")) * value
+    g = leaf("input", "g")
     if sixteen:
-        return value.odd()
-    if not uses(formula, PRIMITIVES):
-        return value.rounded()
-    inputs = economy.sample(names, backward)
-    exact = _exact(formula, backward, inputs)
-    return economy.thrifty(value.rounded(), inputs, exact, backward)
+        return (Pair(g) * value if backward else value).odd()
+    result = value.rounded()
+    if uses(formula, PRIMITIVES):
+        inputs = economy.sample(names)
+        exact = torch_ops.evaluate(formula, *(torch.from_numpy(inputs[name]).double() for name in inputs)).numpy()
+        result = economy.thrifty(result, inputs, exact, derivative=backward)
+    return g * result if backward else result
 
 
 @functools.cache

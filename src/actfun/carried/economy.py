@@ -17,8 +17,8 @@ NEAR_ROOT = 0.95 * 2.0**-26  # the error that a derivative may have in place of 
 SIZE = 2**14
 
 
-def sample(parameters: Sequence[str], backward: bool) -> dict[str, Any]:
-    """Numbers of every kind for x, most of them where functions bend, with parameters and incoming gradients.
+def sample(parameters: Sequence[str]) -> dict[str, Any]:
+    """Numbers of every kind for x, most of them where functions bend, with parameters.
 
     The generator's bits are the same on every machine, and so is the arithmetic: a formula has one graph everywhere.
     """
@@ -31,8 +31,7 @@ def sample(parameters: Sequence[str], backward: bool) -> dict[str, Any]:
     edges = numpy.float32([0.0, 1e-45, 1.0, 3.4028235e38, numpy.inf])
     size = numpy.concatenate([between(2.0**-14, 128.0, SIZE), between(0.0, numpy.inf, SIZE // 8), edges])
     x = numpy.append(numpy.sort(numpy.concatenate([-size, size])), numpy.float32("nan"))
-    inputs = {"x": x} | {name: between(0.125, 8.0, len(x)) for name in parameters}
-    return inputs | ({"g": between(1.0, 2.0, len(x))} if backward else {})
+    return {"x": x} | {name: between(0.125, 8.0, len(x)) for name in parameters}
 
 
 def _near_roots(x: Any, exact: Any) -> Any:

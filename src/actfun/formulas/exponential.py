@@ -78,7 +78,7 @@ def silu_dx(x):
     t = minimum(absolute(x), FAR)  # silu(x) - silu(-x) = x, so the slope at x is 1 less the slope at -x
     e = decay(t, 1.0)
     c = 1.0 + e
-    left = decay(t, add_smaller(c, -t) / (c * c))
+    left = decay(t, ((1.0 - t) + e) / (c * c))  # near the root, the first difference is exact
     return where(x >= 0.0, add_smaller(1.0, -left), left)
 
 

@@ -51,7 +51,7 @@ def gelu_tanh_dx(x):
     e = cubic_decay(t, 1.0)
     c = 1.0 + e
     slope = LINEAR + 3.0 * CUBIC * (t * t)
-    left = cubic_decay(t, add_smaller(c, -t * slope) / (c * c))
+    left = cubic_decay(t, ((1.0 - t * slope) + e) / (c * c))
     return where(x >= 0.0, add_smaller(1.0, -left), left)
 
 
