@@ -5,7 +5,7 @@ saves operations and costs accuracy; here they are left out as long as the worst
 the target. That the rest of the numbers do so too is what `actfun accuracy --exhaustive` proves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy
@@ -15,11 +15,13 @@ from actfun.carried.graph import Node, computed, cost, ordered, without
 ALLOWED = {False: 0.95, True: 1.42}  # ulp of a value and of a derivative; the targets are 1.0 and 1.5
 NEAR_ROOT = 0.95 * 2.0**-26  # the error that a derivative may have in place of that near a root
 SIZE = 2**14
+SMALLEST_NORMAL = 2.0**-126
 
 
-def sample(parameters: Sequence[str]) -> dict[str, Any]:
-    """Numbers of every kind for x, most of them where functions bend, with parameters.
+def sample(parameters: Sequence[str], exact: Callable[[dict[str, Any]], Any]) -> tuple[dict[str, Any], Any]:
+    """Numbers of every kind for x, with parameters, and the exact values there, float64.
 
+    Most of them lie where functions bend, and more than there would be by chance where the results are subnormal.
     The generator's bits are the same on every machine, and so is the arithmetic: a formula has one graph everywhere.
     """
     bits = numpy.random.Generator(numpy.random.PCG64(0))
@@ -29,9 +31,15 @@ def sample(parameters: Sequence[str]) -> dict[str, Any]:
         return bits.integers(first, last, count, dtype=numpy.int32).view(numpy.float32)
 
     edges = numpy.float32([0.0, 1e-45, 1.0, 3.4028235e38, numpy.inf])
-    size = numpy.concatenate([between(2.0**-14, 128.0, SIZE), between(0.0, numpy.inf, SIZE // 8), edges])
-    x = numpy.append(numpy.sort(numpy.concatenate([-size, size])), numpy.float32("nan"))
-    return {"x": x} | {name: between(0.125, 8.0, len(x)) for name in parameters}
+    size = numpy.concatenate([between(2.0**-14, 128.0, 16 * SIZE), between(0.0, numpy.inf, SIZE // 8), edges])
+    x = numpy.append(numpy.concatenate([size, -size]), numpy.float32("nan"))
+    inputs = {"x": x} | {name: between(0.125, 8.0, len(x)) for name in parameters}
+    values = exact(inputs)
+    usual = numpy.arange(len(x)) % len(size) >= 15 * SIZE
+    tiny = numpy.flatnonzero(~usual & (values != 0.0) & (numpy.abs(values) < SMALLEST_NORMAL))[:SIZE]
+    kept = numpy.sort(numpy.concatenate([numpy.flatnonzero(usual), tiny]))
+    kept = kept[numpy.argsort(x[kept], kind="stable")]
+    return {name: array[kept] for name, array in inputs.items()}, values[kept]
 
 
 def _near_roots(x: Any, exact: Any) -> Any:
@@ -79,12 +87,12 @@ def _shorter(output: Node) -> list[Node]:
     return [other for other in found if cost(other) < base]
 
 
-def thrifty(output: Node, inputs: dict[str, Any], exact: Any, derivative: bool) -> Node:
+def thrifty(output: Node, parameters: Sequence[str], exact: Callable[[dict[str, Any]], Any], derivative: bool) -> Node:
     """The output without the errors that it need not carry: step by step without the one that pays best.
 
-    inputs: the sample, exact: the values there, float64.
+    parameters: the inputs beside x; exact: what gives the right values, float64, for arrays of inputs by their names.
     """
-    judge, allowed = _Judge(output, inputs, exact, derivative), ALLOWED[derivative]
+    judge, allowed = _Judge(output, *sample(parameters, exact), derivative), ALLOWED[derivative]
     now = judge.error(output)
     while True:
         options = [(judge.error(other), other) for other in _shorter(output)]

@@ -10,7 +10,6 @@ from actfun.primitives import (
     add_smaller,
     cubic_decay,
     gaussian_decay,
-    maximum,
     minimum,
     ndtr_scaled,
     where,
@@ -70,7 +69,7 @@ def gelu(x):
     """x weighted by the probability that a standard normal variable lies below it."""
     t = minimum(absolute(x), FAR)
     tail = gaussian_decay(t, t * ndtr_scaled(t))
-    return add_smaller(maximum(x, 0.0), -tail)
+    return where(x >= 0.0, add_smaller(x, -tail), -tail)
 
 
 @derivative(gelu, "x")
