@@ -57,7 +57,7 @@ def copysign(x, y):
     return math.copysign(x, y)
 
 
-@primitive()
+@primitive(domain=(1.0, INFINITY), ulp=0.5)
 def add_smaller(x, y):
     """x + y for |y| ≤ |x|: where the rounding error is carried along, knowing the order halves its price."""
     return x + y

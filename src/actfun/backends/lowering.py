@@ -64,5 +64,5 @@ def _named(formula: Any) -> Iterator[tuple[str, Any]]:
 
 def uses(formula: Callable[..., Any], primitives: Container[Callable[..., Any]]) -> bool:
     """Whether a formula, or one that it calls, calls one of some primitives."""
-    called = [value for _, value in _named(formula) if isinstance(value, FunctionType)]
+    called = [v for _, v in _named(formula) if isinstance(v, FunctionType) and v is not formula]  # math.copysign's name
     return formula in primitives or any(uses(value, primitives) for value in called)
