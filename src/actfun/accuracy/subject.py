@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from actfun.accuracy.error import TARGETS, Bound
 from actfun.backends import torch as torch_ops
 from actfun.functional import bind, function_of
 from actfun.registry import Activation, Choice, names, spec
@@ -36,6 +37,12 @@ class Subject:
         numbers = bind(spec(self.name), (), {})[1]
         return numbers if self.dtype is torch.float64 else tuple(torch.tensor(numbers).tolist())
 
+    @property
+    def bound(self) -> Bound:
+        """The error allowed."""
+        found = roots(self.formula, self.numbers) if self.derivative else ()
+        return TARGETS[self.dtype].bound(self.derivative, found)
+
     def computed(self, x: Tensor) -> Tensor:
         """What the library gives for x, of this dtype."""
         function = library_function(self.library, self.name)
@@ -50,6 +57,19 @@ class Subject:
         """The exact values of x, of this dtype, as float64 has them: good to a few units of its last place."""
         with torch.no_grad():
             return torch_ops.evaluate(self.formula, x.double(), *self.numbers)
+
+
+@functools.cache
+def roots(formula: Callable[..., Any], numbers: tuple[float, ...]) -> tuple[float, ...]:
+    """Where a formula goes through 0, to three digits; a jump over 0 is no root, and neither is what stays 0.
+
+    The far tails, which approach 0, have none.
+    """
+    x = torch.linspace(-20.0, 20.0007, 40_001, dtype=torch.float64)  # no number of it is a round one
+    with torch.no_grad():
+        y = torch_ops.evaluate(formula, x, *numbers)
+    crossed = (y[1:] * y[:-1] < 0.0) & ((y[1:] - y[:-1]).abs() < 0.005)  # a slope below 5
+    return tuple(x[1:][crossed].tolist())
 
 
 @functools.cache

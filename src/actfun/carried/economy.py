@@ -13,7 +13,7 @@ import numpy
 from actfun.carried.graph import Node, computed, cost, ordered, without
 
 ALLOWED = {False: 0.95, True: 1.42}  # ulp of a value and of a derivative; the targets are 1.0 and 1.5
-NEAR_ROOT = 0.95 * 2.0**-26  # the error that a derivative may have in place of that near a root
+NEAR_ROOT, REACH = 0.95 * 2.0**-26, 0.2  # the error that a derivative may have instead near a root, and how near
 SIZE = 2**14
 SMALLEST_NORMAL = 2.0**-126
 
@@ -43,12 +43,12 @@ def sample(parameters: Sequence[str], exact: Callable[[dict[str, Any]], Any]) ->
 
 
 def _near_roots(x: Any, exact: Any) -> Any:
-    """Which x lie within 0.1 of a change of sign, 0 and the far tails apart."""
-    sign = numpy.signbit(exact)
-    change = (sign[1:] != sign[:-1]) & (numpy.abs(exact[1:]) < 0.01) & (numpy.abs(x[1:]) > 1e-3) & (numpy.abs(x[1:]) < 20)
+    """Which x, in order, lie within REACH of a change of sign that is neither a jump nor at 0 or in a far tail."""
+    sign, size = numpy.signbit(exact), numpy.abs(x[1:])
+    crossed = (sign[1:] != sign[:-1]) & (numpy.abs(exact[1:]) < 0.01) & (size > 1e-3) & (size < 20.0)
     near = numpy.zeros(len(x), bool)
-    for root in x[1:][change]:
-        near |= numpy.abs(x - root) < 0.1
+    for root in x[1:][crossed]:
+        near |= numpy.abs(x - root) < REACH
     return near
 
 

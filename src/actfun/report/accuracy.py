@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from actfun.accuracy.error import TARGETS, Worst
+from actfun.accuracy.error import NEAR, TARGETS, Worst
 from actfun.accuracy.subject import Subject
 from actfun.report.verdict import fitted
 
@@ -118,8 +118,8 @@ def markdown(findings: Sequence[Finding], facts: dict[str, Any], command: str) -
         "(ulp) of the result's dtype; half a unit is what rounding alone costs. Overflow to infinity counts as right",
         "only where the exact value overflows, NaN only for NaN. A derivative is what backward gives for an incoming",
         "gradient of one. *Not nearest*: how many results are not the number nearest to the exact value. *Error at",
-        "roots*: beside a root of a derivative no bound in ulp can hold; this is the largest absolute error of those",
-        "that the absolute bound excuses.",
+        f"roots*: within {NEAR} of a root of a derivative no bound in ulp can hold; this is the largest absolute error",
+        "of those that the absolute bound excuses there.",
         "",
         f"Machine: {machine['processor']}, {machine['cores']} cores; {machine['platform']}, Python "
         f"{machine['python']}, torch {machine['torch']}, actfun {machine['actfun']}; {machine['date']}. Run time on "
@@ -151,7 +151,7 @@ def as_json(findings: Sequence[Finding], facts: dict[str, Any]) -> dict[str, Any
     rows = [
         dataclasses.asdict(s)
         | dataclasses.asdict(worst)
-        | {"dtype": dtype_name(s.dtype), "target": TARGETS[s.dtype].bound(s.derivative)[0], "met": met(s, worst)}
+        | {"dtype": dtype_name(s.dtype), "target": TARGETS[s.dtype].bound(s.derivative).ulp, "met": met(s, worst)}
         for s, worst in findings
     ]
     return facts | {"findings": [{key: _finite(value) for key, value in row.items()} for row in rows]}
