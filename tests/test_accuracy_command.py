@@ -118,9 +118,7 @@ def test_an_error_never_reads_smaller_than_it_is():
     subject = Subject("actfun", "relu", False, torch.float32)
     worst = survey.Worst(ulp=1.0001, x=1.0, got=1.0, exact=1.0, excused=0.0, misrounded=1, count=2**32)
     facts = {"machine": dict.fromkeys(("processor", "cores", "platform", "python", "torch", "actfun", "date"), "")}
-    page = markdown(
-        [(subject, worst)], facts | {"seconds": {"actfun": 1.0}, "machine": facts["machine"] | {"workers": 2}}, "c"
-    )
+    page = markdown([(subject, worst)], facts | {"seconds": 1.0, "machine": facts["machine"] | {"workers": 2}}, "c")
     assert "| 1.01 |" in page
     assert "| missed |" in page
     assert "1 of 4,294,967,296" in page

@@ -20,7 +20,7 @@ SOURCE = ROOT / "src" / "actfun"
 # Each part may import from those before it, and from itself.
 LAYERS = (
     ("version", "primitives"),
-    ("registry", "float32", "float64"),
+    ("registry", "float32", "carried"),
     ("formulas",),
     ("__init__",),
     ("backends",),

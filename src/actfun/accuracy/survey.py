@@ -41,9 +41,13 @@ def fingerprint() -> str:
 
 @dataclass(frozen=True)
 class Job:
-    """A portion of the inputs of a subject: `index` of `portions`; all float32 numbers if there is more than one."""
+    """A portion of the inputs of some subjects, those of one function and dtype in several libraries.
 
-    library: str
+    They share the exact values, which take longest. `index` of `portions`; all float32 numbers if there is more than
+    one.
+    """
+
+    libraries: tuple[str, ...]
     name: str
     derivative: bool
     dtype: str
@@ -54,37 +58,40 @@ class Job:
     def id(self) -> str:
         """What the job is called in the file of results."""
         kind = "derivative" if self.derivative else "value"
-        version = __version__ if self.library == "actfun" else torch.__version__
-        code = fingerprint()
-        return f"{self.library} {version} {code} {self.name} {kind} {self.dtype} {self.index}/{self.portions}"
+        versions = " ".join(f"{lib} {__version__ if lib == 'actfun' else torch.__version__}" for lib in self.libraries)
+        return f"{versions} {fingerprint()} {self.name} {kind} {self.dtype} {self.index}/{self.portions}"
 
     @property
-    def subject(self) -> Subject:
+    def subjects(self) -> list[Subject]:
         """What it measures."""
-        return Subject(self.library, self.name, self.derivative, getattr(torch, self.dtype))
+        dtype = getattr(torch, self.dtype)
+        return [Subject(library, self.name, self.derivative, dtype) for library in self.libraries]
 
 
 def jobs(subjects: Sequence[Subject], exhaustive: bool) -> list[Job]:
     """The work of a survey, in order."""
+    libraries: dict[tuple[str, bool, torch.dtype], list[str]] = {}
+    for s in subjects:
+        libraries.setdefault((s.name, s.derivative, s.dtype), []).append(s.library)
     return [
-        Job(s.library, s.name, s.derivative, str(s.dtype).removeprefix("torch."), index, portions)
-        for s in subjects
-        for portions in [PORTIONS if exhaustive and s.dtype is torch.float32 else 1]
+        Job(tuple(of_it), name, derivative, str(dtype).removeprefix("torch."), index, portions)
+        for (name, derivative, dtype), of_it in libraries.items()
+        for portions in [PORTIONS if exhaustive and dtype is torch.float32 else 1]
         for index in range(portions)
     ]
 
 
 def run(job: Job) -> dict[str, Any]:
     """Do a job; its record."""
-    subject, begun = job.subject, time.perf_counter()
-    if subject.dtype is torch.float64:
-        found = _against_digits(subject, _sample64(spec(job.name).kinks))
-    elif subject.dtype is torch.float32:
-        found = merged([_measured(subject, x) for x in patterns(job)])
-    else:
-        found = _all_of_16_bits(subject, arguments(subject.dtype))
+    subjects, begun = job.subjects, time.perf_counter()
+    parts: dict[str, list[Worst]] = {library: [] for library in job.libraries}
+    for x in _inputs(job):
+        exact = _exact(subjects[0], x)
+        for subject in subjects:
+            parts[subject.library].append(_measured(subject, x, exact))
+    found = {library: dataclasses.asdict(merged(part)) for library, part in parts.items()}
     seconds = time.perf_counter() - begun
-    return {"id": job.id, **dataclasses.asdict(job), **dataclasses.asdict(found), "seconds": seconds}
+    return {"id": job.id, **dataclasses.asdict(job), "found": found, "seconds": seconds}
 
 
 def lost(job: Job) -> dict[str, Any]:
@@ -94,9 +101,13 @@ def lost(job: Job) -> dict[str, Any]:
 
 def outcome(subject: Subject, work: Sequence[Job], finished: Mapping[str, dict[str, Any]]) -> Worst:
     """What the finished jobs of a subject come to."""
-    fields = [field.name for field in dataclasses.fields(Worst)]
-    records = [finished[job.id] for job in work if job.subject == subject]
-    return merged([Worst(**{name: record[name] for name in fields}) for record in records])
+    return merged([Worst(**finished[job.id]["found"][subject.library]) for job in work if subject in job.subjects])
+
+
+def _inputs(job: Job) -> list[Tensor]:
+    if job.dtype == "float32":
+        return patterns(job)
+    return [_sample64(spec(job.name).kinks) if job.dtype == "float64" else arguments(getattr(torch, job.dtype))]
 
 
 def patterns(job: Job) -> list[Tensor]:
@@ -111,17 +122,27 @@ def _bits(patterns: Tensor) -> Tensor:
     return patterns.to(torch.int32).view(torch.float32)
 
 
-def _measured(subject: Subject, x: Tensor) -> Worst:
-    return worst(x, subject.computed(x), subject.exact(x), subject.bound)
-
-
-def _all_of_16_bits(subject: Subject, x: Tensor) -> Worst:
+def _exact(subject: Subject, x: Tensor) -> Any:
+    """The exact values: float64 where results have fewer digits, else mpmath numbers."""
+    if subject.dtype is torch.float64:
+        return [oracle.evaluate(subject.formula, value, *subject.numbers) for value in x.tolist()]
     exact = subject.exact(x)
+    if subject.dtype is torch.float32:
+        return exact
     low, high = (nearest(exact * (1.0 + side * UNSURE), x.dtype) for side in (-1.0, 1.0))
     unsure = (low != high) & ~exact.isnan() & x.isfinite()
     for place in unsure.nonzero().flatten().tolist():
         exact[place] = _odd(oracle.evaluate(subject.formula, float(x[place]), *subject.numbers))
-    return worst(x, subject.computed(x), exact, subject.bound)
+    return exact
+
+
+def _measured(subject: Subject, x: Tensor, exact: Any) -> Worst:
+    if subject.dtype is not torch.float64:
+        return worst(x, subject.computed(x), exact, subject.bound)
+    rounded = torch.tensor([float(value) for value in exact], dtype=torch.float64)
+    got = subject.computed(x)
+    errors, misrounded = ulps_in_digits(got, exact), int((got != rounded).sum())
+    return judged(x, got, rounded, errors, subject.bound, misrounded, len(x))
 
 
 def _odd(exact: Any) -> float:
@@ -137,11 +158,3 @@ def _sample64(kinks: Sequence[float]) -> Tensor:
     near = torch.cat([torch.linspace(0.0, 40.0, 4000, dtype=torch.float64), torch.linspace(690, 750, 120).double()])
     edges = [math.nextafter(kink, side) for kink in kinks for side in (-math.inf, math.inf)]
     return torch.cat([sizes, near, -sizes, -near, torch.tensor([*kinks, *edges], dtype=torch.float64)])
-
-
-def _against_digits(subject: Subject, x: Tensor) -> Worst:
-    exact = [oracle.evaluate(subject.formula, value, *subject.numbers) for value in x.tolist()]
-    rounded = torch.tensor([float(value) for value in exact], dtype=torch.float64)
-    got = subject.computed(x)
-    errors, misrounded = ulps_in_digits(got, exact), int((got != rounded).sum())
-    return judged(x, got, rounded, errors, subject.bound, misrounded, len(x))

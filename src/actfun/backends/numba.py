@@ -119,7 +119,8 @@ def _lookup(backward: bool, dtype: torch.dtype) -> Any:
         llvm.store(builder, y, place, builder.fmul(*values), dtype)
 
     copy, fetch = _operation(llvm.copy_entry, 4), _operation(llvm.fetch_entry, 4)
-    scratch, multiplied = intrinsic(lambda typing: (int64(), llvm.scratch)), _operation(multiply, 5)
+    multiplied = _operation(multiply, 5)
+    scratch: Any = intrinsic(lambda typing: (int64(), llvm.scratch))
 
     def forward_loop(x, g, y, table, start, stop):
         for i in range(start, stop):

@@ -27,10 +27,10 @@ def sample(parameters: Sequence[str], exact: Callable[[dict[str, Any]], Any]) ->
     bits = numpy.random.Generator(numpy.random.PCG64(0))
 
     def between(low: float, high: float, count: int) -> Any:
-        first, last = numpy.float32([low, high]).view(numpy.int32)
-        return bits.integers(first, last, count, dtype=numpy.int32).view(numpy.float32)
+        first, last = (int(numpy.float32(end).view(numpy.int32)) for end in (low, high))
+        return bits.integers(first, last, count).astype(numpy.int32).view(numpy.float32)
 
-    edges = numpy.float32([0.0, 1e-45, 1.0, 3.4028235e38, numpy.inf])
+    edges = numpy.array([0.0, 1e-45, 1.0, 3.4028235e38, numpy.inf], numpy.float32)
     size = numpy.concatenate([between(2.0**-14, 128.0, 16 * SIZE), between(0.0, numpy.inf, SIZE // 8), edges])
     x = numpy.append(numpy.concatenate([size, -size]), numpy.float32("nan"))
     inputs = {"x": x} | {name: between(0.125, 8.0, len(x)) for name in parameters}

@@ -6,27 +6,22 @@ here, and emitted as machine code by a backend.
 
 import math
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy
 
 
-def single(value: float) -> float:
-    """A number rounded to float32."""
-    return float(numpy.float32(value))
-
-
-def _power(m):
+def _power(m: Any) -> Any:
     return (m.view(numpy.int32) << numpy.int32(23)).view(numpy.float32)
 
 
-def _fma(x, y, z):
+def _fma(x: Any, y: Any, z: Any) -> Any:
     wide = numpy.float64
     return (x.astype(wide) * y.astype(wide) + z).astype(numpy.float32)  # off from one rounding in some 2⁻²⁹ of cases
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[..., Any]] = {
     "add": numpy.add,
     "sub": numpy.subtract,
     "mul": numpy.multiply,
@@ -48,78 +43,87 @@ _known: "weakref.WeakValueDictionary[Any, Node]" = weakref.WeakValueDictionary()
 
 
 class Node:
-    """An operation, with the operators of arithmetic; `error` marks what stands for a rounding error."""
+    """An operation on other nodes, an input of a name, or a constant; it has the operators of arithmetic.
+
+    error: whether it stands for a rounding error that is carried along.
+    """
 
     __slots__ = ("__weakref__", "args", "error", "op")
 
-    def __init__(self, op, args):
+    def __init__(self, op: str, args: tuple[Any, ...]) -> None:
         self.op, self.args, self.error = op, args, False
 
     @property
-    def value(self):
-        """The number that a constant is, else None."""
-        return self.args[0] if self.op == "constant" else None
+    def value(self) -> float | None:
+        """The number that a constant is."""
+        return float(self.args[0]) if self.op == "constant" else None
 
-    def __add__(self, other):
+    def __add__(self, other: "Number") -> "Node":
         return node("add", self, other)
 
-    def __radd__(self, other):
+    def __radd__(self, other: float) -> "Node":
         return node("add", other, self)
 
-    def __sub__(self, other):
+    def __sub__(self, other: "Number") -> "Node":
         return node("sub", self, other)
 
-    def __rsub__(self, other):
+    def __rsub__(self, other: float) -> "Node":
         return node("sub", other, self)
 
-    def __mul__(self, other):
+    def __mul__(self, other: "Number") -> "Node":
         return node("mul", self, other)
 
-    def __rmul__(self, other):
+    def __rmul__(self, other: float) -> "Node":
         return node("mul", other, self)
 
-    def __truediv__(self, other):
-        return node("div", self, other)
-
-    def __rtruediv__(self, other):
+    def __rtruediv__(self, other: float) -> "Node":
         return node("div", other, self)
 
-    def __neg__(self):
+    def __neg__(self) -> "Node":
         return node("neg", self)
 
-    def __lt__(self, other):
+    def __lt__(self, other: "Number") -> "Node":
         return node("<", self, other)
 
-    def __le__(self, other):
+    def __le__(self, other: "Number") -> "Node":
         return node("<=", self, other)
 
-    def __gt__(self, other):
+    def __gt__(self, other: "Number") -> "Node":
         return node(">", self, other)
 
-    def __ge__(self, other):
+    def __ge__(self, other: "Number") -> "Node":
         return node(">=", self, other)
 
-    def differs(self, other):
+    def differs(self, other: "Number") -> "Node":
         """Whether it differs from another, neither being NaN."""
         return node("!=", self, other)
 
-    def fma(self, y, z):
+    def fma(self, y: "Number", z: "Number") -> "Node":
+        """self·y + z with one rounding."""
         return node("fma", self, y, z)
 
-    def select(self, x, y):
+    def select(self, x: "Number", y: "Number") -> "Node":
+        """x where this condition holds, else y."""
         return node("select", self, x, y)
 
-    def magnitude(self):
+    def magnitude(self) -> "Node":
+        """Without its sign."""
         return node("abs", self)
 
-    def with_sign_of(self, other):
+    def with_sign_of(self, other: "Node") -> "Node":
+        """The magnitude with the sign of another."""
         return node("copysign", self, other)
 
-    def power(self):
+    def power(self) -> "Node":
+        """2 to the power m - 127, for 1.5·2²³ + m: m moved to where float32 has its exponent."""
         return node("power", self)
 
 
+Number = Node | float
+
+
 def leaf(op: str, *args: Any) -> Node:
+    """The node of an operation, as it is; that of `leaf("input", name)` is an input."""
     key = (op, *args) if op != "constant" else (op, args[0], math.copysign(1.0, args[0]))
     found = _known.get(key)
     if found is None:
@@ -128,65 +132,57 @@ def leaf(op: str, *args: Any) -> Node:
 
 
 def constant(value: float) -> Node:
-    return leaf("constant", single(value))
+    """A number, rounded to float32."""
+    return leaf("constant", float(numpy.float32(value)))
 
 
 ZERO = constant(0.0)
 
 
-def as_node(value: Any) -> Node:
+def as_node(value: Number) -> Node:
+    """A number as a constant; a node as it is."""
     return value if isinstance(value, Node) else constant(value)
 
 
-def node(op: str, *args: Any) -> Node:
+def node(op: str, *args: Number) -> Node:
     """The node of an operation, simplified."""
-    args = tuple(map(as_node, args))
-    simple = _simplified(op, *args)
-    return leaf(op, *args) if simple is None else simple
+    nodes = tuple(map(as_node, args))
+    simple = _folded(op, *nodes) or _simplified(op, *nodes)
+    return leaf(op, *nodes) if simple is None else simple
 
 
-def _is(node, number):
+def _is(node: Node, number: float) -> bool:
     return node.op == "constant" and node.value == number
 
 
-def _simplified(op, *args):
+def _folded(op: str, *args: Node) -> Node | None:
+    """An operation on constants; -ZERO is ZERO, for a sign of 0 is never a constant's."""
     if op == "neg" and args[0] is ZERO:
         return ZERO
-    values = [a.value for a in args]
-    if all(v is not None for v in values) and op in ("add", "sub", "mul", "neg", "abs", "div"):
+    if op in ("add", "sub", "mul", "div", "neg", "abs") and all(a.op == "constant" for a in args):
         with numpy.errstate(all="ignore"):
-            return constant(float(OPERATIONS[op](*map(numpy.float32, values))))
-    x, y, z = (*args, None, None)[:3]
-    if op == "add" and (_is(x, 0.0) or _is(y, 0.0)):
-        return y if _is(x, 0.0) else x
-    if op == "add" and y.op == "neg":
-        return node("sub", x, y.args[0])
-    if op == "add" and x.op == "neg":
-        return node("sub", y, x.args[0])
-    if op == "sub" and _is(y, 0.0):
+            return constant(float(OPERATIONS[op](*(numpy.float32(a.value) for a in args))))
+    return args[1] if op == "select" and args[1] is args[2] else None
+
+
+def _simplified(op: str, x: Node, y: Node = ZERO, z: Node = ZERO) -> Node | None:
+    """An operation in which a constant 0 or 1, or a negation, makes another one do."""
+    if op in ("add", "sub") and _is(y, 0.0):
         return x
+    if op == "add" and (_is(x, 0.0) or x.op == "neg"):
+        return y if _is(x, 0.0) else node("sub", y, *x.args)
+    if op in ("add", "sub") and y.op == "neg":
+        return node("sub" if op == "add" else "add", x, *y.args)
     if op == "sub" and _is(x, 0.0):
-        return node("neg", y)
-    if op == "sub" and y.op == "neg":
-        return node("add", x, y.args[0])
-    if op == "mul" and (_is(x, 0.0) or _is(y, 0.0)):
-        return ZERO
-    if op == "mul" and (_is(x, 1.0) or _is(y, 1.0)):
-        return y if _is(x, 1.0) else x
-    if op == "fma":
-        if _is(x, 0.0) or _is(y, 0.0):
-            return z
-        if _is(x, 1.0) or _is(y, 1.0):
-            return node("add", y if _is(x, 1.0) else x, z)
-        if _is(z, 0.0):
-            return node("mul", x, y)
-    if op == "neg" and x.op == "neg":
-        return x.args[0]
-    if op == "neg" and x.op == "sub":
-        return node("sub", x.args[1], x.args[0])
-    if op == "select" and y is z:
-        return y
-    return None
+        return -y
+    if op == "neg" and x.op in ("neg", "sub"):
+        inner: tuple[Node, ...] = x.args
+        return inner[0] if x.op == "neg" else inner[1] - inner[0]
+    if op in ("mul", "fma") and (_is(x, 0.0) or _is(y, 0.0)):
+        return z
+    if op in ("mul", "fma") and (_is(x, 1.0) or _is(y, 1.0)):
+        return (y if _is(x, 1.0) else x) + z
+    return x * y if op == "fma" and _is(z, 0.0) else None
 
 
 def ordered(*outputs: Node) -> list[Node]:
@@ -233,8 +229,9 @@ def without(outputs: Sequence[Node], gone: set[Node]) -> list[Node]:
     return [new[n] for n in outputs]
 
 
-COST = {"constant": 0.0, "input": 0.0, "neg": 0.5, "div": 6.0}
+COST = {"constant": 0.0, "input": 0.0, "neg": 0.5, "div": 6.0}  # a negation often becomes part of an fma
 
 
 def cost(*outputs: Node) -> float:
+    """About how many vector operations of one cycle they take."""
     return sum(COST.get(n.op, 1.0) for n in ordered(*outputs))

@@ -1,8 +1,7 @@
 """The transcendental primitives in float32 arithmetic: pairs in, pairs out, good to about 2⁻²⁷.
 
-Branch-free, over the machine operations of `actfun.pairs`, and one more that a number of a backend must bring: `power`,
-2ᵐ⁻¹²⁷ of a number 1.5·2²³ + m. Coefficients come from `tools/fit_coefficients.py`; the error beside each approximation
-is relative to the function that it serves. What the final rounding of a result adds is half a unit in the last place.
+Branch-free. Coefficients come from `tools/fit_coefficients.py`; the error beside each approximation is relative to the
+function that it serves. What the final rounding of a result adds is half a unit in the last place.
 """
 
 from actfun import primitives
@@ -60,7 +59,8 @@ def decay(x, y):
 
 def _decay(high, low, y):
     power, q, rest = _exponential(high, low, 64.0)
-    return Pair(*_scaled(power * y.hi, error(power * y.lo), q, rest), y.top)
+    hi, lo = _scaled(power * y.hi, error(power * y.lo), q, rest)
+    return Pair(hi, lo, y.top)
 
 
 def _expm1(high, low=ZERO):
@@ -81,11 +81,11 @@ def expm1(x):
 
 
 def log1p(x):
-    """2·atanh(s/2) with s = x/(1 + x/2); error: 4.0e-10. The low part holds all terms after the first."""
+    """2·atanh(s/2) with s = x/(1 + x/2); error: 9.7e-10. The low part holds all terms after the first."""
     x = Pair.of(x)
     s = x / (1.0 + 0.5 * x)
     v = s.hi * s.hi
-    p = v.fma(0.00011340236233081669, 0.00042395477066747844).fma(v, 0.0022337783593684435)
+    p = v.fma(0.00011340040509821847, 0.0004239562840666622).fma(v, 0.0022337781265378)
     p = v * p.fma(v, 0.012499907985329628).fma(v, 0.0833333358168602)
     return Pair(s.hi, s.hi.fma(p, s.lo), x.top)
 

@@ -55,10 +55,7 @@ def accuracy(
     findings = [(s, survey.outcome(s, work, results.finished)) for s in subjects]
     options = [*(activations or []), *(["--dtype", dtype] if dtype else []), *(["--exhaustive"] if exhaustive else [])]
     command = " ".join(["actfun accuracy", *options, *(["--lib", lib] if lib != "actfun" else [])])
-    seconds = {
-        library: sum(results.finished[job.id]["seconds"] for job in work if job.library == library)
-        for library in libraries
-    }
+    seconds = sum(results.finished[job.id]["seconds"] for job in work)
     _report(findings, {"command": command, "seconds": seconds}, workers, out)
 
 

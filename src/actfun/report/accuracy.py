@@ -108,7 +108,6 @@ def _markdown_table(findings: Sequence[Finding]) -> list[str]:
 def markdown(findings: Sequence[Finding], facts: dict[str, Any], command: str) -> str:
     """A page of the findings: what was tried, on which machine, and a table for each dtype."""
     machine = facts["machine"]
-    times = (f"{library} {_duration(seconds / machine['workers'])}" for library, seconds in facts["seconds"].items())
     lines = [
         "# Accuracy",
         "",
@@ -123,7 +122,7 @@ def markdown(findings: Sequence[Finding], facts: dict[str, Any], command: str) -
         "",
         f"Machine: {machine['processor']}, {machine['cores']} cores; {machine['platform']}, Python "
         f"{machine['python']}, torch {machine['torch']}, actfun {machine['actfun']}; {machine['date']}. Run time on "
-        f"{machine['workers']} processes: {', '.join(times)}.",
+        f"{machine['workers']} processes: {_duration(facts['seconds'] / machine['workers'])}.",
         "",
         f"Targets that actfun misses: {', '.join(missed(findings)) or 'none'}.",
     ]
