@@ -5,6 +5,7 @@ saves operations and costs accuracy; here they are left out as long as the worst
 the target. That the rest of the numbers do so too is what `actfun accuracy --exhaustive` proves.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,15 +15,15 @@ from actfun.carried.graph import Node, computed, cost, ordered, without
 
 ALLOWED = {False: 0.95, True: 1.42}  # ulp of a value and of a derivative; the targets are 1.0 and 1.5
 NEAR_ROOT, REACH = 0.95 * 2.0**-26, 0.2  # the error that a derivative may have instead near a root, and how near
-SIZE = 2**14
-SMALLEST_NORMAL = 2.0**-126
+SIZE, FEW, WORST = 2**18, 32, 512
+BLOCK = 2**14  # numbers at a time, so that they stay in cache
 
 
 def sample(parameters: Sequence[str], exact: Callable[[dict[str, Any]], Any]) -> tuple[dict[str, Any], Any]:
     """Numbers of every kind for x, with parameters, and the exact values there, float64.
 
-    Most of them lie where functions bend, and more than there would be by chance where the results are subnormal.
-    The generator's bits are the same on every machine, and so is the arithmetic: a formula has one graph everywhere.
+    Most of them lie where functions bend. The generator's bits are the same on every machine, and so is the arithmetic: a
+    formula has one graph everywhere.
     """
     bits = numpy.random.Generator(numpy.random.PCG64(0))
 
@@ -31,15 +32,10 @@ def sample(parameters: Sequence[str], exact: Callable[[dict[str, Any]], Any]) ->
         return bits.integers(first, last, count).astype(numpy.int32).view(numpy.float32)
 
     edges = numpy.array([0.0, 1e-45, 1.0, 3.4028235e38, numpy.inf], numpy.float32)
-    size = numpy.concatenate([between(2.0**-14, 128.0, 16 * SIZE), between(0.0, numpy.inf, SIZE // 8), edges])
-    x = numpy.append(numpy.concatenate([size, -size]), numpy.float32("nan"))
+    size = numpy.concatenate([between(2.0**-14, 128.0, SIZE), between(0.0, numpy.inf, SIZE // 8), edges])
+    x = numpy.append(numpy.sort(numpy.concatenate([-size, size])), numpy.float32("nan"))
     inputs = {"x": x} | {name: between(0.125, 8.0, len(x)) for name in parameters}
-    values = exact(inputs)
-    usual = numpy.arange(len(x)) % len(size) >= 15 * SIZE
-    tiny = numpy.flatnonzero(~usual & (values != 0.0) & (numpy.abs(values) < SMALLEST_NORMAL))[:SIZE]
-    kept = numpy.sort(numpy.concatenate([numpy.flatnonzero(usual), tiny]))
-    kept = kept[numpy.argsort(x[kept], kind="stable")]
-    return {name: array[kept] for name, array in inputs.items()}, values[kept]
+    return inputs, exact(inputs)
 
 
 def _near_roots(x: Any, exact: Any) -> Any:
@@ -53,7 +49,7 @@ def _near_roots(x: Any, exact: Any) -> Any:
 
 
 class _Judge:
-    """Measures the error of a graph on a sample, in ulp; infinite where a special value is not that of the first."""
+    """Measures the errors of a graph on a sample, in ulp; infinite where a special value is not that of the first."""
 
     def __init__(self, first: Node, inputs: dict[str, Any], exact: Any, derivative: bool) -> None:
         self.inputs, self.exact = inputs, exact
@@ -63,10 +59,23 @@ class _Judge:
         self.unit = numpy.ldexp(1.0, numpy.maximum(exponent - 24, -149))
         self.excused = numpy.where(derivative & _near_roots(inputs["x"], exact), NEAR_ROOT, 0.0)
 
-    def _values(self, output: Node) -> Any:
-        return numpy.broadcast_to(computed(ordered(output), self.inputs)[output], self.exact.shape)
+    def on(self, places: Any) -> "_Judge":
+        """The same for some places of the sample."""
+        part = copy.copy(self)
+        part.inputs = {name: values[places] for name, values in self.inputs.items()}
+        for name in ("exact", "first", "finite", "unit", "excused"):
+            setattr(part, name, getattr(self, name)[places])
+        return part
 
-    def error(self, output: Node) -> float:
+    def _values(self, output: Node) -> Any:
+        nodes, y = ordered(output), numpy.empty(len(self.exact), numpy.float32)
+        for start in range(0, len(y), BLOCK):
+            block = slice(start, start + BLOCK)
+            y[block] = computed(nodes, {name: values[block] for name, values in self.inputs.items()})[output]
+        return y
+
+    def errors(self, output: Node) -> Any:
+        """The error of each value."""
         y = self._values(output)
         with numpy.errstate(all="ignore"):
             distance = numpy.abs(y - self.exact)
@@ -75,7 +84,7 @@ class _Judge:
         error = numpy.where(self.finite, ulp, numpy.where(same, 0.0, numpy.inf))
         zero = (y == 0.0) & (self.first == 0.0)
         error[numpy.isnan(error) | (zero & (numpy.signbit(y) != numpy.signbit(self.first)))] = numpy.inf
-        return float(error.max())
+        return error
 
 
 def _shorter(output: Node) -> list[Node]:
@@ -87,17 +96,32 @@ def _shorter(output: Node) -> list[Node]:
     return [other for other in found if cost(other) < base]
 
 
-def thrifty(output: Node, parameters: Sequence[str], exact: Callable[[dict[str, Any]], Any], derivative: bool) -> Node:
-    """The output without the errors that it need not carry: step by step without the one that pays best.
-
-    parameters: the inputs beside x; exact: what gives the right values, float64, for arrays of inputs by their names.
-    """
-    judge, allowed = _Judge(output, *sample(parameters, exact), derivative), ALLOWED[derivative]
-    now = judge.error(output)
+def _least(output: Node, judge: _Judge, allowed: float) -> Node:
+    """The output after one error after another has been left out, each time the one that pays best."""
+    now = float(judge.errors(output).max())
     while True:
-        options = [(judge.error(other), other) for other in _shorter(output)]
+        options = [(float(judge.errors(other).max()), other) for other in _shorter(output)]
         options = [(error, other) for error, other in options if error <= allowed]
         if not options:
             return output
         base = cost(output)
         now, output = min(options, key=lambda option: (option[0] - now) / (base - cost(option[1])))
+
+
+def thrifty(output: Node, parameters: Sequence[str], exact: Callable[[dict[str, Any]], Any], derivative: bool) -> Node:
+    """The output without the errors that it need not carry.
+
+    It is sought with a few numbers of the sample, then tried with all; where that shows it wrong, these join the few.
+    parameters: the inputs beside x; exact: what gives the right values, float64, for arrays of inputs by their names.
+    """
+    judge, allowed = _Judge(output, *sample(parameters, exact), derivative), ALLOWED[derivative]
+    few = numpy.arange(len(judge.exact)) % FEW == 0
+    few |= numpy.abs(judge.inputs["x"]) == judge.inputs["x"][-2]  # infinity; NaN comes last
+    few[-1] = True
+    while True:
+        result = _least(output, judge.on(few), allowed)
+        errors = judge.errors(result)
+        wrong = errors > allowed
+        if not (wrong & ~few).any():
+            return result
+        few |= wrong & (errors >= numpy.sort(errors)[-WORST])
