@@ -162,6 +162,8 @@ def _folded(op: str, *args: Node) -> Node | None:
     if op in ("add", "sub", "mul", "div", "neg", "abs") and all(a.op == "constant" for a in args):
         with numpy.errstate(all="ignore"):
             return constant(float(OPERATIONS[op](*(numpy.float32(a.value) for a in args))))
+    if op == "sub" and args[0] is args[1]:  # an error that nothing makes
+        return ZERO
     return args[1] if op == "select" and args[1] is args[2] else None
 
 

@@ -44,10 +44,11 @@ def exp(x):
 
 
 def _scaled(y, y_low, q, rest, scale=SCALE):
-    """(y + y_low)·(1 + q + rest)·scale, the last part last: hi and lo are rounded once if they become subnormal."""
+    """(y + y_low)·(1 + q + rest)·scale, the last part last, so that among subnormal numbers there is one rounding."""
     hi = y.fma(q, y)
     lo = error(y.fma(rest, error(y.fma(q, y - hi)))) + error(y_low.fma(q, y_low))
-    return hi * scale, error(lo) * scale
+    total = hi + error(lo)
+    return total * scale, error(error(hi - total) + lo) * scale
 
 
 def decay(x, y):
