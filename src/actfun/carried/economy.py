@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy
 
-from actfun.carried.graph import Node, computed, cost, ordered, without
+from actfun.carried.graph import ZERO, Node, computed, cost, ordered, without
 
 ALLOWED = {False: 0.97, True: 1.46}  # ulp of a value and of a derivative; the targets are 1.0 and 1.5
 NEAR_ROOT, REACH = 0.95 * 2.0**-26, 0.2  # the error that a derivative may have instead near a root, and how near
@@ -22,8 +22,8 @@ BLOCK = 2**14  # numbers at a time, so that they stay in cache
 def sample(parameters: Sequence[str], exact: Callable[[dict[str, Any]], Any]) -> tuple[dict[str, Any], Any]:
     """Numbers of every kind for x, with parameters, and the exact values there, float64.
 
-    Most of them lie where functions bend. The generator's bits are the same on every machine, and so is the arithmetic: a
-    formula has one graph everywhere.
+    Most of them lie where functions bend. The generator's bits are the same on every machine, and so is the
+    arithmetic: a formula has one graph everywhere.
     """
     bits = numpy.random.Generator(numpy.random.PCG64(0))
 
@@ -88,25 +88,33 @@ class _Judge:
         return error
 
 
-def _shorter(output: Node) -> list[Node]:
-    """The output with one error left out, for each of them, where that saves anything."""
-    found = [without([output], {node})[0] for node in ordered(output) if node.error]
-    if output.op == "select" and output.args[0].op == "!=":  # the guard of infinities and of -0
-        found.append(output.args[1])
-    base = cost(output)
-    return [other for other in found if cost(other) < base]
+def _unguarded(output: Node, judge: _Judge) -> Node:
+    """The output without the guard of infinities and of -0, if no value needs it."""
+    if output.op != "select" or output.args[0].op != "!=":
+        return output
+    unguarded: Node = output.args[1]
+    return unguarded if (judge.errors(unguarded) <= judge.allowed).all() else output
 
 
 def _least(output: Node, judge: _Judge) -> Node:
-    """The output after one error after another has been left out, each time the one that pays best."""
-    now = float(judge.errors(output).max())
+    """The output after one error after another has been left out, each time the one that pays best.
+
+    One that cannot be left out is not tried again when there are fewer others.
+    """
+    output = _unguarded(output, judge)
+    now, left = float(judge.errors(output).max()), [node for node in ordered(output) if node.error]
     while True:
-        tried = [(judge.errors(other), other) for other in _shorter(output)]
-        options = [(float(errors.max()), other) for errors, other in tried if (errors <= judge.allowed).all()]
+        base, options = cost(output), []
+        for node in left:
+            new = without(output, node)
+            saved = base - cost(new[output])
+            if saved > 0.0 and ((errors := judge.errors(new[output])) <= judge.allowed).all():
+                options.append(((float(errors.max()) - now) / saved, float(errors.max()), new, node))
         if not options:
-            return output
-        base = cost(output)
-        now, output = min(options, key=lambda option: (option[0] - now) / (base - cost(option[1])))
+            return _unguarded(output, judge)
+        _, now, new, _ = min(options, key=lambda option: option[0])
+        left = list(dict.fromkeys(new[node] for *_, node in options if new[node] is not ZERO))
+        output = new[output]
 
 
 def thrifty(output: Node, parameters: Sequence[str], exact: Callable[[dict[str, Any]], Any], derivative: bool) -> Node:

@@ -217,18 +217,19 @@ def computed(nodes: Sequence[Node], inputs: Mapping[str, Any]) -> dict[Node, Any
     return values
 
 
-def without(outputs: Sequence[Node], gone: set[Node]) -> list[Node]:
-    """The outputs with some nodes replaced by 0."""
+def without(output: Node, gone: Node) -> dict[Node, Node]:
+    """What each node that the output rests on becomes if one of them is replaced by 0."""
     new: dict[Node, Node] = {}
-    for n in ordered(*outputs):
-        if n in gone:
+    for n in ordered(output):
+        arguments = tuple(new.get(argument, argument) for argument in n.args)
+        if n is gone:
             new[n] = ZERO
-        elif n.op in ("constant", "input"):
+        elif arguments == n.args:
             new[n] = n
         else:
-            new[n] = node(n.op, *(new[a] for a in n.args))
+            new[n] = node(n.op, *arguments)
             new[n].error = new[n].error or n.error
-    return [new[n] for n in outputs]
+    return new
 
 
 COST = {"constant": 0.0, "input": 0.0, "neg": 0.5, "div": 6.0}  # a negation often becomes part of an fma
