@@ -6,7 +6,7 @@ the function that they serve, on 2,001 points.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mpmath
 import numpy
@@ -75,7 +75,7 @@ def _ndtr_folded(u: mpf) -> mpf:
 
 
 HALF_LN2, FOLDED = ("-0.34658", "0.34658"), ("-1", "0.75758")
-EXP = Fit("EXP", HALF_LN2, _exp_rest, 5, lambda r, p: 1 + r + r * r * p)
+EXP = Fit("EXP", HALF_LN2, _exp_rest, 6, lambda r, p: 1 + r + r * r * p)
 FITS: dict[str, tuple[Fit, ...]] = {
     "carried/primitives": (
         EXP,
@@ -83,7 +83,7 @@ FITS: dict[str, tuple[Fit, ...]] = {
         Fit("NDTR_SCALED", FOLDED, _ndtr_folded, 12, lambda u, p: p, wide=2),
     ),
     "float32": (
-        EXP,
+        replace(EXP, terms=5),
         Fit("LOG1P", ("-0.29290", "0.41422"), _log1p_rest, 9, lambda f, p: 1 - f / 2 + f * f * p),
         Fit("NDTR_SCALED", FOLDED, _ndtr_folded, 11, lambda u, p: p),
         Fit("NDTR_SCALED_16", FOLDED, _ndtr_folded, 9, lambda u, p: p),

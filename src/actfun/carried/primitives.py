@@ -18,7 +18,7 @@ FAR = 126.0  # exp(-FAR)·2¹⁶ is 0 in float32
 def _exponential(high, low, shift=0.0):
     """2ⁿ⁺ˢʰⁱᶠᵗ, q and its low part, for exp(high + low) = 2ⁿ·(1 + q).
 
-    Cody and Waite's reduction to r = x - n·ln(2), the low part of r included; error of the polynomial: 9.7e-9.
+    Cody and Waite's reduction to r = x - n·ln(2), the low part of r included; error of the polynomial: 7.0e-10.
     """
     k = high.fma(LOG2_E, ROUNDER + shift)
     n = k - (ROUNDER + shift)
