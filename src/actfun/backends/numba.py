@@ -1,7 +1,8 @@
 """Formulas as CPU kernels: one generic forward and one generic backward loop, vectorised by LLVM.
 
 Arithmetic is in float64, the result rounded once: float32 comes out within 0.75 ulp of the exact value. What has 16
-bits is looked up in a table, unless the formula is so simple that arithmetic gets every value right, and is faster.
+bits is looked up in a table, unless the formula is so simple that arithmetic in float32, which is faster, gets every
+value right, if need be with its parameters nudged (`actfun.backends.nudges`).
 
 A kernel is a C function over raw addresses, compiled once for a formula and its dtypes, and called through its address
 (`actfun.backends.threads`). No fastmath flag is set: nothing is contracted or reordered, NaN and -0.0 stay. So the bits
@@ -23,6 +24,7 @@ from actfun import primitives
 from actfun.backends import llvm, tables, threads
 from actfun.backends.layout import laid_out_like
 from actfun.backends.lowering import Lowering
+from actfun.backends.nudges import STEPS, nudged
 
 
 def _operation(returns: Any, *arguments: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -163,20 +165,28 @@ def _compute(formula: Callable[..., Any], x: Tensor, g: Tensor | None, y: Tensor
 
 
 @functools.lru_cache(maxsize=64)
-def _table(formula: Callable[..., Any], dtype: torch.dtype, backward: bool, numbers: bytes) -> Tensor | None:
-    """The values of a formula at all numbers of 16 bits, or None where arithmetic gets every one of them right.
+def _for_16_bits(
+    formula: Callable[..., Any], dtype: torch.dtype, backward: bool, numbers: bytes
+) -> Tensor | tuple[float, ...]:
+    """The values of a formula at all numbers of 16 bits, or the parameters with which arithmetic gets them all right.
 
+    A derivative's parameters are the given ones: others may be right where it is multiplied by one, and wrong by two.
     numbers: the parameters as the bytes of float32, for which 0.0 and -0.0 are not the same.
     """
-    parameters = numpy.frombuffer(numbers, numpy.float32).tolist()
-    if lower.derives(formula):  # arithmetic would take longer
-        return tables.table(formula, dtype, torch.float32 if backward else dtype, *parameters)
-    x, exact = tables.arguments(dtype), tables.table(formula, dtype, dtype, *parameters)
-    y, one = torch.empty_like(x), torch.ones_like(x) if backward else None
-    _compute(formula, x, one, y, parameters)
-    if torch.equal(y.view(torch.int16)[~y.isnan()], exact.view(torch.int16)[~exact.isnan()]):
-        return None
-    return tables.table(formula, dtype, torch.float32, *parameters) if backward else exact
+    given = numpy.frombuffer(numbers, numpy.float32)
+    if not lower.derives(formula):  # else arithmetic would take longer
+        x, exact = tables.arguments(dtype), tables.table(formula, dtype, dtype, *given.tolist())
+        one = torch.ones_like(x) if backward else None
+
+        def compute(parameters: tuple[float, ...]) -> Tensor:
+            y = torch.empty_like(x)
+            _compute(formula, x, one, y, parameters)
+            return y
+
+        near = nudged(formula, x, exact, given, compute, STEPS[:1] if backward else STEPS)
+        if near is not None:
+            return near
+    return tables.table(formula, dtype, torch.float32 if backward else dtype, *given.tolist())
 
 
 def evaluate(
@@ -195,10 +205,11 @@ def evaluate(
     x = laid_out_like(y, x, x.dtype)
     g = None if times is None else laid_out_like(y, times, x.dtype)
     if y.dtype is x.dtype is not torch.float32 and not any(isinstance(value, Tensor) for value in parameters):
-        table = _table(formula, x.dtype, g is not None, numpy.array(parameters, numpy.float32).tobytes())
-        if table is not None:
-            threads.run(_lookup(g is not None, x.dtype), x, g, y, table.data_ptr())
+        found = _for_16_bits(formula, x.dtype, g is not None, numpy.array(parameters, numpy.float32).tobytes())
+        if isinstance(found, Tensor):
+            threads.run(_lookup(g is not None, x.dtype), x, g, y, found.data_ptr())
             return y
+        parameters = found
     parameters = tuple(v.item() if isinstance(v, Tensor) and v.numel() == 1 else v for v in parameters)
     _compute(formula, x, g, y, parameters)
     return y
