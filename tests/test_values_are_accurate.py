@@ -8,11 +8,12 @@ import pytest
 import torch
 from support import CASES, DERIVATIVES, ELEMENTWISE, VALUES, Case, assert_close, points
 
+import actfun as af
 from actfun.accuracy import survey
-from actfun.accuracy.error import TARGETS, Worst, worst
+from actfun.accuracy.error import TARGETS, Worst, nearest, worst
 from actfun.accuracy.subject import Subject, subjects
 from actfun.backends import mpmath as oracle
-from actfun.backends import numba
+from actfun.backends import nudges, numba
 from actfun.backends import torch as torch_ops
 from actfun.backends.tables import arguments
 from actfun.primitives import CONTRACTS, copysign, where
@@ -108,6 +109,63 @@ def test_only_a_crossing_is_a_root():
     found = {a.name for a in ELEMENTWISE if Subject("actfun", a.name, True, torch.float32).bound.roots}
     assert found == {a.name for a in ELEMENTWISE if not a.monotonic}
     assert not Subject("actfun", "gelu", False, torch.float32).bound.roots
+
+
+SIXTEEN = pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+
+
+def misrounded(dtype: torch.dtype, slope: float) -> tuple[int, int]:
+    """How many of leaky_relu's values and derivatives, of all numbers of 16 bits, are not the nearest to x·slope."""
+    x = arguments(dtype).requires_grad_()
+    y = af.leaky_relu(x, slope)
+    got = torch.autograd.grad(y, x, torch.ones_like(x))[0]
+    wide, single = x.detach().double(), torch.tensor(slope).double()
+    value = nearest(torch.where(wide > 0.0, wide, wide * single), dtype)  # 11 bits times 24: exact in float64
+    derivative = nearest(torch.where(wide > 0.0, 1.0, single), dtype)
+    return int((~nudges.same(y.detach(), value)).sum()), int((~nudges.same(got, derivative)).sum())
+
+
+@SIXTEEN
+@pytest.mark.parametrize("slope", [0.01, -0.01, 0.2, 1 / 3, 0.25, 5.5, 1e-3, 0.1, 3.7, 1e-30, 0.0])
+def test_leaky_relu_of_16_bits_is_right_at_any_slope(dtype, slope):
+    assert misrounded(dtype, slope) == (0, 0)
+
+
+@pytest.fixture
+def without_memory():
+    numba._for_16_bits.cache_clear()
+    yield
+    numba._for_16_bits.cache_clear()
+
+
+def test_a_slope_that_rounds_twice_is_caught(monkeypatch, without_memory):
+    """float16 has no such slope: its subnormal numbers are normal in float32, where nothing is lost."""
+    monkeypatch.setattr(numba, "nudged", lambda formula, x, right, numbers, *rest: tuple(numbers.tolist()))
+    assert misrounded(torch.bfloat16, 0.01) == (2, 0)
+    assert misrounded(torch.float16, 0.01) == (0, 0)
+
+
+def test_slopes_are_nudged_where_that_helps_and_looked_up_elsewhere():
+    def found(slope: float, dtype: torch.dtype, derivative: bool = False) -> torch.Tensor | tuple[float, ...]:
+        formula = af.spec("leaky_relu").derivatives["x"] if derivative else af.spec("leaky_relu").formula
+        return numba._for_16_bits(formula, dtype, derivative, numpy.float32(slope).tobytes())
+
+    given = float(numpy.float32(0.01))
+    assert 0 < abs(found(0.01, torch.bfloat16)[0] - given) < 1e-7
+    assert found(0.01, torch.float16) == (given,)
+    assert found(0.01, torch.bfloat16, derivative=True) == (given,)  # for gradients of any size
+    one = numpy.float32(1.0).tobytes()
+    assert isinstance(numba._for_16_bits(af.spec("elu").formula, torch.float16, False, one), torch.Tensor)
+
+
+def test_parameters_are_not_taken_for_right_unless_every_value_is():
+    x = arguments(torch.bfloat16)
+    slope = numpy.array([0.5], numpy.float32)
+    formula = af.spec("leaky_relu").formula
+    right = numba.evaluate(formula, x, 0.5)
+    off = torch.where(x == -3.0, -1.0, right)
+    assert nudges.nudged(formula, x, right, slope, lambda numbers: right) == (0.5,)
+    assert nudges.nudged(formula, x, right, slope, lambda numbers: off) is None
 
 
 @pytest.mark.parametrize("case", [case for case in VALUES if case.activation.torch], ids=str)

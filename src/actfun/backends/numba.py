@@ -1,7 +1,8 @@
 """Formulas as CPU kernels: one generic forward and one generic backward loop, vectorised by LLVM.
 
 Arithmetic is in float64, the result rounded once: float32 comes out within 0.75 ulp of the exact value. What has 16
-bits is looked up in a table, unless the formula is so simple that arithmetic gets every value right, and is faster.
+bits is looked up in a table, unless the formula is so simple that arithmetic in float32, which is faster, gets every
+value right, if need be with its parameters nudged (`actfun.backends.nudges`).
 
 A kernel is a C function over raw addresses, compiled once for a formula and its dtypes, and called through its address
 (`actfun.backends.threads`). No fastmath flag is set: nothing is contracted or reordered, NaN and -0.0 stay. So the bits
@@ -23,6 +24,7 @@ from actfun.backends import llvm, tables, threads
 from actfun.backends import torch as torch_ops
 from actfun.backends.layout import laid_out_like
 from actfun.backends.lowering import Lowering, uses
+from actfun.backends.nudges import STEPS, nudged
 from actfun.carried import economy, pairs
 from actfun.carried.graph import Node, leaf
 from actfun.carried.pairs import Pair
@@ -158,32 +160,29 @@ def _compute(formula: Callable[..., Any], x: Tensor, g: Tensor | None, y: Tensor
     )
 
 
-NUDGES = sorted(range(-64, 65), key=abs)
-
-
 @functools.lru_cache(maxsize=64)
 def _for_16_bits(
     formula: Callable[..., Any], dtype: torch.dtype, backward: bool, numbers: bytes
 ) -> Tensor | tuple[float, ...]:
     """The values of a formula at all numbers of 16 bits, or the parameters with which arithmetic gets them all right.
 
-    These may be off by some units in float32's last place, where an error among float32's subnormal numbers is lost:
-    0.01·x is wrong for 2 values of bfloat16, with a number beside 0.01 for none.
+    A derivative's parameters are the given ones: others may be right where it is multiplied by one, and wrong by two.
     numbers: the parameters as the bytes of float32, for which 0.0 and -0.0 are not the same.
     """
     given = numpy.frombuffer(numbers, numpy.float32)
-    if uses(formula, PRIMITIVES):  # arithmetic would take longer
-        return tables.table(formula, dtype, torch.float32 if backward else dtype, *given.tolist())
-    if backward:
-        return tuple(given.tolist())
-    x, exact = tables.arguments(dtype), tables.table(formula, dtype, dtype, *given.tolist())
-    y = torch.empty_like(x)
-    for nudge in NUDGES if len(given) and given.all() else (0,):
-        near = tuple((given.view(numpy.int32) + nudge).view(numpy.float32).tolist())
-        _compute(formula, x, None, y, near)
-        if torch.equal(y.view(torch.int16)[~y.isnan()], exact.view(torch.int16)[~exact.isnan()]):
+    if not uses(formula, PRIMITIVES):  # else arithmetic would take longer
+        x, exact = tables.arguments(dtype), tables.table(formula, dtype, dtype, *given.tolist())
+        one = torch.ones_like(x) if backward else None
+
+        def compute(parameters: tuple[float, ...]) -> Tensor:
+            y = torch.empty_like(x)
+            _compute(formula, x, one, y, parameters)
+            return y
+
+        near = nudged(formula, x, exact, given, compute, STEPS[:1] if backward else STEPS)
+        if near is not None:
             return near
-    return exact
+    return tables.table(formula, dtype, torch.float32 if backward else dtype, *given.tolist())
 
 
 def evaluate(
