@@ -8,11 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from actfun.accuracy.error import TARGETS, Bound
 from actfun.backends import torch as torch_ops
 from actfun.functional import bind, function_of
 from actfun.registry import Activation, Choice, names, spec
 
 LIBRARIES = ("actfun", "torch")
+SPAN = 40.0  # where roots are looked for: activations level out before
+STEPS = 2**14 - 1  # not divisible by 2 or 5: no round number is on the grid, where a root would have no sign
+NOTHING = 2.0**-40  # what is smaller may have its sign from rounding
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,11 @@ class Subject:
         numbers = bind(spec(self.name), (), {})[1]
         return numbers if self.dtype is torch.float64 else tuple(torch.tensor(numbers).tolist())
 
+    @property
+    def bound(self) -> Bound:
+        """The error allowed."""
+        return TARGETS[self.dtype].bound(self.derivative, roots(self.formula, self.numbers) if self.derivative else ())
+
     def computed(self, x: Tensor) -> Tensor:
         """What the library gives for x, of this dtype."""
         function = library_function(self.library, self.name)
@@ -48,8 +57,31 @@ class Subject:
 
     def exact(self, x: Tensor) -> Tensor:
         """The exact values of x, of this dtype, as float64 has them: good to a few units of its last place."""
-        with torch.no_grad():
-            return torch_ops.evaluate(self.formula, x.double(), *self.numbers)
+        return _exact(self.formula, x, self.numbers)
+
+
+def _exact(formula: Callable[..., Any], x: Tensor, numbers: tuple[float, ...]) -> Tensor:
+    with torch.no_grad():
+        return torch_ops.evaluate(formula, x.double(), *numbers)
+
+
+@functools.cache
+def roots(formula: Callable[..., Any], numbers: tuple[float, ...]) -> tuple[float, ...]:
+    """Where a formula goes through 0, but for 0 itself, beside which floating point has all the bits it needs.
+
+    A jump over 0 is no root, nor is a stretch where the formula is exactly 0, nor a sign that rounding makes.
+    """
+    x = torch.linspace(-SPAN, SPAN, STEPS + 1, dtype=torch.float64)
+    y = _exact(formula, x, numbers)
+    changes = (y[:-1].sign() * y[1:].sign() < 0.0) & (torch.maximum(y[:-1].abs(), y[1:].abs()) > NOTHING)
+    low, high = x[:-1][changes], x[1:][changes]
+    side = _exact(formula, low, numbers).sign()
+    for _ in range(60):  # halvings: more than float64 has digits
+        middle = 0.5 * (low + high)
+        before = _exact(formula, middle, numbers).sign() == side
+        low, high = torch.where(before, middle, low), torch.where(before, high, middle)
+    ends = torch.maximum(_exact(formula, low, numbers).abs(), _exact(formula, high, numbers).abs())
+    return tuple(low[(ends < NOTHING) & (low.sign() * high.sign() > 0.0)].tolist())
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from actfun.accuracy.error import TARGETS, Worst, judged, merged, nearest, ulps_in_digits, worst
+from actfun.accuracy.error import Worst, judged, merged, nearest, ulps_in_digits, worst
 from actfun.accuracy.subject import Subject
 from actfun.backends import mpmath as oracle
 from actfun.backends.tables import arguments
@@ -112,7 +112,7 @@ def _bits(patterns: Tensor) -> Tensor:
 
 
 def _measured(subject: Subject, x: Tensor) -> Worst:
-    return worst(x, subject.computed(x), subject.exact(x), TARGETS[subject.dtype], subject.derivative)
+    return worst(x, subject.computed(x), subject.exact(x), subject.bound)
 
 
 def _all_of_16_bits(subject: Subject, x: Tensor) -> Worst:
@@ -121,7 +121,7 @@ def _all_of_16_bits(subject: Subject, x: Tensor) -> Worst:
     unsure = (low != high) & ~exact.isnan() & x.isfinite()
     for place in unsure.nonzero().flatten().tolist():
         exact[place] = _odd(oracle.evaluate(subject.formula, float(x[place]), *subject.numbers))
-    return worst(x, subject.computed(x), exact, TARGETS[subject.dtype], subject.derivative)
+    return worst(x, subject.computed(x), exact, subject.bound)
 
 
 def _odd(exact: Any) -> float:
@@ -144,4 +144,4 @@ def _against_digits(subject: Subject, x: Tensor) -> Worst:
     rounded = torch.tensor([float(value) for value in exact], dtype=torch.float64)
     got = subject.computed(x)
     errors, misrounded = ulps_in_digits(got, exact), int((got != rounded).sum())
-    return judged(x, got, rounded, errors, TARGETS[subject.dtype], subject.derivative, misrounded, len(x))
+    return judged(x, got, rounded, errors, subject.bound, misrounded, len(x))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from actfun.accuracy.error import TARGETS, Worst
+from actfun.accuracy.error import BESIDE, TARGETS, Worst
 from actfun.accuracy.subject import Subject
 from actfun.report.verdict import fitted
 
@@ -89,7 +89,8 @@ def _target(dtype: torch.dtype) -> str:
     target = TARGETS[dtype]
     if dtype.itemsize == 2:
         return "every result the number nearest to the exact value"
-    root = f"near a root of the derivative, at most 2^{math.log2(target.near_root):.0f} absolute instead"
+    absolute = f"less than 2^{math.log2(target.near_root):.0f} absolute instead"
+    root = f"within {BESIDE:g} of a root of the derivative, {absolute}"
     return f"values {target.forward:g} ulp, derivatives {target.derivative:g} ulp; {root}"
 
 
@@ -151,7 +152,7 @@ def as_json(findings: Sequence[Finding], facts: dict[str, Any]) -> dict[str, Any
     rows = [
         dataclasses.asdict(s)
         | dataclasses.asdict(worst)
-        | {"dtype": dtype_name(s.dtype), "target": TARGETS[s.dtype].bound(s.derivative)[0], "met": met(s, worst)}
+        | {"dtype": dtype_name(s.dtype), "target": TARGETS[s.dtype].bound(s.derivative).ulp, "met": met(s, worst)}
         for s, worst in findings
     ]
     return facts | {"findings": [{key: _finite(value) for key, value in row.items()} for row in rows]}
