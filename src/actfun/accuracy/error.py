@@ -17,36 +17,37 @@ from actfun.backends.tables import to_odd
 SMALLEST = {torch.float32: -149, torch.bfloat16: -133, torch.float16: -24, torch.float64: -1074}  # powers of 2
 DIGITS = {torch.float32: 24, torch.bfloat16: 8, torch.float16: 11, torch.float64: 53}  # bits of a mantissa
 
-
-NEAR = 0.25  # how far a root's neighbourhood reaches: GELU's slope stays below 0.2 there, with an ulp of up to 2⁻²⁶
+# How far from a root an absolute error will do. There slopes of 0.2 to 0.45 leave less than 2⁻⁴ of terms several times
+# as large, whose last bits count for many of the result; further out a formula has no such excuse.
+BESIDE = 2.0**-3
 
 
 @dataclass(frozen=True)
 class Bound:
-    """The error allowed, in ulp; within NEAR of a root, results that are off by at most `absolute` are excused."""
+    """What a result may be off: `ulp` units in the last place, or less than `near_root` close to one of the roots."""
 
     ulp: float
-    absolute: float = 0.0
+    near_root: float = 0.0
     roots: tuple[float, ...] = ()
 
     def excuses(self, x: Tensor, distance: Tensor) -> Tensor:
-        """Which results need not hold the bound in ulp."""
-        near = torch.zeros_like(x, dtype=torch.bool)
+        """Where results at x, off by a distance, need not be within `ulp`."""
+        beside = torch.zeros_like(x, dtype=torch.bool)
         for root in self.roots:
-            near |= (x.double() - root).abs() <= NEAR
-        return near & (distance < self.absolute)
+            beside |= (x.double() - root).abs() <= BESIDE
+        return beside & (distance < self.near_root)
 
 
 @dataclass(frozen=True)
 class Target:
-    """The largest errors allowed, in ulp; near a root, a derivative may instead be within `near_root` of it."""
+    """The largest errors allowed, in ulp; beside its roots a derivative may instead be off by less than `near_root`."""
 
     forward: float
     derivative: float
     near_root: float
 
     def bound(self, derivative: bool, roots: tuple[float, ...] = ()) -> Bound:
-        """The error allowed of values, or of a derivative with these roots."""
+        """The error allowed to a value, or to a derivative with these roots."""
         return Bound(self.derivative, self.near_root, roots) if derivative else Bound(self.forward)
 
 
@@ -63,8 +64,8 @@ class Worst:
     """What a set of results comes to.
 
     ulp: the largest error of those that are not excused, at `x`, where `got` came for `exact`.
-    excused: the largest absolute error of derivatives that are further off in ulp than the target, but near a root,
-    where the absolute target holds.
+    excused: the largest absolute error of derivatives that are further off in ulp than the target, but beside a root
+    and within the absolute target there.
     misrounded: how many results are not the number next to the exact value; count: how many there are.
     """
 

@@ -14,6 +14,9 @@ from actfun.functional import bind, function_of
 from actfun.registry import Activation, Choice, names, spec
 
 LIBRARIES = ("actfun", "torch")
+SPAN = 40.0  # where roots are looked for: activations level out before
+STEPS = 2**14 - 1  # not divisible by 2 or 5: no round number is on the grid, where a root would have no sign
+NOTHING = 2.0**-40  # what is smaller may have its sign from rounding
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,7 @@ class Subject:
     @property
     def bound(self) -> Bound:
         """The error allowed."""
-        found = roots(self.formula, self.numbers) if self.derivative else ()
-        return TARGETS[self.dtype].bound(self.derivative, found)
+        return TARGETS[self.dtype].bound(self.derivative, roots(self.formula, self.numbers) if self.derivative else ())
 
     def computed(self, x: Tensor) -> Tensor:
         """What the library gives for x, of this dtype."""
@@ -55,21 +57,31 @@ class Subject:
 
     def exact(self, x: Tensor) -> Tensor:
         """The exact values of x, of this dtype, as float64 has them: good to a few units of its last place."""
-        with torch.no_grad():
-            return torch_ops.evaluate(self.formula, x.double(), *self.numbers)
+        return _exact(self.formula, x, self.numbers)
+
+
+def _exact(formula: Callable[..., Any], x: Tensor, numbers: tuple[float, ...]) -> Tensor:
+    with torch.no_grad():
+        return torch_ops.evaluate(formula, x.double(), *numbers)
 
 
 @functools.cache
 def roots(formula: Callable[..., Any], numbers: tuple[float, ...]) -> tuple[float, ...]:
-    """Where a formula goes through 0, to three digits; a jump over 0 is no root, and neither is what stays 0.
+    """Where a formula goes through 0, but for 0 itself, beside which floating point has all the bits it needs.
 
-    The far tails, which approach 0, have none.
+    A jump over 0 is no root, nor is a stretch where the formula is exactly 0, nor a sign that rounding makes.
     """
-    x = torch.linspace(-20.0, 20.0007, 40_001, dtype=torch.float64)  # no number of it is a round one
-    with torch.no_grad():
-        y = torch_ops.evaluate(formula, x, *numbers)
-    crossed = (y[1:] * y[:-1] < 0.0) & ((y[1:] - y[:-1]).abs() < 0.005)  # a slope below 5
-    return tuple(x[1:][crossed].tolist())
+    x = torch.linspace(-SPAN, SPAN, STEPS + 1, dtype=torch.float64)
+    y = _exact(formula, x, numbers)
+    changes = (y[:-1].sign() * y[1:].sign() < 0.0) & (torch.maximum(y[:-1].abs(), y[1:].abs()) > NOTHING)
+    low, high = x[:-1][changes], x[1:][changes]
+    side = _exact(formula, low, numbers).sign()
+    for _ in range(60):  # halvings: more than float64 has digits
+        middle = 0.5 * (low + high)
+        before = _exact(formula, middle, numbers).sign() == side
+        low, high = torch.where(before, middle, low), torch.where(before, high, middle)
+    ends = torch.maximum(_exact(formula, low, numbers).abs(), _exact(formula, high, numbers).abs())
+    return tuple(low[(ends < NOTHING) & (low.sign() * high.sign() > 0.0)].tolist())
 
 
 @functools.cache

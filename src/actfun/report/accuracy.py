@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from actfun.accuracy.error import NEAR, TARGETS, Worst
+from actfun.accuracy.error import BESIDE, TARGETS, Worst
 from actfun.accuracy.subject import Subject
 from actfun.report.verdict import fitted
 
@@ -89,7 +89,8 @@ def _target(dtype: torch.dtype) -> str:
     target = TARGETS[dtype]
     if dtype.itemsize == 2:
         return "every result the number nearest to the exact value"
-    root = f"near a root of the derivative, at most 2^{math.log2(target.near_root):.0f} absolute instead"
+    absolute = f"less than 2^{math.log2(target.near_root):.0f} absolute instead"
+    root = f"within {BESIDE:g} of a root of the derivative, {absolute}"
     return f"values {target.forward:g} ulp, derivatives {target.derivative:g} ulp; {root}"
 
 
@@ -117,8 +118,8 @@ def markdown(findings: Sequence[Finding], facts: dict[str, Any], command: str) -
         "(ulp) of the result's dtype; half a unit is what rounding alone costs. Overflow to infinity counts as right",
         "only where the exact value overflows, NaN only for NaN. A derivative is what backward gives for an incoming",
         "gradient of one. *Not nearest*: how many results are not the number nearest to the exact value. *Error at",
-        f"roots*: within {NEAR} of a root of a derivative no bound in ulp can hold; this is the largest absolute error",
-        "of those that the absolute bound excuses there.",
+        f"roots*: within {BESIDE:g} of a root of a derivative no bound in ulp can hold; this is the largest absolute",
+        "error of those that the absolute bound excuses there.",
         "",
         f"Machine: {machine['processor']}, {machine['cores']} cores; {machine['platform']}, Python "
         f"{machine['python']}, torch {machine['torch']}, actfun {machine['actfun']}; {machine['date']}. Run time on "
