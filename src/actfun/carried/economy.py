@@ -13,7 +13,7 @@ import numpy
 
 from actfun.carried.graph import ZERO, Node, computed, cost, ordered, without
 
-ALLOWED = {False: 0.95, True: 1.44}  # ulp of a value and of a derivative; the targets are 1.0 and 1.5
+ALLOWED = {False: 0.97, True: 1.46}  # ulp of a value and of a derivative; the targets are 1.0 and 1.5
 NEAR_ROOT, REACH = 0.95 * 2.0**-26, 0.12  # the error that a derivative may have instead near a root, and how near
 SIZE, FEW, WORST = 2**18, 32, 512
 BLOCK = 2**14  # numbers at a time, so that they stay in cache
