@@ -1,4 +1,4 @@
-"""The transcendental primitives in float32 arithmetic, for backends that have none of their own (numba, triton).
+"""The transcendental primitives in float32 arithmetic that lets its rounding errors go, for GPUs.
 
 Branch-free, over three machine operations (fma, pow2, exponent) that a backend must bring. Python's bodies are the
 meaning; a backend runs the same text in float32 with every operation rounded once. The polynomials come from

@@ -1,7 +1,7 @@
 """Formulas as CPU kernels: one generic forward and one generic backward loop, vectorised by LLVM.
 
-Arithmetic is in float64, the result rounded once: float32 comes out within 0.75 ulp of the exact value. What has 16
-bits is looked up in a table, unless the formula is so simple that arithmetic in float32, which is faster, gets every
+Arithmetic is in float32 with as many of its rounding errors carried along as the target asks for (`actfun.carried`).
+What has 16 bits is looked up in a table, unless the formula is so simple that arithmetic, which is faster, gets every
 value right, if need be with its parameters nudged (`actfun.backends.nudges`).
 
 A kernel is a C function over raw addresses, compiled once for a formula and its dtypes, and called through its address
@@ -192,7 +192,7 @@ def evaluate(
     times: Tensor | None = None,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """A formula over a CPU tensor, times another tensor if one is given, computed in float64 and rounded once.
+    """A formula over a CPU tensor, times another tensor if one is given.
 
     x: float32, bfloat16 or float16, any strides. parameters: numbers, or tensors that broadcast against x.
     dtype: of the result; x's when not given. The result is laid out in memory as torch would.

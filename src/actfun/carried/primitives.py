@@ -13,6 +13,7 @@ LOG2_E = 1.4426950408889634
 LN2_HIGH, LN2_LOW = 0.693145751953125, 1.428606765330187e-06  # the high part has 15 bits: n·LN2_HIGH is exact
 SCALE = 2.0**-64
 FAR = 126.0  # exp(-FAR)·2¹⁶ is 0 in float32
+NEVER = 15.8  # and so is exp(-NEVER²/2)·2¹⁶
 
 
 def _exponential(high, low, shift=0.0):
@@ -53,9 +54,16 @@ def _scaled(y, y_low, q, rest, scale=SCALE):
 
 def decay(x, y):
     """y·2ⁿ·(1 + q)."""
-    x, y = Pair.of(x), Pair.of(y)
+    x = Pair.of(x)
     far = x.hi > FAR
-    return _decay(-far.select(FAR, x.hi), far.select(0.0, -x.lo), y)
+    size = far.select(FAR, x.hi)
+    return _decay(-size, far.select(0.0, -x.lo), _alike(y, x.hi, size))
+
+
+def _alike(y, x, bounded):
+    """y; if it is -x, then -bounded, for where that is not the same the decay is 0. So y needs no bound of its own."""
+    y = Pair.of(y)
+    return Pair(-bounded) if y.lo is ZERO and y.hi is -x else y
 
 
 def _decay(high, low, y):
@@ -103,7 +111,7 @@ def tanh(x):
 def ndtr_scaled(x):
     """A polynomial in u = (x - 2)/(x + 2) over x + 2."""
     t = Pair.of(x).hi
-    t = (t > 14.5).select(14.5, t)
+    t = (t > NEVER).select(NEVER, t)
     d = t + 2.0
     r = 1.0 / d
     rest = error(error((d - 2.0) - t).fma(r, error((-d).fma(r, 1.0)))) * r
@@ -127,10 +135,10 @@ def _step(p, u, u_low, coefficient):
 
 def gaussian_decay(x, y):
     """The square with its rounding error."""
-    t = Pair.of(x).hi.magnitude()
-    t = (t > 15.8).select(15.8, t)
+    size = Pair.of(x).hi.magnitude()
+    t = (size > NEVER).select(NEVER, size)
     square = t * t
-    return _decay(square * -0.5, error(t.fma(t, -square)) * -0.5, Pair.of(y))
+    return _decay(square * -0.5, error(t.fma(t, -square)) * -0.5, _alike(y, size, t))
 
 
 LINEAR, CUBIC = 1.5957691216057308, 0.07135481627260025  # √(8/π), and 0.044715 times that
@@ -138,10 +146,10 @@ LINEAR, CUBIC = 1.5957691216057308, 0.07135481627260025  # √(8/π), and 0.0447
 
 def cubic_decay(x, y):
     """The exponent with its rounding errors: it reaches 100, where a rounding costs 50 units in the last place."""
-    t = Pair.of(x).hi.magnitude()
-    t = Pair((t > 11.4).select(11.4, t))
+    size = Pair.of(x).hi.magnitude()
+    t = Pair((size > 11.4).select(11.4, size))
     z = -(t * (LINEAR + CUBIC * (t * t)))
-    return _decay(z.hi, z.lo, Pair.of(y))
+    return _decay(z.hi, z.lo, _alike(y, size, t.hi))
 
 
 NDTR = (

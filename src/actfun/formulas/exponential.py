@@ -69,8 +69,8 @@ def tanh_dx(x):
 )
 def silu(x):
     """x weighted by its sigmoid."""
-    t = absolute(x)
-    return where(x >= 0.0, x, decay(t, maximum(x, -FAR))) / (1.0 + decay(t, 1.0))
+    t = minimum(absolute(x), FAR)
+    return where(x >= 0.0, x, decay(t, -t)) / (1.0 + decay(t, 1.0))
 
 
 @derivative(silu, "x")
@@ -115,10 +115,10 @@ def softplus_dx(x, beta):
 )
 def mish(x):
     """x weighted by the tanh of its softplus: with e^x = a/b, that is a(a + 2b)/((a + b)² + b²)."""
-    t = absolute(x)
+    t = minimum(absolute(x), FAR)
     e = decay(t, 1.0)
     b, c = where(x >= 0.0, e, 1.0), 1.0 + e
-    return where(x >= 0.0, x, decay(t, maximum(x, -FAR))) * add_smaller(c, b) / add_smaller(c * c, b * b)
+    return where(x >= 0.0, x, decay(t, -t)) * add_smaller(c, b) / add_smaller(c * c, b * b)
 
 
 @derivative(mish, "x")
