@@ -10,12 +10,39 @@ from typing import Any
 
 import numpy
 
-from actfun.carried.graph import ZERO, Node, cost, loose_bounds, ordered, replaced
+from actfun.carried.graph import ZERO, Node, bounded, node, ordered
 from actfun.carried.trial import Points, Trial
 
 FEW, WORST = 32, 512  # the search sees one number in so many, and so many of those that showed it wrong
 CLOSER = 3  # looks at where it is worst, the last of which sees neighbours
 WORTH = (0.02, 1.0)  # what of the error allowed an operation saved is worth: two searches, of which the better counts
+COST = {"constant": 0.0, "input": 0.0, "neg": 0.5, "div": 6.0}  # a negation often becomes part of an fma
+
+
+def cost(output: Node) -> float:
+    """About how many vector operations of one cycle it takes."""
+    return sum(COST.get(n.op, 1.0) for n in ordered(output))
+
+
+def _loose_bounds(output: Node) -> list[tuple[Node, Node]]:
+    """Nodes that are the smaller of another node and a constant, each with one in which that constant is smaller."""
+    found = [n for n in ordered(output) if n.op == "select" and bounded(*n.args)]
+    return [(a, b) for a in found for b in found if a.args[2] is b.args[2] and a.args[1].value > b.args[1].value]
+
+
+def _replaced(output: Node, old: Node, by: Node) -> dict[Node, Node]:
+    """What each node that the output rests on becomes if one of them is replaced."""
+    new: dict[Node, Node] = {}
+    for n in ordered(output):
+        arguments = tuple(new.get(argument, argument) for argument in n.args)
+        if n is old:
+            new[n] = by
+        elif arguments == n.args:
+            new[n] = n
+        else:
+            new[n] = node(n.op, *arguments)
+            new[n].error = new[n].error or n.error
+    return new
 
 
 def _unguarded(output: Node, points: Points) -> Node:
@@ -28,8 +55,8 @@ def _unguarded(output: Node, points: Points) -> Node:
 
 def _bounded_alike(output: Node, points: Points) -> Node:
     """The output with one bound for each node, the tightest, as far as values stay right."""
-    for loose, tight in loose_bounds(output):
-        alike = replaced(output, loose, tight)[output]
+    for loose, tight in _loose_bounds(output):
+        alike = _replaced(output, loose, tight)[output]
         if (points.errors(alike) <= 1.0).all():
             return _bounded_alike(alike, points)
     return output
@@ -41,18 +68,18 @@ def _least(output: Node, points: Points, worth: float) -> Node:
     One that cannot be left out is not tried again when there are fewer others.
     """
     output = _bounded_alike(_unguarded(output, points), points)
-    left = [node for node in ordered(output) if node.error]
+    left = [n for n in ordered(output) if n.error]
     while True:
         base, options = cost(output), []
-        for node in left:
-            new = replaced(output, node, ZERO)
+        for n in left:
+            new = _replaced(output, n, ZERO)
             saved = base - cost(new[output])
             if saved > 0.0 and (error := float(points.errors(new[output]).max())) <= 1.0:
-                options.append((error - worth * saved, new, node))
+                options.append((error - worth * saved, new, n))
         if not options:
             return _unguarded(output, points)
         _, new, _ = min(options, key=lambda option: option[0])
-        left = list(dict.fromkeys(new[node] for *_, node in options if new[node] is not ZERO))
+        left = list(dict.fromkeys(new[n] for *_, n in options if new[n] is not ZERO))
         output = new[output]
 
 

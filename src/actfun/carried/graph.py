@@ -167,19 +167,19 @@ def _folded(op: str, *args: Node) -> Node | None:
     return args[1] if op == "select" and args[1] is args[2] else None
 
 
-def _bounded(condition: Node, bound: Node, x: Node) -> bool:
+def bounded(condition: Node, bound: Node, x: Node) -> bool:
     """Whether `condition.select(bound, x)` is the smaller of x and a constant."""
     return bound.op == "constant" and condition.op == ">" and condition.args == (x, bound)
 
 
 def _positive(n: Node) -> bool:
     """Whether it is known not to be below 0."""
-    return n.op == "abs" or (n.op == "select" and _bounded(*n.args) and n.args[1].value > 0.0 and _positive(n.args[2]))
+    return n.op == "abs" or (n.op == "select" and bounded(*n.args) and n.args[1].value > 0.0 and _positive(n.args[2]))
 
 
 def _tighter(condition: Node, bound: Node, x: Node) -> Node | None:
     """`condition.select(bound, x)` where x is bounded already: by the smaller of both constants."""
-    if x.op != "select" or not _bounded(condition, bound, x) or not _bounded(*x.args):
+    if x.op != "select" or not bounded(condition, bound, x) or not bounded(*x.args):
         return None
     free: Node = x.args[2]
     return (free > bound).select(bound, free) if bound.value < x.args[1].value else x
@@ -237,32 +237,3 @@ def computed(nodes: Sequence[Node], inputs: Mapping[str, Any]) -> dict[Node, Any
             else:
                 values[n] = OPERATIONS[n.op](*(values[a] for a in n.args))
     return values
-
-
-def loose_bounds(output: Node) -> list[tuple[Node, Node]]:
-    """Nodes that are the smaller of another node and a constant, each with one in which that constant is smaller."""
-    found = [n for n in ordered(output) if n.op == "select" and _bounded(*n.args)]
-    return [(a, b) for a in found for b in found if a.args[2] is b.args[2] and a.args[1].value > b.args[1].value]
-
-
-def replaced(output: Node, old: Node, by: Node) -> dict[Node, Node]:
-    """What each node that the output rests on becomes if one of them is replaced."""
-    new: dict[Node, Node] = {}
-    for n in ordered(output):
-        arguments = tuple(new.get(argument, argument) for argument in n.args)
-        if n is old:
-            new[n] = by
-        elif arguments == n.args:
-            new[n] = n
-        else:
-            new[n] = node(n.op, *arguments)
-            new[n].error = new[n].error or n.error
-    return new
-
-
-COST = {"constant": 0.0, "input": 0.0, "neg": 0.5, "div": 6.0}  # a negation often becomes part of an fma
-
-
-def cost(*outputs: Node) -> float:
-    """About how many vector operations of one cycle they take."""
-    return sum(COST.get(n.op, 1.0) for n in ordered(*outputs))

@@ -1,0 +1,122 @@
+"""The graphs that CPU kernels are made of, and which of their rounding errors are carried."""
+
+import functools
+import math
+
+import numpy
+import pytest
+import torch
+from support import VALUES, Case, points
+
+from actfun.backends import numba
+from actfun.backends.lowering import uses
+from actfun.carried import economy, trial
+from actfun.carried.graph import ZERO, Node, computed, leaf, ordered
+from actfun.carried.pairs import Pair
+from actfun.carried.primitives import PRIMITIVES
+
+CAREFUL = [case for case in VALUES if uses(case.formula, PRIMITIVES)]
+SIGMOID = next(case for case in CAREFUL if str(case) == "sigmoid")
+X = leaf("input", "x")
+
+
+def names(case: Case) -> list[str]:
+    return [f"parameter {k}" for k in range(len(case.parameters))]
+
+
+def full(case: Case) -> Node:
+    """The graph that carries every error."""
+    return Pair.of(numba.lower(case.formula)(*(Pair(leaf("input", name)) for name in ["x", *names(case)]))).rounded()
+
+
+def bare(output: Node) -> Node:
+    """A graph without its errors."""
+    while errors := [n for n in ordered(output) if n.error and n is not ZERO]:
+        output = economy._replaced(output, errors[0], ZERO)[output]
+    return output
+
+
+def tried(case: Case) -> trial.Trial:
+    return trial.Trial(full(case), names(case), functools.partial(numba._exact, case.formula), derivative=False)
+
+
+@pytest.mark.parametrize("case", VALUES, ids=str)
+def test_machine_code_does_what_the_graph_says(case):
+    x = points(count=4_000).numpy()
+    inputs = {"x": x} | {name: numpy.full_like(x, value) for name, value in zip(names(case), case.rounded, strict=True)}
+    output = numba.graph(case.formula, False, len(case.parameters), False)
+    y = computed(ordered(output), inputs)[output]
+    assert torch.equal(torch.from_numpy(y), numba.evaluate(case.formula, torch.from_numpy(x), *case.parameters))
+
+
+@pytest.mark.parametrize("case", CAREFUL, ids=str)
+def test_errors_are_left_out_but_not_all(case):
+    kept, everything = numba.graph(case.formula, False, len(case.parameters), False), full(case)
+    nothing = bare(everything)
+    assert economy.cost(nothing) < economy.cost(kept) < economy.cost(everything)
+    at = tried(case).points
+    assert at.errors(kept).max() <= 1.0 < at.errors(nothing).max()
+
+
+def test_a_lower_bound_on_errors_keeps_more_of_them(monkeypatch):
+    usual = numba.graph(SIGMOID.formula, False, 0, False)
+    monkeypatch.setitem(trial.ALLOWED, False, 0.6)
+    careful = economy.thrifty(full(SIGMOID), [], functools.partial(numba._exact, SIGMOID.formula), derivative=False)
+    assert economy.cost(careful) > economy.cost(usual)
+
+
+OUTPUT = full(SIGMOID)
+
+
+@pytest.mark.parametrize(
+    ("planted", "wrong"),
+    [
+        ((X > 126.0).select(OUTPUT * (1.0 + 2.0**-22), OUTPUT), lambda x: x > 126.0),
+        ((math.inf <= X).select(0.5, OUTPUT), lambda x: x == math.inf),
+        ((X >= X).select(OUTPUT, 0.5), numpy.isnan),
+    ],
+    ids=["value", "infinity", "nan"],
+)
+def test_wrong_values_are_caught(planted, wrong):
+    held = tried(SIGMOID).points
+    x = held.inputs["x"]
+    assert held.errors(OUTPUT).max() <= 1.0
+    assert wrong(x).any()
+    assert numpy.array_equal(held.errors(planted) > 1.0, wrong(x))
+
+
+def test_a_zero_of_the_wrong_sign_is_caught():
+    held = trial.Trial(-X, [], lambda inputs: -inputs["x"].astype(float), derivative=False).points
+    assert held.errors(-X).max() == 0.0
+    wrong = held.errors((X >= 0.0).select((X <= 0.0).select(0.0, -X), -X)) > 1.0
+    assert wrong.any()
+    assert numpy.array_equal(wrong, (held.inputs["x"] == 0.0) & ~numpy.signbit(held.inputs["x"]))
+
+
+def test_numbers_are_looked_at_closely_where_the_pieces_of_a_formula_meet():
+    x = tried(SIGMOID).points.inputs["x"]
+    for n in (0.5, 3.5, 20.5):  # where exp(-x) is reduced by another power of 2
+        seam = n * math.log(2.0)
+        near = numpy.sum(numpy.abs(x - seam) < 1e-3 * seam)
+        beside = numpy.sum(numpy.abs(x - 1.01 * seam) < 1e-3 * seam)
+        assert near > 2 * beside + 100
+
+
+def test_the_worst_numbers_get_neighbours():
+    held = tried(SIGMOID)
+    x = held.points.inputs["x"]
+    errors = numpy.where(numpy.abs(x - 1.0) < 1e-3, 0.9, 0.1)
+    closer = held.closely(held.points, errors)
+    ours, before = (numpy.sum(numpy.abs(v - 1.0) < 1e-3) for v in (closer.inputs["x"], x))
+    assert ours > 8 * before
+    assert len(closer.inputs["x"]) < 1.1 * len(x)
+
+
+def test_bounds_of_a_node_are_merged():
+    size = X.magnitude()
+    far = (size > 800.0).select(800.0, size)
+    assert (far > 126.0).select(126.0, far) is (size > 126.0).select(126.0, size)
+    assert (far > 900.0).select(900.0, far) is far
+    assert far.magnitude() is far
+    below = (size < 800.0).select(800.0, size)  # the larger one: no bound from above
+    assert (below > 126.0).select(126.0, below).args[2] is below
