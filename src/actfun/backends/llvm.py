@@ -1,4 +1,4 @@
-"""Arithmetic, loads and stores as LLVM instructions."""
+"""Arithmetic, loads and stores as LLVM instructions, many elements at a time."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -11,26 +11,43 @@ from actfun.carried.graph import Node, ordered
 
 FLOAT, HALF = ir.FloatType(), ir.HalfType()
 INT16, INT32, INT64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
-SCRATCH = 256
+
+
+def filled(element: ir.Type, like: Any, value: float) -> Any:
+    """A constant of as many equal elements as a vector has."""
+    kind = ir.VectorType(element, like.type.count)
+    return ir.Constant(kind, [value] * kind.count)
+
+
+def _as(builder: Any, x: Any, element: ir.Type) -> Any:
+    return builder.bitcast(x, ir.VectorType(element, x.type.count))
+
+
+def _converted(operation: Callable[..., Any], x: Any, element: ir.Type) -> Any:
+    return operation(x, ir.VectorType(element, x.type.count))
+
+
+def _declared(builder: Any, name: str, kind: ir.FunctionType) -> Any:
+    return builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
 
 
 def _intrinsic(builder: Any, *values: Any, name: str) -> Any:
     kind = values[0].type
     signature = ir.FunctionType(kind, [kind] * len(values))
-    return builder.call(builder.module.declare_intrinsic(f"llvm.{name}", [kind], signature), values)
+    return builder.call(_declared(builder, f"llvm.{name}.v{kind.count}f32", signature), values)
 
 
 def _power(builder: Any, m: Any) -> Any:
-    bits = builder.shl(builder.bitcast(m, INT32), INT32(23))  # what is above m falls off
-    return builder.bitcast(bits, FLOAT)
+    bits = builder.shl(_as(builder, m, INT32), filled(INT32, m, 23))  # what is above m falls off
+    return _as(builder, bits, FLOAT)
 
 
 def _odd(builder: Any, x: Any, rest: Any) -> Any:
-    bits = builder.bitcast(x, INT32)
-    exact = builder.fcmp_unordered("==", rest, FLOAT(0.0))
-    apart = builder.icmp_signed("<", builder.xor(bits, builder.bitcast(rest, INT32)), INT32(0))
-    odd = builder.or_(builder.sub(bits, builder.zext(apart, INT32)), INT32(1))
-    return builder.bitcast(builder.select(exact, bits, odd), FLOAT)
+    bits = _as(builder, x, INT32)
+    exact = builder.fcmp_unordered("==", rest, filled(FLOAT, x, 0.0))
+    apart = builder.icmp_signed("<", builder.xor(bits, _as(builder, rest, INT32)), filled(INT32, x, 0))
+    odd = builder.or_(builder.sub(bits, _converted(builder.zext, apart, INT32)), filled(INT32, x, 1))
+    return _as(builder, builder.select(exact, bits, odd), FLOAT)
 
 
 def _compared(how: str) -> Callable[..., Any]:
@@ -53,11 +70,11 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 
 
 def emitted(builder: Any, output: Node, inputs: Mapping[str, Any]) -> Any:
-    """The value of a node of a graph, whose inputs are given."""
+    """The value of a node of a graph, whose inputs, x among them, are given."""
     values: dict[Node, Any] = {}
     for node in ordered(output):
         if node.op == "constant":
-            values[node] = FLOAT(node.args[0])
+            values[node] = filled(FLOAT, inputs["x"], node.args[0])
         elif node.op == "input":
             values[node] = inputs[node.args[0]]
         else:
@@ -65,70 +82,69 @@ def emitted(builder: Any, output: Node, inputs: Mapping[str, Any]) -> Any:
     return values[output]
 
 
-def prefer_wide_vectors(builder: Any) -> None:
-    """Let the loop in work use vectors of 512 bits, which LLVM avoids on Intel's processors on account of old ones."""
-    set.add(builder.function.attributes, '"prefer-vector-width"="512"')  # llvmlite's own add knows no such attributes
-
-
 def place(builder: Any, address: Any, index: Any, element: ir.Type) -> Any:
     """The pointer to an element of an array that starts at an address."""
     return builder.gep(builder.inttoptr(address, element.as_pointer()), [index])
 
 
-def constant(builder: Any, pointer: Any) -> Any:
-    """A value that never changes while the kernel runs: LLVM may read it once, before the loop."""
-    value = builder.load(pointer)
-    value.set_metadata("invariant.load", builder.module.add_metadata([]))
-    return value
+def repeated(builder: Any, value: Any, lanes: int) -> Any:
+    """A vector of one value."""
+    kind = ir.VectorType(value.type, lanes)
+    first = builder.insert_element(ir.Constant(kind, ir.Undefined), value, INT32(0))
+    zeros = ir.Constant(ir.VectorType(INT32, lanes), [0] * lanes)
+    return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)
 
 
-def load(builder: Any, address: Any, index: Any, dtype: torch.dtype) -> Any:
-    """An element of an array of `dtype`, as float32."""
+def _read(builder: Any, address: Any, index: Any, element: ir.Type, lanes: int, mask: Any) -> Any:
+    """Elements from an index on; where there is a mask, those that it names, and zeros."""
+    kind = ir.VectorType(element, lanes)
+    pointer = builder.bitcast(place(builder, address, index, element), kind.as_pointer())
+    if mask is None:
+        return builder.load(pointer, align=1, typ=kind)
+    name = f"llvm.masked.load.v{lanes}{'f' if element is FLOAT else 'i'}{32 if element is FLOAT else 16}.p0"
+    signature = ir.FunctionType(kind, [pointer.type, INT32, mask.type, kind])
+    return builder.call(_declared(builder, name, signature), [pointer, INT32(1), mask, ir.Constant(kind, None)])
+
+
+def _write(builder: Any, address: Any, index: Any, value: Any, mask: Any) -> None:
+    kind = value.type
+    pointer = builder.bitcast(place(builder, address, index, kind.element), kind.as_pointer())
+    if mask is None:
+        builder.store(value, pointer, align=1)
+        return
+    single = kind.element is FLOAT
+    name = f"llvm.masked.store.v{kind.count}{'f' if single else 'i'}{32 if single else 16}.p0"
+    signature = ir.FunctionType(ir.VoidType(), [kind, pointer.type, INT32, mask.type])
+    builder.call(_declared(builder, name, signature), [value, pointer, INT32(1), mask])
+
+
+def load(builder: Any, address: Any, index: Any, dtype: torch.dtype, lanes: int, mask: Any = None) -> Any:
+    """Elements of an array of `dtype` from an index on, as float32."""
     if dtype is torch.float32:
-        return builder.load(place(builder, address, index, FLOAT))
-    bits = builder.load(place(builder, address, index, INT16))
+        return _read(builder, address, index, FLOAT, lanes, mask)
+    bits = _read(builder, address, index, INT16, lanes, mask)
     if dtype is torch.float16:
-        return builder.fpext(builder.bitcast(bits, HALF), FLOAT)
-    return builder.bitcast(builder.shl(builder.zext(bits, INT32), INT32(16)), FLOAT)
+        return _converted(builder.fpext, _as(builder, bits, HALF), FLOAT)
+    wide = _converted(builder.zext, bits, INT32)
+    return _as(builder, builder.shl(wide, filled(INT32, wide, 16)), FLOAT)
 
 
-def store(builder: Any, address: Any, index: Any, value: Any, dtype: torch.dtype) -> None:
-    """Round a float32 to `dtype`, ties to even, and write it."""
-    if dtype is torch.float32:
-        builder.store(value, place(builder, address, index, FLOAT))
-    elif dtype is torch.float16:
-        half = builder.bitcast(builder.fptrunc(value, HALF), INT16)
-        builder.store(half, place(builder, address, index, INT16))
-    else:
-        builder.store(_bfloat16(builder, value), place(builder, address, index, INT16))
-
-
-def copy_entry(builder: Any, table: Any, x: Any, y: Any, index: Any) -> Any:
-    """Write to y the entry, of 16 bits, that a table of 65,536 has for the 16 bits of an element of x."""
-    entry = builder.load(place(builder, table, _bits(builder, x, index), INT16))
-    return builder.store(entry, place(builder, y, index, INT16))
-
-
-def fetch_entry(builder: Any, table: Any, x: Any, index: Any, target: Any) -> Any:
-    """Write to an address the entry, a float32, that a table of 65,536 has for the 16 bits of an element of x."""
-    entry = builder.load(place(builder, table, _bits(builder, x, index), FLOAT))
-    return builder.store(entry, builder.inttoptr(target, FLOAT.as_pointer()))
-
-
-def scratch(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-    """The address of SCRATCH float32 on the stack."""
-    with builder.goto_entry_block():
-        return builder.ptrtoint(builder.alloca(ir.ArrayType(FLOAT, SCRATCH)), INT64)
-
-
-def _bits(builder: Any, x: Any, index: Any) -> Any:
-    return builder.zext(builder.load(place(builder, x, index, INT16)), INT64)
+def store(builder: Any, address: Any, index: Any, value: Any, dtype: torch.dtype, mask: Any = None) -> None:
+    """Round float32 to `dtype`, ties to even, and write them from an index on."""
+    if dtype is torch.float16:
+        value = _as(builder, _converted(builder.fptrunc, value, HALF), INT16)
+    elif dtype is torch.bfloat16:
+        value = _bfloat16(builder, value)
+    _write(builder, address, index, value, mask)
 
 
 def _bfloat16(builder: Any, x: Any) -> Any:
     # By hand: the CPU's own instruction for it drops subnormals.
-    bits = builder.bitcast(x, INT32)
-    odd = builder.and_(builder.lshr(bits, INT32(16)), INT32(1))
-    rounded = builder.lshr(builder.add(builder.add(bits, INT32(0x7FFF)), odd), INT32(16))
+    def number(value: int) -> Any:
+        return filled(INT32, x, value)
+
+    bits = _as(builder, x, INT32)
+    odd = builder.and_(builder.lshr(bits, number(16)), number(1))
+    rounded = builder.lshr(builder.add(builder.add(bits, number(0x7FFF)), odd), number(16))
     nan = builder.fcmp_unordered("uno", x, x)
-    return builder.trunc(builder.select(nan, INT32(0x7FC0), rounded), INT16)
+    return _converted(builder.trunc, builder.select(nan, number(0x7FC0), rounded), INT16)
