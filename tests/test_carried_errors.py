@@ -8,7 +8,7 @@ import pytest
 import torch
 from support import VALUES, Case, points
 
-from actfun.backends import numba
+from actfun.backends import cpu
 from actfun.backends.lowering import uses
 from actfun.carried import economy, trial
 from actfun.carried.graph import ZERO, Node, computed, leaf, ordered
@@ -26,7 +26,7 @@ def names(case: Case) -> list[str]:
 
 def full(case: Case) -> Node:
     """The graph that carries every error."""
-    return Pair.of(numba.lower(case.formula)(*(Pair(leaf("input", name)) for name in ["x", *names(case)]))).rounded()
+    return Pair.of(cpu.lower(case.formula)(*(Pair(leaf("input", name)) for name in ["x", *names(case)]))).rounded()
 
 
 def bare(output: Node) -> Node:
@@ -37,21 +37,21 @@ def bare(output: Node) -> Node:
 
 
 def tried(case: Case) -> trial.Trial:
-    return trial.Trial(full(case), names(case), functools.partial(numba._exact, case.formula), derivative=False)
+    return trial.Trial(full(case), names(case), functools.partial(cpu._exact, case.formula), derivative=False)
 
 
 @pytest.mark.parametrize("case", VALUES, ids=str)
 def test_machine_code_does_what_the_graph_says(case):
     x = points(count=4_000).numpy()
     inputs = {"x": x} | {name: numpy.full_like(x, value) for name, value in zip(names(case), case.rounded, strict=True)}
-    output = numba.graph(case.formula, False, len(case.parameters), False)
+    output = cpu.graph(case.formula, False, len(case.parameters), False)
     y = computed(ordered(output), inputs)[output]
-    assert torch.equal(torch.from_numpy(y), numba.evaluate(case.formula, torch.from_numpy(x), *case.parameters))
+    assert torch.equal(torch.from_numpy(y), cpu.evaluate(case.formula, torch.from_numpy(x), *case.parameters))
 
 
 @pytest.mark.parametrize("case", CAREFUL, ids=str)
 def test_errors_are_left_out_but_not_all(case):
-    kept, everything = numba.graph(case.formula, False, len(case.parameters), False), full(case)
+    kept, everything = cpu.graph(case.formula, False, len(case.parameters), False), full(case)
     nothing = bare(everything)
     assert economy.cost(nothing) < economy.cost(kept) < economy.cost(everything)
     at = tried(case).points
@@ -59,9 +59,9 @@ def test_errors_are_left_out_but_not_all(case):
 
 
 def test_a_lower_bound_on_errors_keeps_more_of_them(monkeypatch):
-    usual = numba.graph(SIGMOID.formula, False, 0, False)
+    usual = cpu.graph(SIGMOID.formula, False, 0, False)
     monkeypatch.setitem(trial.ALLOWED, False, 0.6)
-    careful = economy.thrifty(full(SIGMOID), [], functools.partial(numba._exact, SIGMOID.formula), derivative=False)
+    careful = economy.thrifty(full(SIGMOID), [], functools.partial(cpu._exact, SIGMOID.formula), derivative=False)
     assert economy.cost(careful) > economy.cost(usual)
 
 

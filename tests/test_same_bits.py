@@ -11,7 +11,7 @@ import torch
 from support import CASES, Case, points
 from torch import Tensor
 
-from actfun.backends import numba
+from actfun.backends import cpu
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 in_each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -19,7 +19,7 @@ each = pytest.mark.parametrize("case", CASES, ids=str)
 
 
 def evaluated(case: Case, x: Tensor, g: Tensor) -> Tensor:
-    return numba.evaluate(case.formula, x, *case.parameters, times=g if case.argument else None)
+    return cpu.evaluate(case.formula, x, *case.parameters, times=g if case.argument else None)
 
 
 def same(a: Tensor, b: Tensor) -> bool:
@@ -76,9 +76,8 @@ def digest() -> str:
 
 
 NARROWER = {
-    "256 bits": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma"},
-    "128 bits, fma in software": {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "+sse2"},
-    "no vectors": {"NUMBA_LOOP_VECTORIZE": "0", "NUMBA_SLP_VECTORIZE": "0"},
+    "256 bits": {"ACTFUN_CPU": "haswell:+avx2,+fma"},
+    "128 bits, fma in software": {"ACTFUN_CPU": "x86-64:+sse2"},
 }
 
 
@@ -93,7 +92,7 @@ def test_the_width_of_vectors_makes_no_difference(settings):
 
 def test_the_digest_sees_a_changed_bit(monkeypatch):
     before, changed = digest(), CASES[0].formula
-    kernels = numba.evaluate
+    kernels = cpu.evaluate
 
     def one_bit_off(formula, x, *parameters, **more):
         y = kernels(formula, x, *parameters, **more)
@@ -101,5 +100,5 @@ def test_the_digest_sees_a_changed_bit(monkeypatch):
             y.view(torch.int32)[17] ^= 1
         return y
 
-    monkeypatch.setattr(numba, "evaluate", one_bit_off)
+    monkeypatch.setattr(cpu, "evaluate", one_bit_off)
     assert digest() != before

@@ -13,8 +13,8 @@ import actfun as af
 from actfun.accuracy import survey
 from actfun.accuracy.error import TARGETS, Bound, Worst, judged, nearest, ulps_in_digits
 from actfun.accuracy.subject import Subject, roots, subjects
+from actfun.backends import cpu, nudges
 from actfun.backends import mpmath as oracle
-from actfun.backends import nudges, numba
 from actfun.backends import torch as torch_ops
 from actfun.backends.tables import arguments
 from actfun.primitives import CONTRACTS, copysign, where
@@ -34,7 +34,7 @@ def off_by(case: Case, x: torch.Tensor, y: torch.Tensor, numbers: tuple[float, .
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_float32_kernels_agree_with_mpmath(case):
     x, bound = points(count=400), SINGLE.bound(derivative=case.argument is not None)
-    assert off_by(case, x, numba.evaluate(case.formula, x, *case.parameters), case.rounded, bound) <= bound.ulp
+    assert off_by(case, x, cpu.evaluate(case.formula, x, *case.parameters), case.rounded, bound) <= bound.ulp
 
 
 def found(subject: Subject) -> Worst:
@@ -95,14 +95,14 @@ def test_leaky_relu_of_16_bits_is_right_at_any_slope(dtype, slope):
 
 @pytest.fixture
 def without_memory():
-    numba._for_16_bits.cache_clear()
+    cpu._for_16_bits.cache_clear()
     yield
-    numba._for_16_bits.cache_clear()
+    cpu._for_16_bits.cache_clear()
 
 
 def test_a_slope_that_rounds_twice_is_caught(monkeypatch, without_memory):
     """float16 has no such slope: its subnormal numbers are normal in float32, where nothing is lost."""
-    monkeypatch.setattr(numba, "nudged", lambda formula, x, right, numbers, *rest: tuple(numbers.tolist()))
+    monkeypatch.setattr(cpu, "nudged", lambda formula, x, right, numbers, *rest: tuple(numbers.tolist()))
     assert misrounded(torch.bfloat16, 0.01) == (2, 0)
     assert misrounded(torch.float16, 0.01) == (0, 0)
 
@@ -110,21 +110,21 @@ def test_a_slope_that_rounds_twice_is_caught(monkeypatch, without_memory):
 def test_slopes_are_nudged_where_that_helps_and_looked_up_elsewhere():
     def found(slope: float, dtype: torch.dtype, derivative: bool = False) -> torch.Tensor | tuple[float, ...]:
         formula = af.spec("leaky_relu").derivatives["x"] if derivative else af.spec("leaky_relu").formula
-        return numba._for_16_bits(formula, dtype, derivative, numpy.float32(slope).tobytes())
+        return cpu._for_16_bits(formula, dtype, derivative, numpy.float32(slope).tobytes())
 
     given = float(numpy.float32(0.01))
     assert 0 < abs(found(0.01, torch.bfloat16)[0] - given) < 1e-7
     assert found(0.01, torch.float16) == (given,)
     assert found(0.01, torch.bfloat16, derivative=True) == (given,)  # for gradients of any size
     one = numpy.float32(1.0).tobytes()
-    assert isinstance(numba._for_16_bits(af.spec("elu").formula, torch.float16, False, one), torch.Tensor)
+    assert isinstance(cpu._for_16_bits(af.spec("elu").formula, torch.float16, False, one), torch.Tensor)
 
 
 def test_parameters_are_not_taken_for_right_unless_every_value_is():
     x = arguments(torch.bfloat16)
     slope = numpy.array([0.5], numpy.float32)
     formula = af.spec("leaky_relu").formula
-    right = numba.evaluate(formula, x, 0.5)
+    right = cpu.evaluate(formula, x, 0.5)
     off = torch.where(x == -3.0, -1.0, right)
     assert nudges.nudged(formula, x, right, slope, lambda numbers: right) == (0.5,)
     assert nudges.nudged(formula, x, right, slope, lambda numbers: off) is None
@@ -158,7 +158,7 @@ def test_derivatives_are_the_slopes_of_their_formulas(case):
             assert mpmath.almosteq(ours, slope, 1e-15, 1e-15)  # constants such as 1/√(2π) stand as doubles
 
 
-@pytest.mark.parametrize("backend", [numba, torch_ops], ids=["numba", "torch"])
+@pytest.mark.parametrize("backend", [cpu, torch_ops], ids=["cpu", "torch"])
 @pytest.mark.parametrize("primitive", [p for p in CONTRACTS if p is not where], ids=lambda function: function.__name__)
 def test_primitives_keep_their_contracts(primitive, backend):
     low, high = CONTRACTS[primitive].domain
@@ -170,7 +170,7 @@ def test_primitives_keep_their_contracts(primitive, backend):
     assert_close(backend.evaluate(primitive, x, *(stream or arguments)), exact, CONTRACTS[primitive].ulp)
 
 
-@pytest.mark.parametrize("backend", [numba, torch_ops], ids=["numba", "torch"])
+@pytest.mark.parametrize("backend", [cpu, torch_ops], ids=["cpu", "torch"])
 def test_where_chooses_and_lets_nan_be(backend):
     def chosen(x):
         return where(x > 0.0, x, 2.0)

@@ -43,9 +43,9 @@ def _kernels(x: Tensor, *others: Any) -> ModuleType | None:
     if _traced() or x.dtype not in KERNEL_DTYPES or not all(map(_plain, (x, *others))):
         return None
     if x.device.type == "cpu":
-        from actfun.backends import numba
+        from actfun.backends import cpu
 
-        return numba
+        return cpu
     if x.device.type == "cuda":
         return _triton()
     return None

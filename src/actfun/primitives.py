@@ -2,8 +2,8 @@
 
 Each primitive is an ordinary function on Python floats: its body is its meaning, in double precision. A backend brings
 its own version of a primitive or derives it from simpler ones (`actfun.carried`, `actfun.float32`). `CONTRACTS` says
-where and how well each must hold; tests hold torch and numba to it, and triton through the formulas. NaN in any
-argument gives NaN unless a docstring says otherwise.
+where and how well each must hold; tests hold torch and the CPU kernels to it, and triton through the formulas. NaN in
+any argument gives NaN unless a docstring says otherwise.
 """
 
 import math

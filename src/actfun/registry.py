@@ -155,7 +155,7 @@ def check_formula(function: Formula) -> None:
     """Raise ValueError where a formula leaves the language that every backend understands.
 
     The language: assignments, + - * /, comparisons, and calls of primitives and other formulas. No branches, no loops,
-    no powers; literals are floats, because numba would take an int for an integer and compute in double.
+    no powers; literals are floats, because kernels would take an int for an integer.
     """
     for step in dis.get_instructions(function):
         if "JUMP" in step.opname or step.opname == "FOR_ITER":

@@ -1,1 +1,1 @@
-"""Formulas lowered to torch, numba, triton and mpmath: one module each, imported at first use."""
+"""Formulas lowered to torch, CPU kernels, triton and mpmath: each imported at first use."""

@@ -26,7 +26,7 @@ def _function(name: str, arguments: int) -> Iterator[tuple[Any, Any]]:
     """A function of integers in a module of its own, to be filled: the builder and the function."""
     module = ir.Module(name)
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT64] * arguments), name)
-    # LLVM avoids vectors of 512 bits on Intel's processors on account of old ones; llvmlite's own add knows no such word
+    # LLVM avoids 512 bits on Intel's processors on account of old ones; llvmlite's own add knows no such word
     set.add(function.attributes, '"prefer-vector-width"="512"')
     builder = ir.IRBuilder(function.append_basic_block())
     yield builder, function
@@ -60,7 +60,12 @@ def _vectors(builder: Any, start: Any, stop: Any, lanes: int, body: Callable[[An
 
 
 def kernel(
-    name: str, output: Node, dtypes: tuple[torch.dtype, torch.dtype], backward: bool, streams: Sequence[bool], lanes: int
+    name: str,
+    output: Node,
+    dtypes: tuple[torch.dtype, torch.dtype],
+    backward: bool,
+    streams: Sequence[bool],
+    lanes: int,
 ) -> str:
     """y = output(x, g, parameters), from the first dtype to the second.
 

@@ -1,51 +1,52 @@
-"""Drivers that call a compiled kernel over a range of elements, from one thread or several, by its address.
+"""Calls a kernel over a range of elements, from one thread or several.
 
-They know nothing of formulas, so results cannot depend on the number of threads, and only two small functions are ever
-compiled with Numba's parallel machinery.
+It knows nothing of formulas, so results cannot depend on the number of threads. The threads are those of torch itself:
+a portion for each in a team of the OpenMP library that torch has loaded, so that two pools never fight for the cores.
+Where that is another library than GNU's, or none, Python's own threads do it, which takes longer to start.
 """
 
+import ctypes
+import functools
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
-from llvmlite import ir
-from numba import int64, njit, prange, void
-from numba.extending import intrinsic
 from torch import Tensor
 
-from actfun.backends.llvm import INT64
+from actfun.backends import disk, loops, machine
 
 # Below this many elements a second thread costs more than it brings (about 3 µs to wake it, measured on two cores).
 SERIAL_BELOW = 32_768
+CACHE_LINES = 64  # elements: no two threads write to one line
 
 
-def _typed_call(typing, kernel, x, g, y, block, start, stop):
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = ir.FunctionType(ir.VoidType(), [INT64] * 6).as_pointer()
-        builder.call(builder.inttoptr(values[0], pointer), values[1:])
-        return context.get_dummy_value()
-
-    return void(*[int64] * 7), generate
-
-
-_call: Any = intrinsic(_typed_call)
+@functools.cache
+def _team() -> Any:
+    """What calls a kernel from a team of threads, or None where there is no GNU OpenMP."""
+    library = ctypes.CDLL(None) if os.name == "posix" else None
+    if not all(hasattr(library, name) for name in ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")):
+        return None
+    return machine.function(f"{disk.fingerprint()} team", loops.shared_out, 8)
 
 
-@njit(nogil=True)
-def _serial(kernel, x, g, y, block, n):
-    _call(kernel, x, g, y, block, 0, n)
+@functools.lru_cache(maxsize=1)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="actfun")
 
 
-@njit(nogil=True, parallel=True)
-def _parallel(kernel, x, g, y, block, n, chunk):
-    for c in prange((n + chunk - 1) // chunk):
-        _call(kernel, x, g, y, block, c * chunk, min(n, (c + 1) * chunk))
+def _by_python(threads: int, kernel: Any, arguments: tuple[int, ...], n: int, chunk: int) -> None:
+    portions = [(start, min(start + chunk, n)) for start in range(0, n, chunk)]
+    others = [_pool(threads - 1).submit(kernel, *arguments, *portion) for portion in portions[1:]]
+    kernel(*arguments, *portions[0])
+    for other in others:
+        other.result()
 
 
-# One parallel kernel at a time: Numba's fallback threading layer allows no more, and a second would fight for cores.
+# One parallel kernel at a time: a second would fight for the cores.
 _parallel_free = threading.Lock()
-_forked = False  # in a forked child the parent's OpenMP threads are gone, and a parallel kernel would end the process
+_forked = False  # in a forked child the parent's threads are gone, and waiting for them would never end
 
 
 def _after_fork() -> None:
@@ -60,11 +61,15 @@ if hasattr(os, "register_at_fork"):  # Windows does not fork
 def run(kernel: Any, x: Tensor, g: Tensor | None, y: Tensor, block: int) -> None:
     """Call a kernel for all elements of y: contiguous tensors, or tensors of one layout without gaps."""
     n, threads = x.numel(), torch.get_num_threads()
-    addresses = (kernel.address, x.data_ptr(), 0 if g is None else g.data_ptr(), y.data_ptr(), block)
+    arguments = (x.data_ptr(), 0 if g is None else g.data_ptr(), y.data_ptr(), block)
     if n >= SERIAL_BELOW and threads > 1 and not _forked and _parallel_free.acquire(blocking=False):
+        chunk = -(-n // threads // CACHE_LINES) * CACHE_LINES
         try:
-            _parallel(*addresses, n, -(-n // threads))
+            if (team := _team()) is not None:
+                team(ctypes.cast(kernel, ctypes.c_void_p).value, *arguments, n, chunk, threads)
+            else:
+                _by_python(threads, kernel, arguments, n, chunk)
         finally:
             _parallel_free.release()
     else:
-        _serial(*addresses, n)
+        kernel(*arguments, 0, n)

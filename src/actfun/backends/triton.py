@@ -122,7 +122,7 @@ def evaluate(
 ) -> Tensor:
     """A formula over a CUDA tensor, times another tensor if one is given, computed in float32 and rounded once.
 
-    Arguments and result are as in `actfun.backends.numba.evaluate`.
+    Arguments and result are as in `actfun.backends.cpu.evaluate`.
     """
     y = torch.empty_like(x, dtype=dtype or x.dtype)
     x = laid_out_like(y, x, x.dtype)

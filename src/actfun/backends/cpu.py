@@ -1,4 +1,4 @@
-"""Formulas as CPU kernels: one generic forward and one generic backward loop, vectorised by LLVM.
+"""Formulas as CPU kernels: one generic forward and one generic backward loop, compiled by LLVM.
 
 Arithmetic is in float32 with as many of its rounding errors carried along as the target asks for (`actfun.carried`).
 What has 16 bits is looked up in a table, unless the formula is so simple that arithmetic, which is faster, gets every
@@ -15,18 +15,16 @@ from typing import Any
 
 import numpy
 import torch
-from numba import cfunc, int64, void
-from numba.extending import intrinsic
 from torch import Tensor
 
 from actfun import primitives
-from actfun.backends import llvm, tables, threads
+from actfun.backends import disk, loops, machine, tables, threads
 from actfun.backends import torch as torch_ops
 from actfun.backends.layout import laid_out_like
 from actfun.backends.lowering import Lowering, uses
 from actfun.backends.nudges import STEPS, nudged
 from actfun.carried import economy, pairs
-from actfun.carried.graph import Node, leaf
+from actfun.carried.graph import Node, described, leaf
 from actfun.carried.pairs import Pair
 from actfun.carried.primitives import PRIMITIVES
 
@@ -41,107 +39,54 @@ lower = Lowering(
 )
 
 
-def _operation(emit: Callable[..., None], arguments: int) -> Any:
-    """Make a function (builder, *addresses and indices) into an operation that compiled code can call."""
-    signature = void(*[int64] * arguments)
-
-    def generate(context: Any, builder: Any, _: Any, values: Any) -> Any:
-        emit(builder, *values)
-        return context.get_dummy_value()
-
-    typings: dict[int, Callable[..., Any]] = {  # Numba reads the number of arguments off the Python signature
-        4: lambda typing, a, b, c, d: (signature, generate),
-        5: lambda typing, a, b, c, d, e: (signature, generate),
-    }
-    return intrinsic(typings[arguments])
-
-
-def _parameters(builder: Any, block: Any, index: Any, streams: tuple[bool, ...]) -> dict[str, Any]:
-    """The parameters at an element, by the names that they have in the graph.
-
-    The block holds 8 bytes a parameter: the address of a float32 for each element where `streams` says so, else one
-    float32.
-    """
-
-    def parameter(k: int, stream: bool) -> Any:
-        if stream:
-            address = llvm.constant(builder, llvm.place(builder, block, llvm.INT64(k), llvm.INT64))
-            return llvm.load(builder, address, index, torch.float32)
-        return llvm.constant(builder, llvm.place(builder, block, llvm.INT64(2 * k), llvm.FLOAT))
-
-    return {f"parameter {k}": parameter(k, stream) for k, stream in enumerate(streams)}
-
-
 def _exact(formula: Callable[..., Any], inputs: dict[str, Any]) -> Any:
     return torch_ops.evaluate(formula, *(torch.from_numpy(values).double() for values in inputs.values())).numpy()
 
 
 @functools.cache
+def full(formula: Callable[..., Any], parameters: int) -> Pair:
+    """The graph of formula(x, *parameters) with every rounding error."""
+    return Pair.of(lower(formula)(*(Pair(leaf("input", name)) for name in ["x", *_names(parameters)])))
+
+
+def _names(parameters: int) -> list[str]:
+    return [f"parameter {k}" for k in range(parameters)]
+
+
+@functools.cache
 def graph(formula: Callable[..., Any], backward: bool, parameters: int, sixteen: bool) -> Node:
     """What a kernel does to an element: formula(x, *parameters), times g if it goes backward."""
-    names = [f"parameter {k}" for k in range(parameters)]
-    value = Pair.of(lower(formula)(*(Pair(leaf("input", name)) for name in ["x", *names])))
-    g = leaf("input", "g")
+    value, g = full(formula, parameters), leaf("input", "g")
     if sixteen:
         return (Pair(g) * value if backward else value).odd()
     result = value.rounded()
     if uses(formula, PRIMITIVES):
-        result = economy.thrifty(result, names, functools.partial(_exact, formula), derivative=backward)
+        exact = functools.partial(_exact, formula)
+        result = economy.thrifty(result, _names(parameters), exact, derivative=backward)
     return g * result if backward else result
 
 
 @functools.cache
 def _kernel(formula: Callable[..., Any], backward: bool, dtype: torch.dtype, out: torch.dtype, streams: Any) -> Any:
-    """The compiled loop y = formula(x) or y = g * formula(x), from `dtype` to `out`; keeps its machine code alive."""
-    result = graph(formula, backward, len(streams), out is not torch.float32)
+    """The kernel y = formula(x) or y = g * formula(x), from `dtype` to `out`."""
+    value = full(formula, len(streams))
 
-    def emit(builder: Any, x: Any, g: Any, y: Any, block: Any, index: Any) -> None:
-        llvm.prefer_wide_vectors(builder)
-        inputs = {"x": llvm.load(builder, x, index, dtype), **_parameters(builder, block, index, streams)}
-        if backward:
-            inputs["g"] = llvm.load(builder, g, index, dtype)
-        llvm.store(builder, y, index, llvm.emitted(builder, result, inputs), out)
+    def text(name: str) -> str:
+        output = graph(formula, backward, len(streams), out is not torch.float32)
+        return loops.kernel(name, output, (dtype, out), backward, streams, machine.lanes())
 
-    element = _operation(emit, 5)
-
-    def loop(x, g, y, block, start, stop):
-        for i in range(start, stop):
-            element(x, g, y, block, i)
-
-    return _compiled(loop)
+    key = f"{disk.fingerprint()} {backward} {dtype} {out} {streams} {described(value.hi, value.lo)}"
+    return machine.function(key, text, 6)
 
 
 @functools.cache
 def _lookup(backward: bool, dtype: torch.dtype) -> Any:
-    """The compiled loop y = table[x] or y = g * table[x], for any formula; the table's address stands for the block."""
+    """The kernel y = table[x] or y = g * table[x], for any formula; the table's address stands for the block."""
 
-    def multiply(builder: Any, entries: Any, g: Any, y: Any, first: Any, k: Any) -> None:
-        place = builder.add(first, k)
-        values = llvm.load(builder, g, place, dtype), llvm.load(builder, entries, k, torch.float32)
-        llvm.store(builder, y, place, builder.fmul(*values), dtype)
+    def text(name: str) -> str:
+        return loops.multiplied_lookup(name, dtype, machine.lanes()) if backward else loops.lookup(name)
 
-    copy, fetch = _operation(llvm.copy_entry, 4), _operation(llvm.fetch_entry, 4)
-    multiplied = _operation(multiply, 5)
-    scratch: Any = intrinsic(lambda typing: (int64(), llvm.scratch))
-
-    def forward_loop(x, g, y, table, start, stop):
-        for i in range(start, stop):
-            copy(table, x, y, i)
-
-    def backward_loop(x, g, y, table, start, stop):  # entries are fetched one by one, but multiplied many at a time
-        entries = scratch()
-        for first in range(start, stop, llvm.SCRATCH):
-            count = min(llvm.SCRATCH, stop - first)
-            for k in range(count):
-                fetch(table, x, first + k, entries + 4 * k)
-            for k in range(count):
-                multiplied(entries, g, y, first, k)
-
-    return _compiled(backward_loop if backward else forward_loop)
-
-
-def _compiled(loop: Callable[..., None]) -> Any:
-    return cfunc(void(*[int64] * 6), error_model="numpy")(loop)
+    return machine.function(f"{disk.fingerprint()} lookup {backward} {dtype}", text, 6)
 
 
 def _compute(formula: Callable[..., Any], x: Tensor, g: Tensor | None, y: Tensor, parameters: Sequence[Any]) -> None:

@@ -1,0 +1,95 @@
+"""Machine code kept on disk, so that a kernel is worked out once a machine and not once a process.
+
+An entry is named by a digest of all that it rests on: two formulas never share one, and a new version of the package,
+of LLVM, or another processor never finds an old one. It is written to one side and put in place by renaming, so that
+processes that fill the cache at once do no harm; its contents bear a checksum, so that a broken one is made anew.
+"""
+
+import functools
+import hashlib
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+SETTING = "ACTFUN_CACHE"  # another folder; nothing at all is kept if it is set and empty
+SUM = 32  # bytes of a checksum
+
+
+def digest(*parts: str) -> str:
+    """A name for what some texts describe together."""
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(f"{len(part)}:{part}".encode())
+    return whole.hexdigest()[:40]
+
+
+@functools.cache
+def fingerprint() -> str:
+    """Of the code that kernels come from."""
+    package = Path(__file__).parents[1]
+    files = sorted([*package.glob("carried/*.py"), *package.glob("backends/*.py")])
+    return digest(*(path.read_text(encoding="utf-8") for path in files))
+
+
+def folder() -> Path | None:
+    """Where entries are kept, if anywhere: the folder for caches that the system has for its user."""
+    if (setting := os.environ.get(SETTING)) is not None:
+        return Path(setting) if setting else None
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "actfun"
+
+
+def kept(key: str, make: Callable[[], bytes]) -> bytes:
+    """What the cache has under a key; else it is made, and kept if that can be."""
+    place = folder()
+    if place is None:
+        return make()
+    path = place / f"{key}.o"
+    try:
+        found = path.read_bytes()
+    except OSError:
+        found = b""
+    if found and hashlib.sha256(found[SUM:]).digest() == found[:SUM]:
+        return found[SUM:]
+    made = make()
+    try:
+        _write(path, hashlib.sha256(made).digest() + made)
+    except OSError as error:
+        _warn(place, error)
+    return made
+
+
+def _write(path: Path, contents: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, beside = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(contents)
+        os.replace(beside, path)
+    except BaseException:
+        os.unlink(beside)
+        raise
+
+
+@functools.cache
+def _warned() -> set[Path]:
+    return set()
+
+
+def _warn(place: Path, error: OSError) -> None:
+    if place not in _warned():
+        _warned().add(place)
+        warnings.warn(
+            f"kernels cannot be kept in {place} ({error}), so each process works them out anew; "
+            f"{SETTING} names another folder",
+            RuntimeWarning,
+            stacklevel=2,
+        )

@@ -1,0 +1,64 @@
+"""LLVM's text to machine code of this processor, and machine code into this process."""
+
+import ctypes
+import functools
+import os
+from typing import Any
+
+import llvmlite.binding as llvm
+
+from actfun.backends import disk
+
+SETTING = "ACTFUN_CPU"  # "name:features", as LLVM names them, for another processor's instructions than this one's
+
+
+@functools.cache
+def processor() -> tuple[str, str]:
+    """The name and features, as LLVM names them, of the processor that code is made for."""
+    if setting := os.environ.get(SETTING):
+        name, _, features = setting.partition(":")
+        return name, features
+    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+
+
+def lanes() -> int:
+    """How many float32 a vector holds."""
+    return 16 if "+avx512f" in processor()[1].split(",") else 8
+
+
+@functools.cache
+def _target() -> Any:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    name, features = processor()
+    return llvm.Target.from_default_triple().create_target_machine(cpu=name, features=features, opt=3, jit=True)
+
+
+@functools.cache
+def _engine() -> Any:
+    """Where code lives; nothing is ever taken out."""
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())
+
+
+def compiled(text: str) -> bytes:
+    """An object file. No flag lets LLVM contract or reorder arithmetic."""
+    module = llvm.parse_assembly(text)
+    module.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    passes = llvm.create_pass_builder(_target(), options)
+    passes.getModulePassManager().run(module, passes)
+    code: bytes = _target().emit_object(module)
+    return code
+
+
+def function(key: str, text: Any, arguments: int) -> Any:
+    """The function that `text(name)` defines, from the cache on disk if it is there, to be called with integers.
+
+    key: tells the text from all others; the processor and LLVM need not be in it.
+    """
+    key = disk.digest(key, *processor(), llvm.get_default_triple(), str(llvm.llvm_version_info))
+    name = f"actfun_{key}"
+    code = disk.kept(key, lambda: compiled(text(name)))
+    _engine().add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
+    _engine().finalize_object()
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(_engine().get_function_address(name))
