@@ -2,31 +2,39 @@
 
 import functools
 import math
+import runpy
+from pathlib import Path
 
 import numpy
 import pytest
 import torch
-from support import VALUES, Case, points
+from support import CASES, VALUES, Case, points
 
-from actfun.backends import cpu
+from actfun.backends import cpu, graphs
 from actfun.backends.lowering import uses
 from actfun.carried import economy, trial
 from actfun.carried.graph import ZERO, Node, computed, leaf, ordered
-from actfun.carried.pairs import Pair
 from actfun.carried.primitives import PRIMITIVES
+from actfun.carried.writing import read, written
 
+ROOT = Path(__file__).parent.parent
 CAREFUL = [case for case in VALUES if uses(case.formula, PRIMITIVES)]
 SIGMOID = next(case for case in CAREFUL if str(case) == "sigmoid")
 X = leaf("input", "x")
+sigmoid = SIGMOID.formula
+
+
+def twice_sigmoid(x):
+    return 2.0 * sigmoid(x)
 
 
 def names(case: Case) -> list[str]:
-    return [f"parameter {k}" for k in range(len(case.parameters))]
+    return graphs.names(len(case.parameters))
 
 
 def full(case: Case) -> Node:
     """The graph that carries every error."""
-    return Pair.of(cpu.lower(case.formula)(*(Pair(leaf("input", name)) for name in ["x", *names(case)]))).rounded()
+    return graphs.full(case.formula, len(case.parameters)).rounded()
 
 
 def bare(output: Node) -> Node:
@@ -37,21 +45,21 @@ def bare(output: Node) -> Node:
 
 
 def tried(case: Case) -> trial.Trial:
-    return trial.Trial(full(case), names(case), functools.partial(cpu._exact, case.formula), derivative=False)
+    return trial.Trial(full(case), names(case), functools.partial(graphs._exact, case.formula), derivative=False)
 
 
 @pytest.mark.parametrize("case", VALUES, ids=str)
 def test_machine_code_does_what_the_graph_says(case):
     x = points(count=4_000).numpy()
     inputs = {"x": x} | {name: numpy.full_like(x, value) for name, value in zip(names(case), case.rounded, strict=True)}
-    output = cpu.graph(case.formula, False, len(case.parameters), False)
+    output = graphs.graph(case.formula, False, len(case.parameters), False)
     y = computed(ordered(output), inputs)[output]
     assert torch.equal(torch.from_numpy(y), cpu.evaluate(case.formula, torch.from_numpy(x), *case.parameters))
 
 
 @pytest.mark.parametrize("case", CAREFUL, ids=str)
 def test_errors_are_left_out_but_not_all(case):
-    kept, everything = cpu.graph(case.formula, False, len(case.parameters), False), full(case)
+    kept, everything = graphs.graph(case.formula, False, len(case.parameters), False), full(case)
     nothing = bare(everything)
     assert economy.cost(nothing) < economy.cost(kept) < economy.cost(everything)
     at = tried(case).points
@@ -59,9 +67,9 @@ def test_errors_are_left_out_but_not_all(case):
 
 
 def test_a_lower_bound_on_errors_keeps_more_of_them(monkeypatch):
-    usual = cpu.graph(SIGMOID.formula, False, 0, False)
+    usual = graphs.graph(SIGMOID.formula, False, 0, False)
     monkeypatch.setitem(trial.ALLOWED, False, 0.6)
-    careful = economy.thrifty(full(SIGMOID), [], functools.partial(cpu._exact, SIGMOID.formula), derivative=False)
+    careful = economy.thrifty(full(SIGMOID), [], functools.partial(graphs._exact, SIGMOID.formula), derivative=False)
     assert economy.cost(careful) > economy.cost(usual)
 
 
@@ -120,3 +128,24 @@ def test_bounds_of_a_node_are_merged():
     assert far.magnitude() is far
     below = (size < 800.0).select(800.0, size)  # the larger one: no bound from above
     assert (below > 126.0).select(126.0, below).args[2] is below
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_graph_is_read_as_it_was_written(case):
+    output = graphs.graph(case.formula, case.argument is not None, len(case.parameters), False)
+    assert read(written(output)) is output
+    assert written(full(case)) != written(-full(case))
+
+
+def test_what_the_search_finds_is_what_the_package_comes_with():
+    """Were it not, the figures of docs/accuracy.md would be those of other kernels."""
+    path = str(ROOT / "tools" / "choose_graphs.py")
+    assert runpy.run_path(path)["chosen"]() == {file.name: file.read_text() for file in graphs.CHOSEN.iterdir()}
+
+
+def test_another_formula_is_searched_once_and_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("ACTFUN_CACHE", str(tmp_path))
+    first = graphs._found(twice_sigmoid, 0, False)
+    assert [path.suffix for path in tmp_path.glob("*/*")] == [".graph"]
+    monkeypatch.setattr(graphs, "searched", None)
+    assert graphs._found(twice_sigmoid, 0, False) is first

@@ -17,66 +17,23 @@ import numpy
 import torch
 from torch import Tensor
 
-from actfun import primitives
-from actfun.backends import disk, loops, machine, tables, threads
-from actfun.backends import torch as torch_ops
+from actfun.backends import graphs, loops, machine, tables, threads
 from actfun.backends.layout import laid_out_like
-from actfun.backends.lowering import Lowering, uses
+from actfun.backends.lowering import uses
 from actfun.backends.nudges import STEPS, nudged
-from actfun.carried import economy, pairs
-from actfun.carried.graph import Node, described, leaf
-from actfun.carried.pairs import Pair
 from actfun.carried.primitives import PRIMITIVES
-
-lower = Lowering(
-    native={
-        primitives.where: pairs.where,
-        primitives.absolute: pairs.absolute,
-        primitives.copysign: pairs.copysign,
-        primitives.add_smaller: pairs.add_smaller,
-        **PRIMITIVES,
-    }
-)
-
-
-def _exact(formula: Callable[..., Any], inputs: dict[str, Any]) -> Any:
-    return torch_ops.evaluate(formula, *(torch.from_numpy(values).double() for values in inputs.values())).numpy()
-
-
-@functools.cache
-def full(formula: Callable[..., Any], parameters: int) -> Pair:
-    """The graph of formula(x, *parameters) with every rounding error."""
-    return Pair.of(lower(formula)(*(Pair(leaf("input", name)) for name in ["x", *_names(parameters)])))
-
-
-def _names(parameters: int) -> list[str]:
-    return [f"parameter {k}" for k in range(parameters)]
-
-
-@functools.cache
-def graph(formula: Callable[..., Any], backward: bool, parameters: int, sixteen: bool) -> Node:
-    """What a kernel does to an element: formula(x, *parameters), times g if it goes backward."""
-    value, g = full(formula, parameters), leaf("input", "g")
-    if sixteen:
-        return (Pair(g) * value if backward else value).odd()
-    result = value.rounded()
-    if uses(formula, PRIMITIVES):
-        exact = functools.partial(_exact, formula)
-        result = economy.thrifty(result, _names(parameters), exact, derivative=backward)
-    return g * result if backward else result
+from actfun.carried.writing import written
 
 
 @functools.cache
 def _kernel(formula: Callable[..., Any], backward: bool, dtype: torch.dtype, out: torch.dtype, streams: Any) -> Any:
     """The kernel y = formula(x) or y = g * formula(x), from `dtype` to `out`."""
-    value = full(formula, len(streams))
+    output = graphs.graph(formula, backward, len(streams), out is not torch.float32)
 
     def text(name: str) -> str:
-        output = graph(formula, backward, len(streams), out is not torch.float32)
         return loops.kernel(name, output, (dtype, out), backward, streams, machine.lanes())
 
-    key = f"{disk.fingerprint()} {backward} {dtype} {out} {streams} {described(value.hi, value.lo)}"
-    return machine.function(key, text, 6)
+    return machine.function(f"{dtype} {out} {backward} {streams} {written(output)}", text, 6)
 
 
 @functools.cache
@@ -86,7 +43,7 @@ def _lookup(backward: bool, dtype: torch.dtype) -> Any:
     def text(name: str) -> str:
         return loops.multiplied_lookup(name, dtype, machine.lanes()) if backward else loops.lookup(name)
 
-    return machine.function(f"{disk.fingerprint()} lookup {backward} {dtype}", text, 6)
+    return machine.function(f"lookup {backward} {dtype}", text, 6)
 
 
 def _compute(formula: Callable[..., Any], x: Tensor, g: Tensor | None, y: Tensor, parameters: Sequence[Any]) -> None:

@@ -14,6 +14,8 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+from actfun.version import __version__
+
 SETTING = "ACTFUN_CACHE"  # another folder; nothing at all is kept if it is set and empty
 SUM = 32  # bytes of a checksum
 
@@ -47,12 +49,12 @@ def folder() -> Path | None:
     return base / "actfun"
 
 
-def kept(key: str, make: Callable[[], bytes]) -> bytes:
-    """What the cache has under a key; else it is made, and kept if that can be."""
+def kept(name: str, make: Callable[[], bytes]) -> bytes:
+    """What the cache has under a name that says what it is; else it is made, and kept if that can be."""
     place = folder()
     if place is None:
         return make()
-    path = place / f"{key}.o"
+    path = place / digest(fingerprint(), __version__) / name
     try:
         found = path.read_bytes()
     except OSError:

@@ -54,11 +54,11 @@ def compiled(text: str) -> bytes:
 def function(key: str, text: Any, arguments: int) -> Any:
     """The function that `text(name)` defines, from the cache on disk if it is there, to be called with integers.
 
-    key: tells the text from all others; the processor and LLVM need not be in it.
+    key: tells the text from all others of this version; the processor and LLVM need not be in it.
     """
     key = disk.digest(key, *processor(), llvm.get_default_triple(), str(llvm.llvm_version_info))
     name = f"actfun_{key}"
-    code = disk.kept(key, lambda: compiled(text(name)))
+    code = disk.kept(f"{key}.o", lambda: compiled(text(name)))
     _engine().add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
     _engine().finalize_object()
     return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(_engine().get_function_address(name))

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from actfun.backends import disk, loops, machine
+from actfun.backends import loops, machine
 
 # Below this many elements a second thread costs more than it brings (about 3 µs to wake it, measured on two cores).
 SERIAL_BELOW = 32_768
@@ -28,7 +28,7 @@ def _team() -> Any:
     library = ctypes.CDLL(None) if os.name == "posix" else None
     if not all(hasattr(library, name) for name in ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")):
         return None
-    return machine.function(f"{disk.fingerprint()} team", loops.shared_out, 8)
+    return machine.function("team", loops.shared_out, 8)
 
 
 @functools.lru_cache(maxsize=1)

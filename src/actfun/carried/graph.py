@@ -225,13 +225,6 @@ def ordered(*outputs: Node) -> list[Node]:
     return list(done)
 
 
-def described(*outputs: Node) -> str:
-    """All of a graph in writing: two that read alike are alike."""
-    number = {n: str(k) for k, n in enumerate(ordered(*outputs))}
-    written = (" ".join((n.op, *(number[a] if isinstance(a, Node) else repr(a) for a in n.args))) for n in number)
-    return "\n".join([*written, *(number[output] for output in outputs)])
-
-
 def computed(nodes: Sequence[Node], inputs: Mapping[str, Any]) -> dict[Node, Any]:
     """The values of nodes, in an order as of `ordered`, over arrays of float32."""
     values: dict[Node, Any] = {}
