@@ -14,7 +14,7 @@ help: ## show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
 $(READY): pyproject.toml constraints.txt
-	@echo "Setting up $(VENV): PyTorch, Numba and what the command and the tests need (about a minute, once) ..."
+	@echo "Setting up $(VENV): PyTorch, LLVM and what the command and the tests need (about a minute, once) ..."
 	@test -n "$(PYTHON)" || { echo "actfun needs Python 3.11 or newer; name it with make PYTHON=..." >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV)
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'

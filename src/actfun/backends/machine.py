@@ -43,6 +43,7 @@ def _engine() -> Any:
 def compiled(text: str) -> bytes:
     """An object file. No flag lets LLVM contract or reorder arithmetic."""
     module = llvm.parse_assembly(text)
+    module.triple, module.data_layout = _target().triple, str(_target().target_data)
     module.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=2)
     passes = llvm.create_pass_builder(_target(), options)

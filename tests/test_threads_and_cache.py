@@ -1,0 +1,194 @@
+"""Kernels under threads, in forked and spawned processes, and kept on disk."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import types
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+import actfun as af
+from actfun.backends import cpu, disk, machine, threads
+
+X = torch.linspace(-9.0, 9.0, 100_003)
+RIGHT = torch.sigmoid(X.double()).float()
+
+
+def close(y: torch.Tensor) -> bool:
+    return bool((y - RIGHT).abs().max() < 1e-7)
+
+
+@pytest.fixture
+def empty(monkeypatch, tmp_path):
+    """A cache of its own, and no kernel in memory."""
+    threads._team()
+    monkeypatch.setenv(disk.SETTING, str(tmp_path / "cache"))
+    cpu._kernel.cache_clear()
+    yield tmp_path / "cache"
+    cpu._kernel.cache_clear()
+
+
+def entries(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def compilations(monkeypatch) -> list[str]:
+    """What is compiled from now on."""
+    texts: list[str] = []
+    compiled = machine.compiled
+    monkeypatch.setattr(machine, "compiled", lambda text: texts.append(text) or compiled(text))
+    return texts
+
+
+def test_a_kernel_is_compiled_once_a_machine(empty, compilations):
+    for _ in range(3):
+        cpu._kernel.cache_clear()  # as in a new process
+        assert close(af.sigmoid(X))
+    assert len(compilations) == len(entries(empty)) == 1
+
+
+def test_a_new_process_finds_what_another_has_kept(empty):
+    code = "import torch, actfun as af; from actfun.backends import machine; {}; print(af.sigmoid(torch.ones(5)).sum())"
+    environment = {**os.environ, disk.SETTING: str(empty)}
+    for patch in ("pass", "machine.compiled = None"):
+        command = [sys.executable, "-c", code.format(patch)]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+        assert done.stdout.startswith("tensor(3.655")
+
+
+def formula_of(number: float) -> types.FunctionType:
+    def scaled(x):
+        return FACTOR * x  # noqa: F821
+
+    return types.FunctionType(scaled.__code__, {"FACTOR": number}, "scaled")
+
+
+def test_formulas_of_one_name_and_code_do_not_share_an_entry(empty):
+    x = torch.tensor([1.0, -2.0])
+    two, three = formula_of(2.0), formula_of(3.0)
+    for function in (two, three):
+        function.__module__ = __name__
+    assert cpu.evaluate(two, x).tolist() == [2.0, -4.0]
+    assert cpu.evaluate(three, x).tolist() == [3.0, -6.0]
+    assert len(entries(empty)) == 2
+
+
+@pytest.mark.parametrize("changed", ["version", "processor", "code"])
+def test_an_entry_of_another_kind_is_not_found(empty, compilations, monkeypatch, changed):
+    af.sigmoid(X)
+    cpu._kernel.cache_clear()
+    if changed == "version":
+        monkeypatch.setattr(disk, "__version__", "0.0.0")
+    elif changed == "code":
+        monkeypatch.setattr(disk, "fingerprint", lambda: "other")
+    else:
+        monkeypatch.setattr(machine, "processor", lambda: (machine.llvm.get_host_cpu_name(), "+avx2,+fma"))
+    assert close(af.sigmoid(X))
+    assert len(compilations) == len(entries(empty)) == 2
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-9], lambda b: b[:99] + b"?" + b[100:], lambda b: b""])
+def test_a_broken_entry_is_made_anew(empty, compilations, damage):
+    af.sigmoid(X)
+    (path,) = entries(empty)
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    cpu._kernel.cache_clear()
+    assert close(af.sigmoid(X))
+    assert len(compilations) == 2
+    assert path.read_bytes() == whole
+
+
+def test_a_folder_that_cannot_be_written_costs_one_warning(monkeypatch, tmp_path, empty):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(disk.SETTING, str(tmp_path / "file" / "cache"))
+    with pytest.warns(RuntimeWarning, match=f"cannot be kept in .*{disk.SETTING}") as caught:
+        af.sigmoid(X), af.tanh(X)
+    assert len(caught) == 1
+
+
+def test_nothing_is_kept_if_the_setting_is_empty(monkeypatch, empty):
+    monkeypatch.setenv(disk.SETTING, "")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert close(af.sigmoid(X))
+    assert not empty.exists()
+
+
+def test_processes_that_fill_the_cache_at_once_do_no_harm(empty):
+    code = "import torch, actfun as af; x = torch.ones(5); print([af.get(n)(x).sum().item() for n in ('silu', 'elu')])"
+    environment = {**os.environ, disk.SETTING: str(empty)}
+    running = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment) for _ in range(4)
+    ]
+    outputs = {process.communicate()[0] for process in running}
+    assert len(outputs) == 1
+    assert all(process.returncode == 0 for process in running)
+    assert [path.suffix for path in entries(empty)] == [".o"] * 2  # no team for so few
+
+
+def test_python_threads_may_call_at_once():
+    results: list[bool] = []
+
+    def work() -> None:
+        for _ in range(50):
+            results.append(close(af.sigmoid(X)))
+
+    workers = [threading.Thread(target=work) for _ in range(6)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert results == [True] * 300
+
+
+def test_without_openmp_pythons_threads_give_the_same(monkeypatch):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        expected = af.silu(X)
+        monkeypatch.setattr(threads, "_team", lambda: None)
+        assert torch.equal(af.silu(X), expected)
+    finally:
+        torch.set_num_threads(before)
+
+
+class Squashed(Dataset):
+    """Numbers through a kernel, in a worker."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return af.sigmoid(X)[::100]  # few, for torch's own operations may wait for ever in a forked child with threads
+
+
+def two_threads(_: int) -> None:
+    torch.set_num_threads(2)
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+@pytest.mark.parametrize("several", [False, True], ids=["one thread", "several"])
+def test_workers_of_a_data_loader_may_call(method, several):
+    assert close(af.sigmoid(X))  # in parallel, before any fork
+
+    begin = two_threads if several else None
+    loader = DataLoader(Squashed(), num_workers=2, multiprocessing_context=method, worker_init_fn=begin)
+    assert all(torch.allclose(y[0], RIGHT[::100]) for y in loader)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_may_call_after_its_parent_did():
+    af.sigmoid(X)
+    child = os.fork()
+    if child == 0:
+        torch.set_num_threads(2)
+        os._exit(0 if torch.allclose(af.sigmoid(X)[::100], RIGHT[::100]) else 1)
+    assert os.waitpid(child, 0)[1] == 0
