@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 import actfun as af
-from actfun.backends import cpu, disk, machine, threads
+from actfun.backends import cpu, disk, machine, pages, threads
 
 X = torch.linspace(-9.0, 9.0, 100_003)
 RIGHT = torch.sigmoid(X.double()).float()
@@ -192,3 +193,28 @@ def test_a_forked_child_may_call_after_its_parent_did():
         torch.set_num_threads(2)
         os._exit(0 if torch.allclose(af.sigmoid(X)[::100], RIGHT[::100]) else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def huge_pages(y: torch.Tensor) -> int:
+    """How many bytes of a tensor's memory lie in huge pages, as Linux has it."""
+    total, inside = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            low, high = (int(end, 16) for end in line.split(" ")[0].split("-"))
+            inside = low < y.data_ptr() + y.nbytes and y.data_ptr() < high
+        elif inside and line.startswith("AnonHugePages:"):
+            total += 1024 * int(line.split()[1])
+    return total
+
+
+SYSTEM = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.skipif(
+    not SYSTEM.exists() or "[madvise]" not in SYSTEM.read_text(), reason="no huge pages on request here"
+)
+def test_large_results_lie_in_huge_pages(monkeypatch):
+    x = torch.linspace(-9.0, 9.0, 2**24)
+    assert huge_pages(af.sigmoid(x)) > 0.8 * x.nbytes
+    monkeypatch.setattr(pages, "_madvise", lambda: None)  # as on another system
+    assert huge_pages(af.sigmoid(x)) < 0.2 * x.nbytes

@@ -17,7 +17,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from actfun.backends import graphs, loops, machine, tables, threads
+from actfun.backends import graphs, loops, machine, pages, tables, threads
 from actfun.backends.layout import laid_out_like
 from actfun.backends.lowering import uses
 from actfun.backends.nudges import STEPS, nudged
@@ -100,6 +100,7 @@ def evaluate(
     dtype: of the result; x's when not given. The result is laid out in memory as torch would.
     """
     y = torch.empty_like(x, dtype=dtype or x.dtype)
+    pages.advise(y)
     x = laid_out_like(y, x, x.dtype)
     g = None if times is None else laid_out_like(y, times, x.dtype)
     if y.dtype is x.dtype is not torch.float32 and not any(isinstance(value, Tensor) for value in parameters):
