@@ -24,9 +24,8 @@ def _madvise() -> Any:
 
 def advise(y: Tensor) -> None:
     """Ask for huge pages under a tensor that nothing has been written to yet; a system that has none lets it be."""
-    size = y.numel() * y.element_size()
-    if size < LARGE or (madvise := _madvise()) is None:
+    if y.nbytes < LARGE or (madvise := _madvise()) is None:
         return
     first = -(-y.data_ptr() // HUGE) * HUGE
-    last = (y.data_ptr() + size) // HUGE * HUGE
+    last = (y.data_ptr() + y.nbytes) // HUGE * HUGE
     madvise(first, last - first, mmap.MADV_HUGEPAGE)
