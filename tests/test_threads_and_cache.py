@@ -150,6 +150,32 @@ def test_python_threads_may_call_at_once():
     assert results == [True] * 300
 
 
+SLOW_ENGINE = """
+import threading, time, torch, actfun as af
+from actfun.backends import machine
+
+make, made, sums = machine.llvm.create_mcjit_compiler, [], []
+
+def slowly(*arguments):
+    time.sleep(0.3)  # time enough for another thread to begin one too
+    made.append(make(*arguments))
+    return made[-1]
+
+machine.llvm.create_mcjit_compiler = slowly
+names = ["silu", "elu", "mish", "tanh"] * 3
+work = [threading.Thread(target=lambda n=n: sums.append(af.get(n)(torch.ones(9)).sum().item())) for n in names]
+[w.start() for w in work], [w.join() for w in work]
+print(len(made), len(sums), len(set(sums)))
+"""
+
+
+def test_the_first_calls_of_several_threads_make_one_engine(empty):
+    environment = {**os.environ, disk.SETTING: str(empty)}
+    command = [sys.executable, "-c", SLOW_ENGINE]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.split() == ["1", "12", "4"]
+
+
 def test_without_openmp_pythons_threads_give_the_same(monkeypatch):
     before = torch.get_num_threads()
     try:

@@ -1,4 +1,4 @@
-"""Machine code kept on disk, so that a kernel is worked out once a machine and not once a process.
+"""Machine code and graphs kept on disk, so that a kernel is worked out once a machine and not once a process.
 
 An entry is named by a digest of all that it rests on: two formulas never share one, and a new version of the package,
 of LLVM, or another processor never finds an old one. It is written to one side and put in place by renaming, so that
@@ -18,6 +18,8 @@ from actfun.version import __version__
 
 SETTING = "ACTFUN_CACHE"  # another folder; nothing at all is kept if it is set and empty
 SUM = 32  # bytes of a checksum
+
+_warned: set[Path] = set()
 
 
 def digest(*parts: str) -> str:
@@ -81,14 +83,9 @@ def _write(path: Path, contents: bytes) -> None:
         raise
 
 
-@functools.cache
-def _warned() -> set[Path]:
-    return set()
-
-
 def _warn(place: Path, error: OSError) -> None:
-    if place not in _warned():
-        _warned().add(place)
+    if place not in _warned:
+        _warned.add(place)
         warnings.warn(
             f"kernels cannot be kept in {place} ({error}), so each process works them out anew; "
             f"{SETTING} names another folder",

@@ -2,7 +2,7 @@
 
 A kernel takes the addresses of x, g (0 where it has none), y and a block of parameters, and the first and last index.
 What is left over at the end goes through the same instructions under a mask. So the bits of an element depend neither
-on its position nor on the width of vectors; y may be x.
+on its position nor on the width of vectors.
 """
 
 from collections.abc import Callable, Iterator, Sequence

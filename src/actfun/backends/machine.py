@@ -3,6 +3,7 @@
 import ctypes
 import functools
 import os
+import threading
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -10,6 +11,10 @@ import llvmlite.binding as llvm
 from actfun.backends import disk
 
 SETTING = "ACTFUN_CPU"  # "name:features", as LLVM names them, for another processor's instructions than this one's
+
+
+# Without it, two threads' first calls make two engines, and one goes with code in it.
+_one_at_a_time = threading.Lock()
 
 
 @functools.cache
@@ -55,11 +60,17 @@ def compiled(text: str) -> bytes:
 def function(key: str, text: Any, arguments: int) -> Any:
     """The function that `text(name)` defines, from the cache on disk if it is there, to be called with integers.
 
+    Its `address` is where its code starts.
     key: tells the text from all others of this version; the processor and LLVM need not be in it.
     """
     key = disk.digest(key, *processor(), llvm.get_default_triple(), str(llvm.llvm_version_info))
     name = f"actfun_{key}"
-    code = disk.kept(f"{key}.o", lambda: compiled(text(name)))
-    _engine().add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
-    _engine().finalize_object()
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(_engine().get_function_address(name))
+    with _one_at_a_time:
+        code = disk.kept(f"{key}.o", lambda: compiled(text(name)))
+        engine = _engine()
+        engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+        address = engine.get_function_address(name)
+    made: Any = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(address)
+    made.address = address
+    return made

@@ -66,7 +66,7 @@ def run(kernel: Any, x: Tensor, g: Tensor | None, y: Tensor, block: int) -> None
         chunk = -(-n // threads // CACHE_LINES) * CACHE_LINES
         try:
             if (team := _team()) is not None:
-                team(ctypes.cast(kernel, ctypes.c_void_p).value, *arguments, n, chunk, threads)
+                team(kernel.address, *arguments, n, chunk, threads)
             else:
                 _by_python(threads, kernel, arguments, n, chunk)
         finally:
