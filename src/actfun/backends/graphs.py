@@ -16,10 +16,11 @@ from actfun import primitives
 from actfun.backends import disk
 from actfun.backends import torch as torch_ops
 from actfun.backends.lowering import Lowering, uses
-from actfun.carried import economy, pairs
+from actfun.carried import economy, pairs, pieces
 from actfun.carried.graph import Node, leaf
 from actfun.carried.pairs import Pair
 from actfun.carried.primitives import PRIMITIVES
+from actfun.carried.trial import Trial
 from actfun.carried.writing import read, written
 
 CHOSEN = Path(__file__).parent / "chosen"
@@ -52,7 +53,9 @@ def full(formula: Callable[..., Any], parameters: int) -> Pair:
 def searched(formula: Callable[..., Any], parameters: int, derivative: bool) -> Node:
     """formula(x, *parameters) with the errors that it needs."""
     first, exact = full(formula, parameters).rounded(), functools.partial(_exact, formula)
-    return economy.thrifty(first, names(parameters), exact, derivative)
+    trial = Trial(first, names(parameters), exact, derivative)
+    careful = economy.thrifty(first, trial)
+    return careful if parameters else pieces.pieced(careful, trial)
 
 
 def file_name(formula: Callable[..., Any], parameters: int, derivative: bool) -> str:

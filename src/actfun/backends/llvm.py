@@ -1,16 +1,16 @@
 """Arithmetic, loads and stores as LLVM instructions, many elements at a time."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from llvmlite import ir
 
-from actfun.carried.graph import Node, ordered
+from actfun.carried.graph import Node
 
 FLOAT, HALF = ir.FloatType(), ir.HalfType()
-INT16, INT32, INT64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+INT1, INT16, INT32, INT64 = (ir.IntType(bits) for bits in (1, 16, 32, 64))
 
 
 def filled(element: ir.Type, like: Any, value: float) -> Any:
@@ -69,17 +69,76 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 }
 
 
+def _looked_up(builder: Any, index: Any, entries: Sequence[float]) -> Any:
+    """The entry that the last bits of each float32 of `index` name."""
+    bits, count = _as(builder, index, INT32), index.type.count
+    if len(entries) == 2 * count == 32:  # one operation where vectors have 512 bits
+        halves = [ir.Constant(index.type, list(entries[k : k + count])) for k in (0, count)]
+        signature = ir.FunctionType(index.type, [index.type, bits.type, index.type])
+        lookup = _declared(builder, "llvm.x86.avx512.vpermi2var.ps.512", signature)
+        return builder.call(lookup, [halves[0], bits, halves[1]])
+    places, looked_up = builder.and_(bits, filled(INT32, index, len(entries) - 1)), ir.Constant(index.type, ir.Undefined)
+    table = _table(builder, entries)
+    for lane in range(count):
+        place = builder.zext(builder.extract_element(places, INT32(lane)), INT64)
+        entry = builder.load(builder.gep(table, [INT64(0), place]))
+        looked_up = builder.insert_element(looked_up, entry, INT32(lane))
+    return looked_up
+
+
+def _table(builder: Any, entries: Sequence[float]) -> Any:
+    """A constant array of the module."""
+    value = ir.Constant(ir.ArrayType(FLOAT, len(entries)), list(entries))
+    table = ir.GlobalVariable(builder.module, value.type, builder.module.get_unique_name("table"))
+    table.global_constant, table.initializer, table.linkage = True, value, "internal"
+    return table
+
+
+def _seldom(builder: Any, condition: Any, x: Callable[[], Any], y: Any) -> Any:
+    """x() where the condition holds for an element, else y; x is computed only if it holds for one of them."""
+    some = builder.call(
+        _declared(builder, f"llvm.vector.reduce.or.v{condition.type.count}i1", ir.FunctionType(INT1, [condition.type])),
+        [condition],
+    )
+    before = builder.block
+    with builder.if_then(some, likely=False):
+        chosen = builder.select(condition, x(), y)
+        there = builder.block
+    result = builder.phi(y.type)
+    result.add_incoming(y, before)
+    result.add_incoming(chosen, there)
+    return result
+
+
 def emitted(builder: Any, output: Node, inputs: Mapping[str, Any]) -> Any:
     """The value of a node of a graph, whose inputs, x among them, are given."""
-    values: dict[Node, Any] = {}
-    for node in ordered(output):
-        if node.op == "constant":
-            values[node] = filled(FLOAT, inputs["x"], node.args[0])
-        elif node.op == "input":
-            values[node] = inputs[node.args[0]]
-        else:
-            values[node] = OPERATIONS[node.op](builder, *(values[argument] for argument in node.args))
-    return values[output]
+    return _Emission(builder, inputs, {})(output)
+
+
+class _Emission:
+    """The values of nodes, each made when it is first asked for; those made on a path taken seldom are known only there."""
+
+    def __init__(self, builder: Any, inputs: Mapping[str, Any], values: dict[Node, Any]) -> None:
+        self.builder, self.inputs, self.values = builder, inputs, values
+
+    def __call__(self, output: Node) -> Any:
+        if output not in self.values:
+            self.values[output] = self._made(output)
+        return self.values[output]
+
+    def _made(self, n: Node) -> Any:
+        builder, arguments = self.builder, n.args
+        if n.op == "constant":
+            return filled(FLOAT, self.inputs["x"], n.args[0])
+        if n.op == "input":
+            return self.inputs[n.args[0]]
+        if n.op == "lookup":
+            return _looked_up(builder, self(arguments[0]), [entry.args[0] for entry in arguments[1:]])
+        if n.op == "rarely":
+            condition, x, y = arguments
+            apart = _Emission(builder, self.inputs, self.values.copy())
+            return _seldom(builder, self(condition), functools.partial(apart, x), self(y))
+        return OPERATIONS[n.op](builder, *map(self, arguments))
 
 
 def place(builder: Any, address: Any, index: Any, element: ir.Type) -> Any:

@@ -5,16 +5,12 @@ saves operations and costs accuracy; here they are left out as long as the worst
 the target. That the rest of the numbers do so too is what `actfun accuracy --exhaustive` proves.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 import numpy
 
 from actfun.carried.graph import ZERO, Node, bounded, node, ordered
 from actfun.carried.trial import Points, Trial
 
-FEW, WORST = 32, 512  # the search sees one number in so many, and so many of those that showed it wrong
-CLOSER = 3  # looks at where it is worst, the last of which sees neighbours
+FEW = 32  # the search sees one number in so many, and those that showed it wrong
 WORTH = (0.02, 1.0)  # what of the error allowed an operation saved is worth: two searches, of which the better counts
 COST = {"constant": 0.0, "input": 0.0, "neg": 0.5, "div": 6.0}  # a negation often becomes part of an fma
 
@@ -83,31 +79,17 @@ def _least(output: Node, points: Points, worth: float) -> Node:
         output = new[output]
 
 
-def _wrong(output: Node, trial: Trial) -> Points | None:
-    """Some of the numbers that show a graph wrong, if any are found."""
-    points = trial.points
-    errors = points.errors(output)
-    for _ in range(CLOSER):
-        if (errors > 1.0).any():
-            break
-        points = trial.closely(points, errors)
-        errors = points.errors(output)
-    wrong = (errors > 1.0) & (errors >= numpy.sort(errors)[-WORST])
-    return points[wrong] if wrong.any() else None
-
-
-def thrifty(output: Node, parameters: Sequence[str], exact: Callable[[dict[str, Any]], Any], derivative: bool) -> Node:
+def thrifty(output: Node, trial: Trial) -> Node:
     """The output without the errors that it need not carry.
 
     It is sought with a few numbers of a sample, then tried with all, then with more where it is worst; numbers that
-    show it wrong join the few. parameters, exact: as for `Trial`.
+    show it wrong join the few.
     """
-    trial = Trial(output, parameters, exact, derivative)
     x = trial.points.inputs["x"]
     few = trial.points[(numpy.arange(len(x)) % FEW == 0) | ~numpy.isfinite(x)]
     while True:
         result = min((_least(output, few, worth) for worth in WORTH), key=cost)
-        wrong = _wrong(result, trial)
+        wrong = trial.wrong(result)
         if wrong is None:
             return result
         few += wrong

@@ -21,6 +21,10 @@ def _fma(x: Any, y: Any, z: Any) -> Any:
     return (x.astype(wide) * y.astype(wide) + z).astype(numpy.float32)  # off from one rounding in some 2⁻²⁹ of cases
 
 
+def _lookup(index: Any, *entries: Any) -> Any:
+    return numpy.array(entries, numpy.float32)[index.view(numpy.int32) % len(entries)]
+
+
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "add": numpy.add,
     "sub": numpy.subtract,
@@ -32,6 +36,8 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "copysign": numpy.copysign,
     "power": _power,
     "select": numpy.where,
+    "rarely": numpy.where,
+    "lookup": _lookup,
     "<": numpy.less,
     "<=": numpy.less_equal,
     ">": numpy.greater,
@@ -105,6 +111,10 @@ class Node:
     def select(self, x: "Number", y: "Number") -> "Node":
         """x where this condition holds, else y."""
         return node("select", self, x, y)
+
+    def rarely(self, x: "Number", y: "Number") -> "Node":
+        """The same, where x need not be computed unless this condition holds for one of many elements."""
+        return node("rarely", self, x, y)
 
     def magnitude(self) -> "Node":
         """Without its sign."""
@@ -185,7 +195,7 @@ def _tighter(condition: Node, bound: Node, x: Node) -> Node | None:
     return (free > bound).select(bound, free) if bound.value < x.args[1].value else x
 
 
-def _simplified(op: str, x: Node, y: Node = ZERO, z: Node = ZERO) -> Node | None:
+def _simplified(op: str, x: Node, y: Node = ZERO, z: Node = ZERO, *_: Node) -> Node | None:
     """An operation in which a constant 0 or 1, a negation, or a bound makes another one do."""
     if op == "select":
         return _tighter(x, y, z)

@@ -9,10 +9,12 @@ from actfun.carried.graph import Node, computed, ordered
 
 ALLOWED = {False: 0.96, True: 1.47}  # ulp of a value and of a derivative; the targets are 1.0 and 1.5
 NEAR_ROOT, REACH = 0.95 * 2.0**-26, 0.12  # the error that a derivative may have instead near a root, and how near
+SMALLEST = 2.0**-149  # of float32, and what any number may be off
 LARGEST = float(numpy.finfo(numpy.float32).max)
 SIZE = 2**18  # numbers of each sign where functions bend; an eighth of it elsewhere
 STRETCH, DENSER = 64, 16  # numbers in a row; the worst such stretches are looked at again with as many times more
 COARSE, SEAM = 8, 256  # a seam is sought between every so many numbers, and gets as many
+CLOSER, WORST = 3, 512  # looks at where it is worst, the last of which sees neighbours; numbers kept that show it wrong
 BLOCK = 2**14  # numbers at a time, so that they stay in cache
 
 
@@ -94,7 +96,8 @@ class Trial:
     def __init__(
         self, first: Node, parameters: Sequence[str], exact: Callable[[dict[str, Any]], Any], derivative: bool
     ) -> None:
-        self.first, self.parameters, self.exact, self.ulp = first, parameters, exact, ALLOWED[derivative]
+        self.first, self.parameters, self.exact = first, parameters, exact
+        self.derivative, self.ulp = derivative, ALLOWED[derivative]
         self.bits = numpy.random.Generator(numpy.random.PCG64(0))
         self.roots: Any = []
         x = _sample(self.bits)
@@ -114,7 +117,7 @@ class Trial:
             near |= numpy.abs(x - root) < REACH
         with numpy.errstate(all="ignore"):
             own = numpy.where(finite, numpy.abs(first - exact), 0.0)  # among subnormal numbers it may be more
-        allowed = numpy.maximum(numpy.maximum(unit * self.ulp, near * NEAR_ROOT), own)
+        allowed = numpy.maximum(numpy.maximum(unit * self.ulp, SMALLEST), numpy.maximum(near * NEAR_ROOT, own))
         return Points(inputs, {"exact": exact, "first": first, "finite": finite, "allowed": allowed})
 
     def closely(self, points: Points, errors: Any) -> Points:
@@ -127,3 +130,15 @@ class Trial:
         worst = numpy.argsort(top, kind="stable")[-(count // DENSER) :]
         drawn = _between(self.bits, first[worst], last[worst], (STRETCH * DENSER, len(worst)))
         return self._at(numpy.sort(drawn.flatten()))
+
+    def wrong(self, output: Node) -> Points | None:
+        """Some of the numbers that show a graph wrong, if any are found."""
+        points = self.points
+        errors = points.errors(output)
+        for _ in range(CLOSER):
+            if (errors > 1.0).any():
+                break
+            points = self.closely(points, errors)
+            errors = points.errors(output)
+        wrong = (errors > 1.0) & (errors >= numpy.sort(errors)[-WORST])
+        return points[wrong] if wrong.any() else None
