@@ -17,7 +17,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from actfun.backends import graphs, loops, machine, pages, tables, threads
+from actfun.backends import graphs, kernels, machine, pages, tables, threads
 from actfun.backends.layout import laid_out_like
 from actfun.backends.lowering import uses
 from actfun.backends.nudges import STEPS, nudged
@@ -31,7 +31,7 @@ def _kernel(formula: Callable[..., Any], backward: bool, dtype: torch.dtype, out
     output = graphs.graph(formula, backward, len(streams), out is not torch.float32)
 
     def text(name: str) -> str:
-        return loops.kernel(name, output, (dtype, out), backward, streams, machine.lanes())
+        return kernels.kernel(name, output, (dtype, out), backward, streams, machine.lanes())
 
     return machine.function(f"{dtype} {out} {backward} {streams} {written(output)}", text, 6)
 
@@ -41,7 +41,7 @@ def _lookup(backward: bool, dtype: torch.dtype) -> Any:
     """The kernel y = table[x] or y = g * table[x], for any formula; the table's address stands for the block."""
 
     def text(name: str) -> str:
-        return loops.multiplied_lookup(name, dtype, machine.lanes()) if backward else loops.lookup(name)
+        return kernels.multiplied_lookup(name, dtype, machine.lanes()) if backward else kernels.lookup(name)
 
     return machine.function(f"lookup {backward} {dtype}", text, 6)
 

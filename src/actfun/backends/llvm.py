@@ -94,51 +94,50 @@ def _table(builder: Any, entries: Sequence[float]) -> Any:
     return table
 
 
-def _seldom(builder: Any, condition: Any, x: Callable[[], Any], y: Any) -> Any:
-    """x() where the condition holds for an element, else y; x is computed only if it holds for one of them."""
-    some = builder.call(
-        _declared(builder, f"llvm.vector.reduce.or.v{condition.type.count}i1", ir.FunctionType(INT1, [condition.type])),
-        [condition],
-    )
-    before = builder.block
-    with builder.if_then(some, likely=False):
-        chosen = builder.select(condition, x(), y)
-        there = builder.block
-    result = builder.phi(y.type)
-    result.add_incoming(y, before)
-    result.add_incoming(chosen, there)
-    return result
+def emitted(builder: Any, output: Node, inputs: Mapping[str, Any], rare: bool = False) -> Any:
+    """The value of a node of a graph, whose inputs, x among them, are given.
 
+    rare: whether all elements are such as a node "rarely" tells apart, or none.
+    """
+    values: dict[Node, Any] = {}
 
-def emitted(builder: Any, output: Node, inputs: Mapping[str, Any]) -> Any:
-    """The value of a node of a graph, whose inputs, x among them, are given."""
-    return _Emission(builder, inputs, {})(output)
+    def value(n: Node) -> Any:
+        if n not in values:
+            values[n] = made(n)
+        return values[n]
 
-
-class _Emission:
-    """The values of nodes, each made when it is first asked for; those made on a path taken seldom are known only there."""
-
-    def __init__(self, builder: Any, inputs: Mapping[str, Any], values: dict[Node, Any]) -> None:
-        self.builder, self.inputs, self.values = builder, inputs, values
-
-    def __call__(self, output: Node) -> Any:
-        if output not in self.values:
-            self.values[output] = self._made(output)
-        return self.values[output]
-
-    def _made(self, n: Node) -> Any:
-        builder, arguments = self.builder, n.args
+    def made(n: Node) -> Any:
         if n.op == "constant":
-            return filled(FLOAT, self.inputs["x"], n.args[0])
+            return filled(FLOAT, inputs["x"], n.args[0])
         if n.op == "input":
-            return self.inputs[n.args[0]]
+            return inputs[n.args[0]]
         if n.op == "lookup":
-            return _looked_up(builder, self(arguments[0]), [entry.args[0] for entry in arguments[1:]])
+            return _looked_up(builder, value(n.args[0]), [entry.args[0] for entry in n.args[1:]])
         if n.op == "rarely":
-            condition, x, y = arguments
-            apart = _Emission(builder, self.inputs, self.values.copy())
-            return _seldom(builder, self(condition), functools.partial(apart, x), self(y))
-        return OPERATIONS[n.op](builder, *map(self, arguments))
+            return value(n.args[1 if rare else 2])
+        return OPERATIONS[n.op](builder, *map(value, n.args))
+
+    return value(output)
+
+
+def any_of(builder: Any, mask: Any) -> Any:
+    """Whether one bit of a mask is set."""
+    kind = ir.FunctionType(INT1, [mask.type])
+    return builder.call(_declared(builder, f"llvm.vector.reduce.or.v{mask.type.count}i1", kind), [mask])
+
+
+def count_of(builder: Any, mask: Any) -> Any:
+    """How many bits of a mask are set."""
+    bits = builder.bitcast(mask, ir.IntType(mask.type.count))
+    return builder.zext(builder.ctpop(bits), INT64)
+
+
+def compressed(builder: Any, value: Any, mask: Any) -> Any:
+    """The elements of a vector that a mask names, in order, from its first place on."""
+    kind = value.type
+    name = f"llvm.experimental.vector.compress.v{kind.count}{'f' if kind.element is FLOAT else 'i'}32"
+    signature = ir.FunctionType(kind, [kind, mask.type, kind])
+    return builder.call(_declared(builder, name, signature), [value, mask, ir.Constant(kind, ir.Undefined)])
 
 
 def place(builder: Any, address: Any, index: Any, element: ir.Type) -> Any:
@@ -165,7 +164,8 @@ def _read(builder: Any, address: Any, index: Any, element: ir.Type, lanes: int, 
     return builder.call(_declared(builder, name, signature), [pointer, INT32(1), mask, ir.Constant(kind, None)])
 
 
-def _write(builder: Any, address: Any, index: Any, value: Any, mask: Any) -> None:
+def write(builder: Any, address: Any, index: Any, value: Any, mask: Any = None) -> None:
+    """Elements into an array, from an index on; where there is a mask, those that it names."""
     kind = value.type
     pointer = builder.bitcast(place(builder, address, index, kind.element), kind.as_pointer())
     if mask is None:
@@ -194,7 +194,7 @@ def store(builder: Any, address: Any, index: Any, value: Any, dtype: torch.dtype
         value = _as(builder, _converted(builder.fptrunc, value, HALF), INT16)
     elif dtype is torch.bfloat16:
         value = _bfloat16(builder, value)
-    _write(builder, address, index, value, mask)
+    write(builder, address, index, value, mask)
 
 
 def _bfloat16(builder: Any, x: Any) -> Any:
