@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from actfun import formulas  # noqa: F401  (fills the registry)
 from actfun.backends import torch as torch_ops
-from actfun.op import apply, prepare
+from actfun.op import apply, apply_quickly, at_once, cpu, prepare
 from actfun.registry import Activation, Choice, Parameter, names, nearest, spec
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -81,6 +81,10 @@ def _per_channel(name: str, argument: str, value: Tensor, x: Tensor) -> Tensor:
 
 def call(activation: Activation, x: Tensor, numbers: tuple[Any, ...], inplace: bool = False) -> Tensor:
     """An activation, its arguments settled by `bind`, of a tensor."""
+    if inplace is False and at_once(x) and not (numbers and any(isinstance(value, Tensor) for value in numbers)):
+        if x.requires_grad and torch.is_grad_enabled():
+            return apply_quickly(activation, numbers, x)  # type: ignore[no-any-return]
+        return cpu().quickly(activation.formula, x, numbers)  # type: ignore[no-any-return]
     if type(x) is not Tensor and torch.overrides.has_torch_function_unary(x):
         own = function_of(activation)
         overridden: Tensor = torch.overrides.handle_torch_function(own, (x,), x, *numbers, inplace=inplace)

@@ -10,6 +10,7 @@ of an element depend neither on the width of vectors nor on where it stands.
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -46,32 +47,36 @@ def _lookup(backward: bool, dtype: torch.dtype) -> Any:
     return machine.function(f"lookup {backward} {dtype}", text, 6)
 
 
-def _compute(formula: Callable[..., Any], x: Tensor, g: Tensor | None, y: Tensor, parameters: Sequence[Any]) -> None:
-    """y = formula(x) or y = g * formula(x), by arithmetic."""
-    block = numpy.zeros(len(parameters), numpy.int64)
-    tensors = []  # must stay alive while the kernel reads them
-    for k, value in enumerate(parameters):
-        if isinstance(value, Tensor):
-            tensors.append(laid_out_like(y, value, torch.float32))
-            block[k] = tensors[-1].data_ptr()
-        else:
-            block[k : k + 1].view(numpy.float32)[0] = value
-    streams = tuple(isinstance(value, Tensor) for value in parameters)
-    threads.run(
-        _kernel(formula, g is not None, x.dtype, y.dtype, streams), x, g, y, block.ctypes.data if parameters else 0
-    )
+@functools.lru_cache(maxsize=128)
+def _ready(
+    formula: Callable[..., Any],
+    backward: bool,
+    dtype: torch.dtype,
+    numbers: tuple[float, ...],
+    signs: tuple[float, ...],
+) -> tuple[machine.Function, int, Any]:
+    """The kernel of a formula with the given parameters, its block's address, and what must live as long.
+
+    signs: those of the parameters, for 0.0 and -0.0 are not the same.
+    """
+    given = numpy.array(numbers, numpy.float32)
+    if dtype is not torch.float32:
+        found = _for_16_bits(formula, dtype, backward, given)
+        if isinstance(found, Tensor):
+            return _lookup(backward, dtype), found.data_ptr(), found
+        given = numpy.array(found, numpy.float32)
+    block = numpy.zeros((len(given), 2), numpy.float32)
+    block[:, 0] = given
+    return _kernel(formula, backward, dtype, dtype, (False,) * len(given)), block.ctypes.data, block
 
 
-@functools.lru_cache(maxsize=64)
 def _for_16_bits(
-    formula: Callable[..., Any], dtype: torch.dtype, backward: bool, numbers: bytes
+    formula: Callable[..., Any], dtype: torch.dtype, backward: bool, given: Any
 ) -> Tensor | tuple[float, ...]:
     """The values of a formula at all numbers of 16 bits, or the parameters with which arithmetic gets them all right.
 
     A derivative's parameters are the given ones: others may be right where it is multiplied by one, and wrong by two.
-    numbers: the parameters as the bytes of float32, for which 0.0 and -0.0 are not the same.
     """
-    given = numpy.frombuffer(numbers, numpy.float32)
     if not uses(formula, PRIMITIVES):  # else arithmetic would take longer
         x, exact = tables.arguments(dtype), tables.table(formula, dtype, dtype, *given.tolist())
         one = torch.ones_like(x) if backward else None
@@ -87,6 +92,37 @@ def _for_16_bits(
     return tables.table(formula, dtype, torch.float32 if backward else dtype, *given.tolist())
 
 
+def _compute(formula: Callable[..., Any], x: Tensor, g: Tensor | None, y: Tensor, parameters: Sequence[Any]) -> None:
+    """y = formula(x) or y = g * formula(x), by arithmetic, with parameters of which some may be one for each element."""
+    block = numpy.zeros(len(parameters), numpy.int64)
+    tensors = []  # must stay alive while the kernel reads them
+    for k, value in enumerate(parameters):
+        if isinstance(value, Tensor):
+            tensors.append(laid_out_like(y, value, torch.float32))
+            block[k] = tensors[-1].data_ptr()
+        else:
+            block[k : k + 1].view(numpy.float32)[0] = value
+    streams = tuple(isinstance(value, Tensor) for value in parameters)
+    kernel = _kernel(formula, g is not None, x.dtype, y.dtype, streams)
+    threads.run(kernel, x.data_ptr(), 0 if g is None else g.data_ptr(), y.data_ptr(), block.ctypes.data, x.numel())
+
+
+def _signs(numbers: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple([math.copysign(1.0, number) for number in numbers])
+
+
+def quickly(formula: Callable[..., Any], x: Tensor, numbers: tuple[float, ...], times: Tensor | None = None) -> Tensor:
+    """As `evaluate`, for contiguous tensors of one dtype, with numbers for parameters."""
+    y, n = torch.empty_like(x), x.numel()
+    kernel, block, _ = _ready(formula, times is not None, x.dtype, numbers, _signs(numbers) if numbers else ())
+    if n < threads.SERIAL_BELOW:
+        kernel.quick(x.data_ptr(), 0 if times is None else times.data_ptr(), y.data_ptr(), block, 0, n)
+        return y
+    pages.advise(y)
+    threads.run(kernel, x.data_ptr(), 0 if times is None else times.data_ptr(), y.data_ptr(), block, n)
+    return y
+
+
 def evaluate(
     formula: Callable[..., Any],
     x: Tensor,
@@ -100,15 +136,13 @@ def evaluate(
     dtype: of the result; x's when not given. The result is laid out in memory as torch would.
     """
     y = torch.empty_like(x, dtype=dtype or x.dtype)
-    pages.advise(y)
     x = laid_out_like(y, x, x.dtype)
     g = None if times is None else laid_out_like(y, times, x.dtype)
-    if y.dtype is x.dtype is not torch.float32 and not any(isinstance(value, Tensor) for value in parameters):
-        found = _for_16_bits(formula, x.dtype, g is not None, numpy.array(parameters, numpy.float32).tobytes())
-        if isinstance(found, Tensor):
-            threads.run(_lookup(g is not None, x.dtype), x, g, y, found.data_ptr())
-            return y
-        parameters = found
-    parameters = tuple(v.item() if isinstance(v, Tensor) and v.numel() == 1 else v for v in parameters)
-    _compute(formula, x, g, y, parameters)
+    pages.advise(y)
+    if y.dtype is x.dtype and not any(isinstance(value, Tensor) for value in parameters):
+        kernel, block, _ = _ready(formula, g is not None, x.dtype, parameters, _signs(parameters))
+        threads.run(kernel, x.data_ptr(), 0 if g is None else g.data_ptr(), y.data_ptr(), block, x.numel())
+    else:
+        numbers = (v.item() if isinstance(v, Tensor) and v.numel() == 1 else v for v in parameters)
+        _compute(formula, x, g, y, tuple(numbers))
     return y

@@ -9,6 +9,7 @@ from llvmlite import ir
 from actfun.backends import llvm
 from actfun.backends.llvm import INT32, INT64
 
+QUICK = "_quick"  # what the name of a function ends with that Python calls without ctypes
 POINTER = ir.IntType(8).as_pointer()
 
 
@@ -22,6 +23,23 @@ def function(name: str, arguments: int) -> Iterator[tuple[Any, Any]]:
     builder = ir.IRBuilder(made.append_basic_block())
     yield builder, made
     builder.ret_void()
+    _quick(made)
+
+
+def _quick(made: Any) -> None:
+    """The same function as Python's interpreter calls its own: with an array of Python's integers, for 0.
+
+    A call through ctypes takes 1.1 µs with six arguments, this one 0.1. It holds Python's lock, so it is for little.
+    """
+    array = POINTER.as_pointer()
+    kind = ir.FunctionType(POINTER, [POINTER, array, INT64])
+    quick = ir.Function(made.module, kind, made.name + QUICK)
+    builder = ir.IRBuilder(quick.append_basic_block())
+    read = ir.Function(made.module, ir.FunctionType(INT64, [POINTER]), "PyLong_AsLongLong")
+    new = ir.Function(made.module, ir.FunctionType(POINTER, [INT64]), "PyLong_FromLongLong")
+    given = [builder.load(builder.gep(quick.args[1], [INT64(k)])) for k in range(len(made.args))]
+    builder.call(made, [builder.call(read, [value]) for value in given])
+    builder.ret(builder.call(new, [INT64(0)]))
 
 
 def counted(builder: Any, start: Any, stop: Any, step: int, body: Callable[[Any], None]) -> None:

@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from actfun.backends import loops, machine
 
@@ -58,18 +57,20 @@ if hasattr(os, "register_at_fork"):  # Windows does not fork
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def run(kernel: Any, x: Tensor, g: Tensor | None, y: Tensor, block: int) -> None:
-    """Call a kernel for all elements of y: contiguous tensors, or tensors of one layout without gaps."""
-    n, threads = x.numel(), torch.get_num_threads()
-    arguments = (x.data_ptr(), 0 if g is None else g.data_ptr(), y.data_ptr(), block)
-    if n >= SERIAL_BELOW and threads > 1 and not _forked and _parallel_free.acquire(blocking=False):
+def run(kernel: machine.Function, x: int, g: int, y: int, block: int, n: int) -> None:
+    """Call a kernel for n elements: of arrays without gaps, or of one layout, by their addresses."""
+    if n < SERIAL_BELOW:
+        kernel.quick(x, g, y, block, 0, n)
+        return
+    threads = torch.get_num_threads()
+    if threads > 1 and not _forked and _parallel_free.acquire(blocking=False):
         chunk = -(-n // threads // CACHE_LINES) * CACHE_LINES
         try:
             if (team := _team()) is not None:
-                team(kernel.address, *arguments, n, chunk, threads)
+                team(kernel.address, x, g, y, block, n, chunk, threads)
             else:
-                _by_python(threads, kernel, arguments, n, chunk)
+                _by_python(threads, kernel, (x, g, y, block), n, chunk)
         finally:
             _parallel_free.release()
     else:
-        kernel(*arguments, 0, n)
+        kernel(x, g, y, block, 0, n)
