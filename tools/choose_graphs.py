@@ -17,11 +17,13 @@ def chosen() -> dict[str, str]:
     """The files: name -> contents."""
     files = {}
     for activation in map(spec, names()):
-        parameters = sum(isinstance(p, Parameter) for p in activation.parameters.values())
+        defaults = tuple(p.default for p in activation.parameters.values() if isinstance(p, Parameter))
         for argument, formula in {None: activation.formula, **activation.derivatives}.items():
             if activation.kind == "elementwise" and uses(formula, PRIMITIVES):
-                question = formula, parameters, argument is not None
-                files[file_name(*question)] = written(searched(*question))
+                settled = [defaults] if defaults and argument in (None, "x") else []  # else one is a tensor
+                for parameters in (len(defaults), *settled):
+                    question = formula, parameters, argument is not None
+                    files[file_name(*question)] = written(searched(*question))
     return files
 
 

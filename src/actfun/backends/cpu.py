@@ -27,9 +27,16 @@ from actfun.carried.writing import written
 
 
 @functools.cache
-def _kernel(formula: Callable[..., Any], backward: bool, dtype: torch.dtype, out: torch.dtype, streams: Any) -> Any:
-    """The kernel y = formula(x) or y = g * formula(x), from `dtype` to `out`."""
-    output = graphs.graph(formula, backward, len(streams), out is not torch.float32)
+def _kernel(
+    formula: Callable[..., Any],
+    backward: bool,
+    dtype: torch.dtype,
+    out: torch.dtype,
+    streams: tuple[bool, ...],
+    numbers: tuple[float, ...] = (),
+) -> machine.Function:
+    """The kernel y = formula(x) or y = g * formula(x), from `dtype` to `out`; numbers: its parameters, if it has none."""
+    output = graphs.graph(formula, backward, numbers or len(streams), out is not torch.float32)
 
     def text(name: str) -> str:
         return kernels.kernel(name, output, (dtype, out), backward, streams, machine.lanes())
@@ -38,7 +45,7 @@ def _kernel(formula: Callable[..., Any], backward: bool, dtype: torch.dtype, out
 
 
 @functools.cache
-def _lookup(backward: bool, dtype: torch.dtype) -> Any:
+def _lookup(backward: bool, dtype: torch.dtype) -> machine.Function:
     """The kernel y = table[x] or y = g * table[x], for any formula; the table's address stands for the block."""
 
     def text(name: str) -> str:
@@ -60,6 +67,8 @@ def _ready(
     signs: those of the parameters, for 0.0 and -0.0 are not the same.
     """
     given = numpy.array(numbers, numpy.float32)
+    if dtype is torch.float32 and numbers and graphs.comes_with(formula, numbers, backward):
+        return _kernel(formula, backward, dtype, dtype, (), numbers), 0, None
     if dtype is not torch.float32:
         found = _for_16_bits(formula, dtype, backward, given)
         if isinstance(found, Tensor):

@@ -36,42 +36,61 @@ lower = Lowering(
 )
 
 
-def _exact(formula: Callable[..., Any], inputs: dict[str, Any]) -> Any:
-    return torch_ops.evaluate(formula, *(torch.from_numpy(values).double() for values in inputs.values())).numpy()
+Parameters = int | tuple[float, ...]  # how many a formula has that are inputs of its graph, or all their values
 
 
-def names(parameters: int) -> list[str]:
+def _exact(formula: Callable[..., Any], numbers: tuple[float, ...], inputs: dict[str, Any]) -> Any:
+    arguments = (torch.from_numpy(values).double() for values in inputs.values())
+    return torch_ops.evaluate(formula, *arguments, *numbers).numpy()
+
+
+def names(parameters: Parameters) -> list[str]:
     """What a graph calls the parameters of a formula."""
-    return [f"parameter {k}" for k in range(parameters)]
+    return [f"parameter {k}" for k in range(parameters)] if isinstance(parameters, int) else []
 
 
-def full(formula: Callable[..., Any], parameters: int) -> Pair:
+def full(formula: Callable[..., Any], parameters: Parameters) -> Pair:
     """formula(x, *parameters) with every rounding error."""
-    return Pair.of(lower(formula)(*(Pair(leaf("input", name)) for name in ["x", *names(parameters)])))
+    inputs = [Pair(leaf("input", name)) for name in ["x", *names(parameters)]]
+    numbers = () if isinstance(parameters, int) else parameters
+    return Pair.of(lower(formula)(*inputs, *numbers))
 
 
-def searched(formula: Callable[..., Any], parameters: int, derivative: bool) -> Node:
-    """formula(x, *parameters) with the errors that it needs."""
-    first, exact = full(formula, parameters).rounded(), functools.partial(_exact, formula)
-    trial = Trial(first, names(parameters), exact, derivative)
-    careful = economy.thrifty(first, trial)
-    return careful if parameters else pieces.pieced(careful, trial)
+def trial_of(formula: Callable[..., Any], parameters: Parameters, derivative: bool) -> Trial:
+    """What graphs of formula(x, *parameters) are held against."""
+    exact = functools.partial(_exact, formula, () if isinstance(parameters, int) else parameters)
+    return Trial(full(formula, parameters).rounded(), names(parameters), exact, derivative)
 
 
-def file_name(formula: Callable[..., Any], parameters: int, derivative: bool) -> str:
+def searched(formula: Callable[..., Any], parameters: Parameters, derivative: bool) -> Node:
+    """formula(x, *parameters) with the errors that it needs; if x is its one input, by polynomials where that is right.
+
+    What it comes to for all numbers is not known before they are tried.
+    """
+    trial = trial_of(formula, parameters, derivative)
+    careful = economy.thrifty(trial.first, trial)
+    return careful if trial.parameters else pieces.pieced(careful, trial)
+
+
+def file_name(formula: Callable[..., Any], parameters: Parameters, derivative: bool) -> str:
     """What a file is called that holds what was found for a formula."""
     return disk.digest(str(derivative), written(full(formula, parameters).rounded())) + ".graph"
 
 
-def _found(formula: Callable[..., Any], parameters: int, derivative: bool) -> Node:
+def _found(formula: Callable[..., Any], parameters: Parameters, derivative: bool) -> Node:
     name = file_name(formula, parameters, derivative)
     if (path := CHOSEN / name).exists():
         return read(path.read_text())
     return read(disk.kept(name, lambda: written(searched(formula, parameters, derivative)).encode()).decode())
 
 
+def comes_with(formula: Callable[..., Any], numbers: tuple[float, ...], derivative: bool) -> bool:
+    """Whether the package has a graph for these values of the parameters alone, as it has for the usual ones."""
+    return uses(formula, PRIMITIVES) and (CHOSEN / file_name(formula, numbers, derivative)).exists()
+
+
 @functools.cache
-def graph(formula: Callable[..., Any], backward: bool, parameters: int, sixteen: bool) -> Node:
+def graph(formula: Callable[..., Any], backward: bool, parameters: Parameters, sixteen: bool) -> Node:
     """What a kernel does to an element: formula(x, *parameters), times g if it goes backward."""
     g = leaf("input", "g")
     if sixteen:
