@@ -47,7 +47,7 @@ class Pieces:
     @classmethod
     def made(cls, symmetric: bool, reach: float, skew: float = 1.0) -> "Pieces":
         """Pieces over all of the reach; those at its left end are by `skew` narrower than those at its right."""
-        slope = numpy.float32(ENTRIES - 0.75 if symmetric else (ENTRIES - 1.0) / 2.0) / numpy.float32(reach)
+        slope = numpy.float32(ENTRIES - 0.75 if symmetric else ENTRIES / 2.0 - 0.75) / numpy.float32(reach)
         bend = numpy.float32((1.0 - skew) / (1.0 + skew) * slope / (2.0 * reach))
         return cls(symmetric, reach, float(slope), float(bend))
 

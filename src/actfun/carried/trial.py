@@ -12,6 +12,7 @@ NEAR_ROOT, REACH = 0.95 * 2.0**-26, 0.12  # the error that a derivative may have
 SMALLEST = 2.0**-149  # of float32, and what any number may be off
 LARGEST = float(numpy.finfo(numpy.float32).max)
 SIZE = 2**18  # numbers of each sign where functions bend; an eighth of it elsewhere
+ROUND = numpy.arange(0.0, 128.0, 0.125)  # where a formula or a graph may change from one piece to the next
 STRETCH, DENSER = 64, 16  # numbers in a row; the worst such stretches are looked at again with as many times more
 COARSE, SEAM = 8, 256  # a seam is sought between every so many numbers, and gets as many
 CLOSER, WORST = 3, 512  # looks at where it is worst, the last of which sees neighbours; numbers kept that show it wrong
@@ -27,7 +28,7 @@ def _between(bits: Any, low: Any, high: Any, count: Any) -> Any:
 
 def _sample(bits: Any) -> Any:
     """Numbers of every kind, in order; infinity and NaN come last."""
-    edges = numpy.array([0.0, 1e-45, 1.0, LARGEST, numpy.inf], numpy.float32)
+    edges = numpy.append(ROUND, [1e-45, LARGEST, numpy.inf]).astype(numpy.float32)
     size = numpy.concatenate([_between(bits, 2.0**-14, 128.0, SIZE), _between(bits, 0.0, LARGEST, SIZE // 8), edges])
     return numpy.append(numpy.sort(numpy.concatenate([-size, size])), numpy.float32("nan"))
 
