@@ -35,7 +35,7 @@ LAYERS = (
 )
 LEVEL = {part: k for k, layer in enumerate(LAYERS) for part in layer}
 ONLY_IN = {
-    "llvmlite": {"backends/machine.py", "backends/llvm.py", "backends/loops.py"},
+    "llvmlite": {"backends/machine.py", "backends/llvm.py", "backends/loops.py", "backends/kernels.py"},
     "triton": {"backends/triton.py"},
     "mpmath": {"backends/mpmath.py"},
     "altair": {"report/charts.py", "report/page.py"},

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support import forget
 from torch.utils.data import DataLoader, Dataset
 
 import actfun as af
@@ -30,9 +31,9 @@ def empty(monkeypatch, tmp_path):
     """A cache of its own, and no kernel in memory."""
     threads._team()
     monkeypatch.setenv(disk.SETTING, str(tmp_path / "cache"))
-    cpu._kernel.cache_clear()
+    forget()
     yield tmp_path / "cache"
-    cpu._kernel.cache_clear()
+    forget()
 
 
 def entries(folder: Path) -> list[Path]:
@@ -50,7 +51,7 @@ def compilations(monkeypatch) -> list[str]:
 
 def test_a_kernel_is_compiled_once_a_machine(empty, compilations):
     for _ in range(3):
-        cpu._kernel.cache_clear()  # as in a new process
+        forget()  # as in a new process
         assert close(af.sigmoid(X))
     assert len(compilations) == len(entries(empty)) == 1
 
@@ -84,7 +85,7 @@ def test_formulas_of_one_name_and_code_do_not_share_an_entry(empty):
 @pytest.mark.parametrize("changed", ["version", "processor", "code"])
 def test_an_entry_of_another_kind_is_not_found(empty, compilations, monkeypatch, changed):
     af.sigmoid(X)
-    cpu._kernel.cache_clear()
+    forget()
     if changed == "version":
         monkeypatch.setattr(disk, "__version__", "0.0.0")
     elif changed == "code":
@@ -101,7 +102,7 @@ def test_a_broken_entry_is_made_anew(empty, compilations, damage):
     (path,) = entries(empty)
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
-    cpu._kernel.cache_clear()
+    forget()
     assert close(af.sigmoid(X))
     assert len(compilations) == 2
     assert path.read_bytes() == whole

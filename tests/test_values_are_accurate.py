@@ -7,7 +7,7 @@ import mpmath
 import numpy
 import pytest
 import torch
-from support import CASES, DERIVATIVES, ELEMENTWISE, VALUES, Case, assert_close, points
+from support import CASES, DERIVATIVES, ELEMENTWISE, VALUES, Case, assert_close, forget, points
 
 import actfun as af
 from actfun.accuracy import survey
@@ -95,9 +95,9 @@ def test_leaky_relu_of_16_bits_is_right_at_any_slope(dtype, slope):
 
 @pytest.fixture
 def without_memory():
-    cpu._for_16_bits.cache_clear()
+    forget()
     yield
-    cpu._for_16_bits.cache_clear()
+    forget()
 
 
 def test_a_slope_that_rounds_twice_is_caught(monkeypatch, without_memory):
@@ -110,13 +110,13 @@ def test_a_slope_that_rounds_twice_is_caught(monkeypatch, without_memory):
 def test_slopes_are_nudged_where_that_helps_and_looked_up_elsewhere():
     def found(slope: float, dtype: torch.dtype, derivative: bool = False) -> torch.Tensor | tuple[float, ...]:
         formula = af.spec("leaky_relu").derivatives["x"] if derivative else af.spec("leaky_relu").formula
-        return cpu._for_16_bits(formula, dtype, derivative, numpy.float32(slope).tobytes())
+        return cpu._for_16_bits(formula, dtype, derivative, numpy.array([slope], numpy.float32))
 
     given = float(numpy.float32(0.01))
     assert 0 < abs(found(0.01, torch.bfloat16)[0] - given) < 1e-7
     assert found(0.01, torch.float16) == (given,)
     assert found(0.01, torch.bfloat16, derivative=True) == (given,)  # for gradients of any size
-    one = numpy.float32(1.0).tobytes()
+    one = numpy.ones(1, numpy.float32)
     assert isinstance(cpu._for_16_bits(af.spec("elu").formula, torch.float16, False, one), torch.Tensor)
 
 
