@@ -29,6 +29,7 @@ LAYERS = (
     ("nn", "gains"),
     ("measures", "accuracy", "runs"),
     ("compare",),
+    ("bench",),
     ("report",),
     ("cli",),
     ("__main__",),
@@ -38,7 +39,7 @@ ONLY_IN = {
     "llvmlite": {"backends/machine.py", "backends/llvm.py", "backends/loops.py", "backends/kernels.py"},
     "triton": {"backends/triton.py"},
     "mpmath": {"backends/mpmath.py"},
-    "altair": {"report/charts.py", "report/page.py"},
+    "altair": {"report/charts.py", "report/page.py", "report/bench.py"},
     "sklearn": {"compare/tasks.py"},
     "scipy": {"compare/statistics.py"},
 }

@@ -83,7 +83,7 @@ def call(activation: Activation, x: Tensor, numbers: tuple[Any, ...], inplace: b
     """An activation, its arguments settled by `bind`, of a tensor."""
     if inplace is False and at_once(x) and not (numbers and any(isinstance(value, Tensor) for value in numbers)):
         if x.requires_grad and torch.is_grad_enabled():
-            return apply_quickly(activation, numbers, x)  # type: ignore[no-any-return]
+            return apply_quickly(activation, numbers, x)  # type: ignore[no-any-return, no-untyped-call]
         return cpu().quickly(activation.formula, x, numbers)  # type: ignore[no-any-return]
     if type(x) is not Tensor and torch.overrides.has_torch_function_unary(x):
         own = function_of(activation)

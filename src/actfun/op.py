@@ -39,9 +39,7 @@ _has_storage = torch._C._has_storage  # what vmap and its like wrap has none
 
 def _traced() -> bool:
     """Whether PyTorch watches what operations run, beyond autograd's own record."""
-    return (
-        _is_compiling() or _tracing_state() is not None or _functorch_level() is not None or _dispatch_modes() > 0
-    )
+    return _is_compiling() or _tracing_state() is not None or _functorch_level() is not None or _dispatch_modes() > 0
 
 
 def at_once(x: Any) -> bool:

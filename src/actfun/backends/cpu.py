@@ -35,7 +35,7 @@ def _kernel(
     streams: tuple[bool, ...],
     numbers: tuple[float, ...] = (),
 ) -> machine.Function:
-    """The kernel y = formula(x) or y = g * formula(x), from `dtype` to `out`; numbers: its parameters, if it has none."""
+    """The kernel y = formula(x) or y = g * formula(x), from `dtype` to `out`; numbers: built-in parameters."""
     output = graphs.graph(formula, backward, numbers or len(streams), out is not torch.float32)
 
     def text(name: str) -> str:
@@ -102,7 +102,7 @@ def _for_16_bits(
 
 
 def _compute(formula: Callable[..., Any], x: Tensor, g: Tensor | None, y: Tensor, parameters: Sequence[Any]) -> None:
-    """y = formula(x) or y = g * formula(x), by arithmetic, with parameters of which some may be one for each element."""
+    """y = formula(x) or y = g * formula(x), by arithmetic; some parameters may have a value for each element."""
     block = numpy.zeros(len(parameters), numpy.int64)
     tensors = []  # must stay alive while the kernel reads them
     for k, value in enumerate(parameters):
@@ -148,10 +148,11 @@ def evaluate(
     x = laid_out_like(y, x, x.dtype)
     g = None if times is None else laid_out_like(y, times, x.dtype)
     pages.advise(y)
-    if y.dtype is x.dtype and not any(isinstance(value, Tensor) for value in parameters):
-        kernel, block, _ = _ready(formula, g is not None, x.dtype, parameters, _signs(parameters))
+    numbers = tuple(value for value in parameters if not isinstance(value, Tensor))
+    if y.dtype is x.dtype and len(numbers) == len(parameters):
+        kernel, block, _ = _ready(formula, g is not None, x.dtype, numbers, _signs(numbers))
         threads.run(kernel, x.data_ptr(), 0 if g is None else g.data_ptr(), y.data_ptr(), block, x.numel())
     else:
-        numbers = (v.item() if isinstance(v, Tensor) and v.numel() == 1 else v for v in parameters)
-        _compute(formula, x, g, y, tuple(numbers))
+        single = (v.item() if isinstance(v, Tensor) and v.numel() == 1 else v for v in parameters)
+        _compute(formula, x, g, y, tuple(single))
     return y

@@ -77,8 +77,8 @@ def _looked_up(builder: Any, index: Any, entries: Sequence[float]) -> Any:
         signature = ir.FunctionType(index.type, [index.type, bits.type, index.type])
         lookup = _declared(builder, "llvm.x86.avx512.vpermi2var.ps.512", signature)
         return builder.call(lookup, [halves[0], bits, halves[1]])
-    places, looked_up = builder.and_(bits, filled(INT32, index, len(entries) - 1)), ir.Constant(index.type, ir.Undefined)
-    table = _table(builder, entries)
+    places, table = builder.and_(bits, filled(INT32, index, len(entries) - 1)), _table(builder, entries)
+    looked_up = ir.Constant(index.type, ir.Undefined)
     for lane in range(count):
         place = builder.zext(builder.extract_element(places, INT32(lane)), INT64)
         entry = builder.load(builder.gep(table, [INT64(0), place]))

@@ -149,7 +149,7 @@ class Fit:
         return x[x == 0.0] if (lost[x == 0.0] == 0.0).any() else x[numpy.argsort(lost, kind="stable")[:BEST]]
 
     def _rounded(self, lead: float, centre: float, low: float, high: float, degree: int) -> Polynomial:
-        """The best polynomial, its coefficients rounded from the first on, so that each makes up for those before it."""
+        """The best one, its coefficients rounded from the first on, so that each makes up for those before it."""
         x, y, weight = self._samples(low, high, 8 * degree)
         first = float(numpy.float32(self.values(numpy.array([centre]))[0] - lead * centre))
         made = Polynomial(lead, centre, [first if first else -0.0])  # so that -0.0 comes out as it went in

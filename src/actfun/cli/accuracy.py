@@ -8,8 +8,8 @@ import torch
 import typer
 
 from actfun.accuracy.error import TARGETS
-from actfun.cli.common import app, console, cores, counted, user_input, worker_count
-from actfun.registry import names, nearest, spec
+from actfun.cli.common import app, console, cores, counted, elementwise, user_input, worker_count
+from actfun.registry import nearest
 
 if TYPE_CHECKING:
     from actfun.accuracy.survey import Job
@@ -39,7 +39,7 @@ def accuracy(
     from actfun.runs.store import Store
 
     with user_input():
-        chosen = _activations(activations or [])
+        chosen = elementwise(activations or [])
         dtypes = tuple(TARGETS) if dtype is None else (_dtype(dtype),)
         libraries = _libraries(lib, subject.LIBRARIES)
         workers = worker_count(workers)
@@ -90,14 +90,6 @@ def _report(findings: Any, facts: dict[str, Any], workers: int, folder: Path) ->
     missed = report.missed(findings)
     screen.print(f"[bold]Targets missed: {', '.join(missed)}[/]" if missed else "[bold]Every target is met.[/]")
     screen.print(f"Also in {folder / 'accuracy.md'} and {folder / 'accuracy.json'}.")
-
-
-def _activations(asked: list[str]) -> tuple[str, ...]:
-    elementwise = tuple(name for name in names() if spec(name).kind == "elementwise")
-    for name in asked:
-        if name not in elementwise:
-            raise ValueError(f"unknown element-wise activation {name!r}; {nearest(name, elementwise)}")
-    return tuple(dict.fromkeys(asked)) or elementwise
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -3,14 +3,16 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import typer
 from rich.console import Console
 
+from actfun.registry import names, nearest, spec
+
 app = typer.Typer(
     name="actfun",
-    help="Activation functions: compare them on real data, measure their accuracy, see which there are.",
+    help="Activation functions: compare them on real data, measure their accuracy and speed, see which there are.",
     add_completion=False,
     rich_markup_mode=None,
 )
@@ -52,6 +54,15 @@ def console(piped_width: int) -> Console:
 def counted(number: int, thing: str, plural: str = "s") -> str:
     """A number and what it counts: "1 seed", "2 seeds"."""
     return f"{number} {thing}{plural if number != 1 else ''}"
+
+
+def elementwise(asked: Sequence[str]) -> tuple[str, ...]:
+    """The element-wise activations of these names, or all. Raises ValueError for another name."""
+    known = tuple(name for name in names() if spec(name).kind == "elementwise")
+    for name in asked:
+        if name not in known:
+            raise ValueError(f"unknown element-wise activation {name!r}; {nearest(name, known)}")
+    return tuple(dict.fromkeys(asked)) or known
 
 
 def words(text: str) -> list[str]:
