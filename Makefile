@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 OUT ?= runs/compare-digits
 
 .DEFAULT_GOAL := help
-.PHONY: help compare accuracy test check
+.PHONY: help compare accuracy bench test check
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,10 @@ compare: $(READY) ## the seven activations of the article on real data: a verdic
 accuracy: $(READY) ## write docs/accuracy.md: every float32 through every activation, torch's too; about an hour
 	@$(BIN)/actfun accuracy --exhaustive --lib torch --out runs/accuracy --resume
 	@cp runs/accuracy/accuracy.md docs/accuracy.md
+
+bench: $(READY) ## write docs/speed.md: every activation side by side with torch and what else is installed
+	@$(BIN)/actfun bench --out runs/bench --resume
+	@cp runs/bench/speed.md runs/bench/speed.svg docs/
 
 test: $(READY) ## the tests
 	@$(BIN)/python -m pytest -q -n 2

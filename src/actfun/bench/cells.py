@@ -17,14 +17,16 @@ from actfun.compare.models import MLP, CharTransformer, Contender, Network
 
 SIZES = (16, 4096, 65_536, 2**20, 2**24)  # the first shows what a call costs
 DTYPES = ("float32", "bfloat16")
-SECONDS = 1.0  # for a cell, beyond what it takes at least
 ROUNDS = (11, 2000)  # at least, at most
 NETWORKS = ("MLP", "Transformer")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """An activation at one size: forward, or both ways. spread: the standard deviation of the normal inputs."""
+    """An activation at one size: forward, or both ways.
+
+    spread: the standard deviation of the normal inputs. budget: the seconds to spend, beyond what a few rounds take.
+    """
 
     activation: str
     dtype: str
@@ -32,6 +34,7 @@ class Cell:
     backward: bool
     spread: float
     contestants: tuple[str, ...]
+    budget: float
 
     @property
     def id(self) -> str:
@@ -49,7 +52,7 @@ class Cell:
         x, incoming = (x * self.spread).to(dtype), g.to(dtype) if self.backward else None
         prepared = {name: CONTESTANTS[name].prepared(self.activation, x, incoming) for name in self.contestants}
         with torch.set_grad_enabled(self.backward):
-            times = in_turn({name: call for name, call in prepared.items() if call is not None})
+            times = in_turn({name: call for name, call in prepared.items() if call is not None}, self.budget)
         return {"id": self.id, **asdict(self), **times}
 
 
@@ -59,6 +62,7 @@ class Step:
 
     activation: str
     network: str
+    budget: float
 
     @property
     def id(self) -> str:
@@ -69,7 +73,7 @@ class Step:
     def run(self) -> dict[str, Any]:
         """Time the step with both; the record."""
         calls = {library: self._step(library) for library in (EAGER, OURS)}
-        return {"id": self.id, **asdict(self), **in_turn(calls)}
+        return {"id": self.id, **asdict(self), **in_turn(calls, self.budget)}
 
     def _step(self, library: str) -> Callable[[], None]:
         torch.manual_seed(0)
@@ -111,13 +115,13 @@ def exchange(network: Network, library: str) -> None:
                 setattr(module, name, _Function(function))
 
 
-def in_turn(calls: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
-    """Times of calls that take turns: the quartiles of each in seconds, and the number of rounds."""
+def in_turn(calls: Mapping[str, Callable[[], Any]], budget: float) -> dict[str, Any]:
+    """Times of calls that take turns, for some seconds: the quartiles of each in seconds, and the number of rounds."""
     for call in calls.values():
         for _ in range(3):
             call()
     once = sum(_timed(call) for call in calls.values())
-    rounds = min(max(int(SECONDS / once), ROUNDS[0]), ROUNDS[1])
+    rounds = min(max(int(budget / once), ROUNDS[0]), ROUNDS[1])
     times: dict[str, list[float]] = {name: [] for name in calls}
     gc.collect()
     gc.disable()
@@ -142,10 +146,11 @@ def cells(
     sizes: Sequence[int],
     spread: float,
     contestants: Sequence[str],
+    budget: float,
 ) -> list[Cell]:
     """All cells, one size after another, so that a run that is cut short has whole rows."""
     return [
-        Cell(name, dtype, size, backward, spread, tuple(contestants))
+        Cell(name, dtype, size, backward, spread, tuple(contestants), budget)
         for dtype in dtypes
         for backward in (False, True)
         for size in sizes
@@ -153,6 +158,6 @@ def cells(
     ]
 
 
-def steps(activations: Sequence[str]) -> list[Step]:
+def steps(activations: Sequence[str], budget: float) -> list[Step]:
     """The training steps, of each network with each activation."""
-    return [Step(name, network) for network in NETWORKS for name in activations]
+    return [Step(name, network, budget) for network in NETWORKS for name in activations]

@@ -28,6 +28,7 @@ def bench(
         str | None, typer.Option(help="torch, compile, jax, onnxruntime [default: those installed]", show_default=False)
     ] = None,
     spread: Annotated[float, typer.Option(help="standard deviation of the normal inputs", min=0.0)] = 1.0,
+    seconds: Annotated[float, typer.Option(help="time to spend on each cell", min=0.0)] = 1.0,
     steps: Annotated[bool, typer.Option(help="time training steps of small networks too")] = True,
     threads: Annotated[
         int | None, typer.Option(help="threads of each library [default: one a core]", min=1, show_default=False)
@@ -48,11 +49,11 @@ def bench(
         kinds = tuple(_one_of("--dtypes", word, ("float32", "bfloat16", "float16")) for word in words(dtypes))
         results = Store(out, resume, "bench")
     torch.set_num_threads(threads or cores())
-    work: list[Any] = list(timed.cells(chosen, kinds, counts, spread, (OURS, *peers, COPY)))
+    work: list[Any] = list(timed.cells(chosen, kinds, counts, spread, (OURS, *peers, COPY), seconds))
     if steps and EAGER in peers:
-        work += timed.steps([name for name in chosen if library_function(EAGER, name) is not None])
+        work += timed.steps([name for name in chosen if library_function(EAGER, name) is not None], seconds)
     console(160).print(
-        f"Timing {counted(len(chosen), 'activation')} in {counted(len(work), 'cell')}, each about {timed.SECONDS:g} s, "
+        f"Timing {counted(len(chosen), 'activation')} in {counted(len(work), 'cell')}, about {seconds:g} s each, "
         f"on {counted(torch.get_num_threads(), 'thread')}. Nothing else should run. Each cell is kept in {out} as it "
         "ends; after an interruption --resume goes on there."
     )
