@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from random import Random
 from typing import Any
 
 import torch
@@ -116,19 +117,24 @@ def exchange(network: Network, library: str) -> None:
 
 
 def in_turn(calls: Mapping[str, Callable[[], Any]], budget: float) -> dict[str, Any]:
-    """Times of calls that take turns, for some seconds: the quartiles of each in seconds, and the number of rounds."""
-    for call in calls.values():
-        for _ in range(3):
-            call()
-    once = sum(_timed(call) for call in calls.values())
+    """Times of calls that take turns, for some seconds: the quartiles of each in seconds, and the number of rounds.
+
+    In each round their order is another, and a call is timed after one that is not: what ran before it (threads that
+    still spin, a cache full of other data) would else cost one contestant more than another.
+    """
+    for _ in range(3):  # the first compiles, the second allocates
+        once = 2.0 * sum(map(_timed, calls.values()))
     rounds = min(max(int(budget / once), ROUNDS[0]), ROUNDS[1])
     times: dict[str, list[float]] = {name: [] for name in calls}
     gc.collect()
     gc.disable()
     try:
+        order, random = list(calls), Random(0)
         for _ in range(rounds):
-            for name, call in calls.items():
-                times[name].append(_timed(call))
+            random.shuffle(order)
+            for name in order:
+                calls[name]()
+                times[name].append(_timed(calls[name]))
     finally:
         gc.enable()
     return {"seconds": {name: statistics.quantiles(taken, n=4) for name, taken in times.items()}, "rounds": rounds}
