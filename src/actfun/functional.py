@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from actfun import formulas  # noqa: F401  (fills the registry)
 from actfun.backends import torch as torch_ops
-from actfun.op import apply, apply_quickly, at_once, cpu, prepare
+from actfun.op import apply, apply_quickly, at_once, cpu, is_compiling, native_of, prepare
 from actfun.registry import Activation, Choice, Parameter, names, nearest, spec
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -79,8 +79,15 @@ def _per_channel(name: str, argument: str, value: Tensor, x: Tensor) -> Tensor:
     return value.reshape(-1, *[1] * (x.dim() - dim - 1))
 
 
+def _usual(numbers: tuple[Any, ...], usual: tuple[float, ...]) -> bool:
+    return all(type(number) is float for number in numbers) and numbers == usual
+
+
 def call(activation: Activation, x: Tensor, numbers: tuple[Any, ...], inplace: bool = False) -> Tensor:
     """An activation, its arguments settled by `bind`, of a tensor."""
+    if inplace is False and type(x) is Tensor and not is_compiling() and (fast := native_of(activation)) is not None:
+        if (not numbers or _usual(numbers, fast.numbers)) and (y := fast(x)) is not None:
+            return y
     if inplace is False and at_once(x) and not (numbers and any(isinstance(value, Tensor) for value in numbers)):
         if x.requires_grad and torch.is_grad_enabled():
             return apply_quickly(activation, numbers, x)  # type: ignore[no-any-return, no-untyped-call]

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from actfun.backends import native
 from actfun.backends import torch as torch_ops
 from actfun.backends.sums import summed
-from actfun.registry import Activation, Formula
+from actfun.registry import Activation, Formula, Parameter
 
 KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -30,7 +31,7 @@ def _plain(x: Any) -> bool:
 
 
 # Names of the module's own: to find them anew, three steps each, takes longer than the calls.
-_is_compiling = torch.compiler.is_compiling
+is_compiling = torch.compiler.is_compiling
 _tracing_state = torch._C._get_tracing_state
 _functorch_level = torch._C._functorch.maybe_current_level
 _dispatch_modes = torch._C._len_torch_dispatch_stack
@@ -39,7 +40,7 @@ _has_storage = torch._C._has_storage  # what vmap and its like wrap has none
 
 def _traced() -> bool:
     """Whether PyTorch watches what operations run, beyond autograd's own record."""
-    return _is_compiling() or _tracing_state() is not None or _functorch_level() is not None or _dispatch_modes() > 0
+    return is_compiling() or _tracing_state() is not None or _functorch_level() is not None or _dispatch_modes() > 0
 
 
 def at_once(x: Any) -> bool:
@@ -48,7 +49,7 @@ def at_once(x: Any) -> bool:
     It says so of the usual tensor in 0.6 µs; what it does not let pass takes the longer way of `apply`.
     """
     return (
-        not _is_compiling()
+        not is_compiling()
         and type(x) is Tensor
         and x.is_cpu
         and x.dtype in KERNEL_DTYPES
@@ -135,6 +136,45 @@ class QuickElementwise(torch.autograd.Function):
 
 # Function.apply in Python looks whether a functorch transform is at work, which takes 2 µs; `at_once` has looked.
 apply_quickly = super(torch.autograd.Function, QuickElementwise).apply
+
+
+class Native:
+    """An activation at its usual parameters, in C++: kernels by dtype, made when they are first needed.
+
+    C++ keeps their addresses, so what they rest on is kept as long: forever, for no activation is ever forgotten.
+    """
+
+    def __init__(self, activation: Activation, call: Any, numbers: tuple[float, ...]) -> None:
+        self.activation, self.call, self.numbers = activation, call, numbers
+        self._kept: list[Any] = []
+
+    def __call__(self, x: Tensor) -> Tensor | None:
+        """The activation of x, or None where it has to go another way."""
+        y: Tensor | None = self.call(x)
+        if y is None and at_once(x):
+            formulas = self.activation.formula, self.activation.derivatives["x"]
+            for backward in (False, True)[: 1 + x.requires_grad]:
+                ready = cpu().ready(formulas[backward], backward, x.dtype, self.numbers)
+                self._kept.append(ready)
+                self.call.set_kernel(x, backward, ready[0].address, ready[1])
+            y = self.call(x)
+        return y
+
+
+@functools.cache
+def native_of(activation: Activation) -> Native | None:
+    """The activation in C++, if that has been built."""
+    numbers = tuple(p.default for p in activation.parameters.values() if isinstance(p, Parameter))
+    built = native.module()
+    if built is None or activation.kind != "elementwise" or 0.0 in numbers:  # 0.0 and -0.0 are equal
+        return None
+
+    built.set_team(cpu().threads.team_address())
+
+    def again(x: Tensor, g: Tensor) -> Tensor:
+        return _gradient(activation.derivatives["x"], x, list(numbers), g, x)
+
+    return Native(activation, built.Activation(again), numbers)
 
 
 class TransformableElementwise(torch.autograd.Function):

@@ -116,6 +116,13 @@ def _compute(formula: Callable[..., Any], x: Tensor, g: Tensor | None, y: Tensor
     threads.run(kernel, x.data_ptr(), 0 if g is None else g.data_ptr(), y.data_ptr(), block.ctypes.data, x.numel())
 
 
+def ready(
+    formula: Callable[..., Any], backward: bool, dtype: torch.dtype, numbers: tuple[float, ...]
+) -> tuple[machine.Function, int, Any]:
+    """The kernel of a formula with these parameters, its block's address, and what must live as long."""
+    return _ready(formula, backward, dtype, numbers, _signs(numbers))
+
+
 def _signs(numbers: tuple[float, ...]) -> tuple[float, ...]:
     return tuple([math.copysign(1.0, number) for number in numbers])
 
@@ -150,7 +157,7 @@ def evaluate(
     pages.advise(y)
     numbers = tuple(value for value in parameters if not isinstance(value, Tensor))
     if y.dtype is x.dtype and len(numbers) == len(parameters):
-        kernel, block, _ = _ready(formula, g is not None, x.dtype, numbers, _signs(numbers))
+        kernel, block, _ = ready(formula, g is not None, x.dtype, numbers)
         threads.run(kernel, x.data_ptr(), 0 if g is None else g.data_ptr(), y.data_ptr(), block, x.numel())
     else:
         single = (v.item() if isinstance(v, Tensor) and v.numel() == 1 else v for v in parameters)

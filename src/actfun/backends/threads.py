@@ -31,6 +31,12 @@ def _team() -> Any:
     return machine.function("team", loops.shared_out, 8)
 
 
+def team_address() -> int:
+    """Where the code of the team's call starts, or 0 where there is none."""
+    team = _team()
+    return 0 if team is None else team.address
+
+
 @functools.lru_cache(maxsize=1)
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="actfun")

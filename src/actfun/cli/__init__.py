@@ -6,11 +6,18 @@ from typing import Any
 
 from typer.exceptions import TyperException
 
-from actfun.cli import accuracy, bench, compare, listing
+from actfun.cli import accuracy, bench, build, compare, listing
 from actfun.cli.common import BadInputError, app
 from actfun.registry import nearest
 
-__all__ = ["accuracy", "bench", "compare", "listing", "main"]  # importing a command's module adds it to the application
+__all__ = [
+    "accuracy",
+    "bench",
+    "build",
+    "compare",
+    "listing",
+    "main",
+]  # importing a command's module adds it to the application
 
 
 def main(arguments: Sequence[str]) -> int:

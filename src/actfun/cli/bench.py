@@ -38,6 +38,7 @@ def bench(
 ) -> None:
     """Time activations side by side with torch, torch.compile, JAX and ONNX Runtime, forward and backward."""
     from actfun.accuracy.subject import library_function
+    from actfun.backends import native
     from actfun.bench import cells as timed
     from actfun.bench.contestants import CONTESTANTS, COPY, EAGER, OURS
     from actfun.runs.store import Store
@@ -62,6 +63,7 @@ def bench(
     options += [f"--dtypes {dtypes}"] * (dtypes != "float32,bfloat16") + [f"--spread {spread:g}"] * (spread != 1.0)
     versions = {name: CONTESTANTS[name].version for name in CONTESTANTS if name not in ("compile", COPY)}
     facts = {"command": " ".join(["actfun bench", *options]), "spread": spread, "versions": versions}
+    facts["native"] = native.module() is not None
     _report([results.finished[job.id] for job in work], facts, out)
 
 
