@@ -13,7 +13,7 @@ from support import ELEMENTWISE
 from torch.autograd import forward_ad
 
 import actfun as af
-from actfun import op
+from actfun import op, quick
 from actfun.backends import cpu, disk, native
 from actfun.functional import function_of
 from actfun.registry import Activation, spec
@@ -32,14 +32,14 @@ def built(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(disk.SETTING, str(tmp_path_factory.mktemp("native")))
         native.build()
-        op.native_of.cache_clear()
+        quick.native_of.cache_clear()
         yield
     native.module.cache_clear()
-    op.native_of.cache_clear()
+    quick.native_of.cache_clear()
 
 
-def quick(activation: Activation) -> op.Native:
-    found = op.native_of(activation)
+def in_cpp(activation: Activation) -> quick.Native:
+    found = quick.native_of(activation)
     assert found is not None
     return found
 
@@ -52,7 +52,7 @@ def same(a: torch.Tensor, b: torch.Tensor) -> bool:
 @in_each_dtype
 @each
 def test_bits_are_those_of_the_way_in_python(activation, dtype):
-    numbers = quick(activation).numbers
+    numbers = in_cpp(activation).numbers
     for shape in ((), (0,), (7,), (40_001,), (3, 5, 100)):
         x, g = ((4.0 * torch.randn(shape)).to(dtype) for _ in range(2))
         leaf = x.clone().requires_grad_()
@@ -69,7 +69,7 @@ def test_numbers_of_threads_make_no_difference():
     try:
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            found.append(quick(spec("silu"))(x))
+            found.append(in_cpp(spec("silu"))(x))
     finally:
         torch.set_num_threads(threads)
     assert same(found[0], found[1])
@@ -78,7 +78,7 @@ def test_numbers_of_threads_make_no_difference():
 
 def test_several_threads_at_once():
     x = torch.randn(100_003)
-    right, wrong = quick(spec("gelu"))(x), []
+    right, wrong = in_cpp(spec("gelu"))(x), []
 
     def work() -> None:
         leaf = x.clone().requires_grad_()
@@ -160,17 +160,17 @@ def others() -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("kind", others())
 def test_other_tensors_go_another_way(kind):
-    assert quick(spec("relu")).call(others()[kind]) is None
+    assert in_cpp(spec("relu")).call(others()[kind]) is None
 
 
 def test_what_watches_operations_sees_them():
     x, ways = torch.ones(3), []
 
     def look(v: torch.Tensor) -> torch.Tensor:
-        ways.append(quick(spec("tanh")).call(v))
+        ways.append(in_cpp(spec("tanh")).call(v))
         return 2.0 * v
 
-    quick(spec("tanh"))(x)
+    in_cpp(spec("tanh"))(x)
     torch.func.grad(lambda v: look(v).sum())(x)
     torch.vmap(look)(x)
     torch.jit.trace(look, x, check_trace=False)

@@ -25,6 +25,7 @@ LAYERS = (
     ("__init__",),
     ("backends",),
     ("op",),
+    ("quick",),
     ("functional",),
     ("nn", "gains"),
     ("measures", "accuracy", "runs"),

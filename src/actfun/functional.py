@@ -9,7 +9,8 @@ from torch import Generator, Tensor
 
 from actfun import formulas  # noqa: F401  (fills the registry)
 from actfun.backends import torch as torch_ops
-from actfun.op import apply, apply_quickly, at_once, cpu, is_compiling, native_of, prepare
+from actfun.op import apply, at_once, cpu, is_compiling, prepare
+from actfun.quick import apply_quickly, native_of
 from actfun.registry import Activation, Choice, Parameter, names, nearest, spec
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from actfun.backends import native
 from actfun.backends import torch as torch_ops
 from actfun.backends.sums import summed
-from actfun.registry import Activation, Formula, Parameter
+from actfun.registry import Activation, Formula
 
 KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -109,72 +108,9 @@ class Elementwise(torch.autograd.Function):
         x, *parameters = _inputs(ctx)
         needed = zip(_arguments(ctx.activation), ctx.needs_input_grad[1:], (x, *parameters), strict=True)
         return None, *(
-            _gradient(ctx.activation.derivatives[argument], x, parameters, g, like) if need else None
+            gradient(ctx.activation.derivatives[argument], x, parameters, g, like) if need else None
             for argument, need, like in needed
         )
-
-
-class QuickElementwise(torch.autograd.Function):
-    """The same for what `at_once` lets pass, with numbers for parameters: a Function costs 6 µs, each argument adds."""
-
-    @staticmethod
-    def forward(ctx: Any, activation: Activation, numbers: tuple[float, ...], x: Tensor) -> Tensor:
-        ctx.activation, ctx.numbers = activation, numbers
-        ctx.save_for_backward(x)
-        y: Tensor = cpu().quickly(activation.formula, x, numbers)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[None, None, Tensor]:
-        (x,) = ctx.saved_tensors  # the x that went in, unless a hook put another in its place
-        formula = ctx.activation.derivatives["x"]
-        alike = type(x) is Tensor and x.dtype is g.dtype and x.is_cpu and x.is_contiguous()
-        if alike and at_once(g) and not torch.is_grad_enabled():
-            return None, None, cpu().quickly(formula, x, ctx.numbers, g)
-        return None, None, _gradient(formula, x, list(ctx.numbers), g, x)
-
-
-# Function.apply in Python looks whether a functorch transform is at work, which takes 2 µs; `at_once` has looked.
-apply_quickly = super(torch.autograd.Function, QuickElementwise).apply
-
-
-class Native:
-    """An activation at its usual parameters, in C++: kernels by dtype, made when they are first needed.
-
-    C++ keeps their addresses, so what they rest on is kept as long: forever, for no activation is ever forgotten.
-    """
-
-    def __init__(self, activation: Activation, call: Any, numbers: tuple[float, ...]) -> None:
-        self.activation, self.call, self.numbers = activation, call, numbers
-        self._kept: list[Any] = []
-
-    def __call__(self, x: Tensor) -> Tensor | None:
-        """The activation of x, or None where it has to go another way."""
-        y: Tensor | None = self.call(x)
-        if y is None and at_once(x):
-            formulas = self.activation.formula, self.activation.derivatives["x"]
-            for backward in (False, True)[: 1 + x.requires_grad]:
-                ready = cpu().ready(formulas[backward], backward, x.dtype, self.numbers)
-                self._kept.append(ready)
-                self.call.set_kernel(x, backward, ready[0].address, ready[1])
-            y = self.call(x)
-        return y
-
-
-@functools.cache
-def native_of(activation: Activation) -> Native | None:
-    """The activation in C++, if that has been built."""
-    numbers = tuple(p.default for p in activation.parameters.values() if isinstance(p, Parameter))
-    built = native.module()
-    if built is None or activation.kind != "elementwise" or 0.0 in numbers:  # 0.0 and -0.0 are equal
-        return None
-
-    built.set_team(cpu().threads.team_address())
-
-    def again(x: Tensor, g: Tensor) -> Tensor:
-        return _gradient(activation.derivatives["x"], x, list(numbers), g, x)
-
-    return Native(activation, built.Activation(again), numbers)
 
 
 class TransformableElementwise(torch.autograd.Function):
@@ -222,7 +158,7 @@ def _inputs(ctx: Any) -> list[Any]:
     return [next(tensors) if number is None else number for number in ctx.numbers]
 
 
-def _gradient(formula: Formula, x: Tensor, parameters: list[Any], g: Tensor, like: Tensor) -> Tensor:
+def gradient(formula: Formula, x: Tensor, parameters: list[Any], g: Tensor, like: Tensor) -> Tensor:
     """g times a derivative, summed to the shape of the argument that it belongs to."""
     # Grad mode is on here only under create_graph; in a dual level the gradient itself may need a tangent.
     again = torch.is_grad_enabled() or forward_ad._current_level >= 0

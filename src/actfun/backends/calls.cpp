@@ -1,6 +1,6 @@
 // The short way to a kernel and back, without Python in it: for small tensors Python takes longer than arithmetic.
 //
-// It does what op.QuickElementwise does, for the same tensors, with the same kernels, so with the same bits.
+// It does what quick.QuickElementwise does, for the same tensors, with the same kernels, so with the same bits.
 
 #include <ATen/Parallel.h>
 #include <torch/extension.h>
