@@ -81,7 +81,7 @@ def _per_channel(name: str, argument: str, value: Tensor, x: Tensor) -> Tensor:
 
 
 def _usual(numbers: tuple[Any, ...], usual: tuple[float, ...]) -> bool:
-    return all(type(number) is float for number in numbers) and numbers == usual
+    return set(map(type, numbers)) == {float} and numbers == usual
 
 
 def call(activation: Activation, x: Tensor, numbers: tuple[Any, ...], inplace: bool = False) -> Tensor:
