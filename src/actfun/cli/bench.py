@@ -38,9 +38,8 @@ def bench(
 ) -> None:
     """Time activations side by side with torch, torch.compile, JAX and ONNX Runtime, forward and backward."""
     from actfun.accuracy.subject import library_function
-    from actfun.backends import native
     from actfun.bench import cells as timed
-    from actfun.bench.contestants import CONTESTANTS, COPY, EAGER, OURS
+    from actfun.bench.contestants import COPY, EAGER, OURS
     from actfun.runs.store import Store
 
     with user_input():
@@ -53,18 +52,25 @@ def bench(
     work: list[Any] = list(timed.cells(chosen, kinds, counts, spread, (OURS, *peers, COPY), seconds))
     if steps and EAGER in peers:
         work += timed.steps([name for name in chosen if library_function(EAGER, name) is not None], seconds)
-    console(160).print(
-        f"Timing {counted(len(chosen), 'activation')} in {counted(len(work), 'cell')}, about {seconds:g} s each, "
-        f"on {counted(torch.get_num_threads(), 'thread')}. Nothing else should run. Each cell is kept in {out} as it "
-        "ends; after an interruption --resume goes on there."
-    )
+    _announce(f"{counted(len(chosen), 'activation')} in {counted(len(work), 'cell')}, {seconds:g} s each", out)
     _execute(work, results)
-    options = [*(activations or []), *(f"--{k} {v}" for k, v in (("sizes", sizes), ("against", against)) if v)]
-    options += [f"--dtypes {dtypes}"] * (dtypes != "float32,bfloat16") + [f"--spread {spread:g}"] * (spread != 1.0)
-    versions = {name: CONTESTANTS[name].version for name in CONTESTANTS if name not in ("compile", COPY)}
-    facts = {"command": " ".join(["actfun bench", *options]), "spread": spread, "versions": versions}
-    facts["native"] = native.module() is not None
+    given = {"sizes": sizes, "against": against, "dtypes": dtypes, "spread": f"{spread:g}"}
+    facts = {"command": _command(activations or [], given), "spread": spread}
     _report([results.finished[job.id] for job in work], facts, out)
+
+
+def _command(activations: list[str], given: dict[str, str | None]) -> str:
+    """The command that was given, without what is so by itself."""
+    usual = {"sizes": None, "against": None, "dtypes": "float32,bfloat16", "spread": "1"}
+    options = [f"--{option} {value}" for option, value in given.items() if value != usual[option]]
+    return " ".join(["actfun bench", *activations, *options])
+
+
+def _announce(what: str, folder: Path) -> None:
+    console(160).print(
+        f"Timing {what}, on {counted(torch.get_num_threads(), 'thread')}. Nothing else should run. Each cell is kept "
+        f"in {folder} as it ends; after an interruption --resume goes on there."
+    )
 
 
 def _execute(work: list[Any], results: "Store") -> None:
@@ -81,10 +87,17 @@ def _execute(work: list[Any], results: "Store") -> None:
 
 
 def _report(records: list[dict[str, Any]], facts: dict[str, Any], folder: Path) -> None:
+    from actfun.backends import native
+    from actfun.bench.contestants import CONTESTANTS, COPY
     from actfun.report import bench as report
     from actfun.runs.machine import machine
 
-    facts |= {"machine": machine(1, torch.get_num_threads())}
+    versions = {name: CONTESTANTS[name].version for name in CONTESTANTS if name not in ("compile", COPY)}
+    facts |= {
+        "machine": machine(1, torch.get_num_threads()),
+        "versions": versions,
+        "native": native.module() is not None,
+    }
     (folder / "bench.json").write_text(json.dumps(facts | {"cells": records}, indent=1) + "\n")
     (folder / "speed.svg").write_text(report.chart(records), encoding="utf-8")
     (folder / "speed.md").write_text(report.markdown(records, facts, "speed.svg"), encoding="utf-8")
