@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,9 +20,11 @@ from actfun.backends import cpu, disk, native
 from actfun.functional import function_of
 from actfun.registry import Activation, spec
 
-COMPILER = any(map(shutil.which, ("g++", "c++", "clang++")))
+COMPILER = (
+    any(map(shutil.which, ("g++", "c++", "clang++"))) and Path(sysconfig.get_path("include"), "Python.h").exists()
+)
 pytestmark = [
-    pytest.mark.skipif(not COMPILER, reason="needs a C++ compiler"),
+    pytest.mark.skipif(not COMPILER, reason="needs a C++ compiler and Python's headers"),
     pytest.mark.xdist_group("native"),  # one process builds it
 ]
 each = pytest.mark.parametrize("activation", ELEMENTWISE, ids=lambda activation: activation.name)
