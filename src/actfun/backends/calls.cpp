@@ -21,7 +21,6 @@ using at::Tensor;
 constexpr int64_t kSerialBelow = 32768;
 constexpr size_t kLarge = size_t{1} << 25;
 constexpr uintptr_t kHuge = uintptr_t{1} << 21;
-
 constexpr int64_t kCacheLines = 64;
 
 bool forked = false;  // in a forked child the team's threads are gone
@@ -56,8 +55,9 @@ bool unwatched() {
   return but_for_views(c10::impl::tls_local_dispatch_key_set().included_) == usual;
 }
 
-// Whether x is a tensor whose memory is what it seems, and in order, and there are threads for it. Its keys tell subclasses, wrappers, other devices
-// and layouts, and what is yet to be negated; those of inference mode, where nothing is recorded, are as good.
+// Whether x is a tensor whose memory is what it seems, and in order, and there are threads for it. Its keys tell
+// subclasses, wrappers, other devices and layouts, and what is yet to be negated; those of inference mode, where nothing
+// is recorded, are as good.
 bool plain(const Tensor& x) {
   static const c10::DispatchKeySet usual = but_for_views(at::empty({0}).key_set());
   static const c10::DispatchKeySet inference = [] {

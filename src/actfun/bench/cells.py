@@ -17,7 +17,6 @@ from actfun.bench.contestants import CONTESTANTS, EAGER, OURS
 from actfun.compare.models import MLP, CharTransformer, Contender, Network
 
 SIZES = (16, 4096, 65_536, 2**20, 2**24)  # the first shows what a call costs
-DTYPES = ("float32", "bfloat16")
 ROUNDS = (11, 2000)  # at least, at most
 NETWORKS = ("MLP", "Transformer")
 

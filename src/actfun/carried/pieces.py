@@ -3,7 +3,7 @@
 A graph that is right everywhere spends most of its operations on exponentials and divisions. Near 0, where nearly all
 numbers of a network lie, the function itself is a polynomial on each of 32 pieces: the piece gives a centre and
 coefficients, each looked up among 32 constants, which a processor with vectors of 512 bits does in one operation. The
-rest of the line stays with the graph, behind a branch that is seldom taken.
+rest of the line stays with the graph: its numbers are put together and done apart.
 
 Centres are chosen so that the function there is very nearly a number of float32 (Gal, Computing elementary functions:
 a new approach for achieving high accuracy and good performance, 1986): so the constant term needs no low part, and a
@@ -27,7 +27,7 @@ DEGREES = range(4, 12)
 CLOSE = {False: 0.1, True: 0.3}  # how far a polynomial may be from a value, from a derivative, in their last place
 TINY = 2.0**-60
 SPREAD = 2.0  # the standard deviation of inputs for which the pieces are chosen
-LANES = 16  # if one number of so many lies outside, all of them wait
+LANES = 16  # how often a number outside counts: from when a vector waited for one; now that is more than it costs
 TRIED = 16  # choices of pieces
 CENTRES, BEST = 2**12, 16  # candidates in a piece, in the middle sixteenth of it; those for which polynomials are made
 SEEN = 2**11  # numbers of a piece with which these are compared
