@@ -37,7 +37,7 @@ LAYERS = (
 )
 LEVEL = {part: k for k, layer in enumerate(LAYERS) for part in layer}
 ONLY_IN = {
-    "llvmlite": {"backends/machine.py", "backends/llvm.py", "backends/loops.py", "backends/kernels.py"},
+    "llvmlite": {f"backends/{name}.py" for name in ("machine", "llvm", "arithmetic", "loops", "kernels")},
     "triton": {"backends/triton.py"},
     "mpmath": {"backends/mpmath.py"},
     "altair": {"report/charts.py", "report/page.py", "report/bench.py"},

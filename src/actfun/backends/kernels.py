@@ -11,6 +11,7 @@ import torch
 from llvmlite import ir
 
 from actfun.backends import llvm
+from actfun.backends.arithmetic import emitted
 from actfun.backends.llvm import FLOAT, INT16, INT32, INT64
 from actfun.backends.loops import counted, function, vectors
 from actfun.carried.graph import Node, ordered
@@ -57,7 +58,7 @@ def kernel(
 
         rare = next((n for n in ordered(output) if n.op == "rarely"), None)
         if rare is None:
-            vectors(builder, start, stop, lanes, lambda i, m: store(i, llvm.emitted(builder, output, inputs(i, m)), m))
+            vectors(builder, start, stop, lanes, lambda i, m: store(i, emitted(builder, output, inputs(i, m)), m))
         else:
             _Rare(builder, output, rare.args[0], ["x", "g"] if backward else ["x"], lanes).run(
                 inputs, store, y, start, stop
@@ -98,7 +99,7 @@ class _Rare:
 
             def vector(i: Any, mask: Any) -> None:
                 given = inputs(i, mask)
-                store(i, llvm.emitted(builder, self.output, given), mask)
+                store(i, emitted(builder, self.output, given), mask)
                 self._note(builder.sub(i, first), given, mask)
 
             vectors(builder, first, last, self.lanes, vector)
@@ -109,7 +110,7 @@ class _Rare:
     def _note(self, offset: Any, given: Mapping[str, Any], mask: Any) -> None:
         """Put the inputs of a vector's rare elements, and their places in the block, behind those noted before."""
         builder = self.builder
-        rare = llvm.emitted(builder, self.condition, given)
+        rare = emitted(builder, self.condition, given)
         rare = rare if mask is None else builder.and_(rare, mask)
         with builder.if_then(llvm.any_of(builder, rare), likely=False):
             count = builder.load(self.count)
@@ -127,7 +128,7 @@ class _Rare:
 
         def vector(k: Any) -> None:
             given = {n: llvm.load(builder, b, k, torch.float32, self.lanes) for n, b in self.inputs.items()}
-            llvm.write(builder, results, k, llvm.emitted(builder, self.output, given, rare=True))
+            llvm.write(builder, results, k, emitted(builder, self.output, given, rare=True))
 
         def place(k: Any) -> None:
             to = builder.add(first, builder.zext(builder.load(llvm.place(builder, self.places, k, INT32)), INT64))

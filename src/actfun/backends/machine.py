@@ -30,7 +30,8 @@ def processor() -> tuple[str, str]:
 
 def lanes() -> int:
     """How many float32 a vector holds."""
-    return 16 if "+avx512f" in processor()[1].split(",") else 8
+    features = processor()[1].split(",")
+    return 16 if "+avx512f" in features else 8 if "+avx2" in features else 4
 
 
 @functools.cache
