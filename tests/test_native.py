@@ -212,3 +212,24 @@ def test_a_build_that_fails_says_what_it_needs(tmp_path):
     assert "it needs ninja (pip install ninja) and a C++ compiler" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.glob("*"))
+
+
+def test_what_autograd_keeps_is_guarded_as_in_torch():
+    x = torch.randn(10, requires_grad=True)
+    y = function_of(spec("silu"))(x)
+    y.sum().backward()
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        y.sum().backward()
+
+    inner = 1.0 * x
+    y = function_of(spec("silu"))(inner)
+    inner.add_(1.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t.double(), lambda t: t.float()):
+        y = function_of(spec("silu"))(x)
+    assert len(kept) == 1
+    (gradient,) = torch.autograd.grad(y.sum(), x)
+    assert same(gradient, cpu.evaluate(spec("silu").derivatives["x"], x.detach(), times=torch.ones(10)))

@@ -1,5 +1,7 @@
 """Kernels under threads, in forked and spawned processes, and kept on disk."""
 
+import copy
+import mmap
 import multiprocessing
 import os
 import re
@@ -8,6 +10,7 @@ import sys
 import threading
 import types
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -243,5 +246,74 @@ SYSTEM = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 def test_huge_pages_are_asked_for_under_large_results(monkeypatch):
     x = torch.linspace(-9.0, 9.0, 2**24)
     assert advised(af.sigmoid(x))
-    monkeypatch.setattr(pages, "_madvise", lambda: None)  # as on another system
+    monkeypatch.delattr(mmap, "MADV_FREE")  # as on another system
     assert not advised(af.sigmoid(x))
+
+
+@pytest.fixture
+def kept(monkeypatch) -> list[mmap.mmap]:
+    if not hasattr(mmap, "MADV_FREE"):
+        pytest.skip("this system cannot be offered memory")
+    monkeypatch.setattr(pages, "_kept", [])
+    return pages._kept
+
+
+LARGE = pages.LARGE // 4  # float32
+
+
+def test_memory_of_a_large_result_serves_the_next_and_never_two_at_once(kept):
+    x = torch.randn(LARGE)
+    first, second = af.relu(x), af.tanh(x)
+    assert first.data_ptr() != second.data_ptr()
+    place = first.data_ptr()
+    view = first[1:]
+    del first
+    assert not kept  # a view still needs it
+    del view
+    assert len(kept) == 1
+    third = af.silu(x)
+    assert third.data_ptr() == place
+    assert not kept
+    assert torch.equal(third[:100], af.silu(x[:100]))
+    assert torch.equal(second[:100], af.tanh(x[:100]))
+
+
+def test_memory_that_is_kept_has_a_limit(kept, monkeypatch):
+    monkeypatch.setattr(pages, "KEPT_AT_MOST", 2 * pages.LARGE)
+    x = torch.randn(LARGE)
+    results = [af.relu(x) for _ in range(4)]
+    results.clear()
+    assert sum(map(len, kept)) == 2 * pages.LARGE
+    monkeypatch.setattr(pages, "KEPT_AT_MOST", 0)
+    af.relu(x)
+    assert not kept
+
+
+def test_large_results_are_tensors_like_others(kept):
+    x = torch.randn(8, 4, 2**10, 2**10).contiguous(memory_format=torch.channels_last)
+    y = af.relu(x)
+    assert y.stride() == x.stride()
+    assert not y._is_view()
+    assert torch.equal(y, torch.relu(x))
+    array = y.numpy()
+    del y
+    assert not kept  # NumPy still needs it
+    assert array.min() == 0.0
+    leaf = torch.randn(LARGE, requires_grad=True)
+    z = af.relu(leaf)
+    z.mul_(2.0).sum().backward()
+    assert torch.equal(leaf.grad, 2.0 * (leaf > 0))
+    shared = af.relu(leaf.detach()).share_memory_()
+    assert shared.is_shared()
+    assert torch.equal(shared, torch.relu(leaf))
+    assert torch.equal(copy.deepcopy(shared), shared)
+
+
+def test_many_threads_share_what_is_kept(kept):
+    inputs = [torch.full((LARGE,), float(k)) for k in range(4)]
+
+    def work(x: torch.Tensor) -> bool:
+        return all(bool((af.relu(x) == x).all()) for _ in range(5))
+
+    with ThreadPoolExecutor(4) as threads_of_python:
+        assert all(threads_of_python.map(work, inputs))

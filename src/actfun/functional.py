@@ -118,9 +118,12 @@ def function_of(activation: Activation) -> Callable[..., Tensor]:
     prepare(activation)
     if activation.kind != "elementwise":
         return _SPECIAL[activation.name]
-    default = bind(activation, (), {})
+    usual, _ = default = bind(activation, (), {})
 
     def function(x: Tensor, *values: Any, inplace: bool = False, **named: Any) -> Tensor:
+        if inplace is False and not (values or named or is_compiling()) and (fast := native_of(usual)) is not None:
+            if (y := fast.call(x)) is not None:
+                return y  # type: ignore[no-any-return]
         chosen, numbers = bind(activation, values, named) if values or named else default
         return call(chosen, x, numbers, inplace)
 

@@ -41,22 +41,24 @@ apply_quickly = super(torch.autograd.Function, QuickElementwise).apply
 class Native:
     """An activation at its usual parameters, in C++: kernels by dtype, made when they are first needed.
 
+    call: a function of one argument; it gives None where the kernel is yet to be made, or another way to be taken.
     C++ keeps their addresses, so what they rest on is kept as long: forever, for no activation is ever forgotten.
     """
 
-    def __init__(self, activation: Activation, call: Any, numbers: tuple[float, ...]) -> None:
-        self.activation, self.call, self.numbers = activation, call, numbers
+    def __init__(self, activation: Activation, made: Any, numbers: tuple[float, ...]) -> None:
+        self.activation, self.made, self.numbers = activation, made, numbers
+        self.call = made.function()
         self._kept: list[Any] = []
 
     def __call__(self, x: Tensor) -> Tensor | None:
         """The activation of x, or None where it has to go another way."""
         y: Tensor | None = self.call(x)
-        if y is None and at_once(x):
+        if y is None and at_once(x) and x.nbytes < cpu().pages.LARGE:
             formulas = self.activation.formula, self.activation.derivatives["x"]
             for backward in (False, True)[: 1 + x.requires_grad]:
                 ready = cpu().ready(formulas[backward], backward, x.dtype, self.numbers)
                 self._kept.append(ready)
-                self.call.set_kernel(x, backward, ready[0].address, ready[1])
+                self.made.set_kernel(x, backward, ready[0].address, ready[1])
             y = self.call(x)
         return y
 
@@ -69,7 +71,8 @@ def native_of(activation: Activation) -> Native | None:
     if built is None or activation.kind != "elementwise" or 0.0 in numbers:  # 0.0 and -0.0 are equal
         return None
 
-    built.set_team(cpu().threads.team_address())
+    threads, large = cpu().threads, cpu().pages.LARGE
+    built.set_team(threads.team_address(), threads.SERIAL_BELOW, threads.CACHE_LINES, large)
 
     def again(x: Tensor, g: Tensor) -> Tensor:
         return gradient(activation.derivatives["x"], x, list(numbers), g, x)

@@ -3,25 +3,29 @@
 // It does what quick.QuickElementwise does, for the same tensors, with the same kernels, so with the same bits.
 
 #include <ATen/Parallel.h>
+#include <torch/csrc/Exceptions.h>
+#include <torch/csrc/autograd/functions/utils.h>
+#include <torch/csrc/autograd/python_variable.h>
 #include <torch/extension.h>
 
 #include <array>
 #include <mutex>
+#include <optional>
 
 #if defined(__linux__)
 #include <pthread.h>
-#include <sys/mman.h>
 #endif
 
 namespace {
 
 using at::Tensor;
 
-// As in threads.py and pages.py.
-constexpr int64_t kSerialBelow = 32768;
-constexpr size_t kLarge = size_t{1} << 25;
-constexpr uintptr_t kHuge = uintptr_t{1} << 21;
-constexpr int64_t kCacheLines = 64;
+// Of threads.py and pages.py: elements below which one thread is enough, elements no two threads share a line of, and
+// bytes from which results take memory that Python keeps.
+struct Limits {
+  int64_t serial_below, cache_lines;
+  size_t large;
+} limits;
 
 bool forked = false;  // in a forked child the team's threads are gone
 std::mutex team_free;
@@ -65,29 +69,19 @@ bool plain(const Tensor& x) {
     return but_for_views(at::empty({0}).key_set());
   }();
   const auto keys = but_for_views(x.key_set());
-  const bool threads = x.numel() < kSerialBelow || team;
-  return threads && (keys == usual || keys == inference) && x.is_contiguous() && !x._fw_grad(0).defined();
-}
-
-void advise(const Tensor& y) {
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-  if (y.nbytes() < kLarge) return;
-  const auto start = reinterpret_cast<uintptr_t>(y.data_ptr());
-  const auto first = (start + kHuge - 1) / kHuge * kHuge, last = (start + y.nbytes()) / kHuge * kHuge;
-  madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
-#endif
+  const bool sized = x.nbytes() < limits.large && (x.numel() < limits.serial_below || team);
+  return sized && (keys == usual || keys == inference) && x.is_contiguous() && !x._fw_grad(0).defined();
 }
 
 int64_t address(const Tensor& x) { return reinterpret_cast<int64_t>(x.const_data_ptr()); }
 
 Tensor computed(const Kernel& kernel, const Tensor& x, const Tensor* g) {
   Tensor y = at::empty_like(x);
-  advise(y);
   const int64_t n = x.numel(), from = address(x), by = g ? address(*g) : 0, to = address(y);
-  const int64_t threads = n < kSerialBelow || forked ? 1 : at::get_num_threads();
+  const int64_t threads = n < limits.serial_below || forked ? 1 : at::get_num_threads();
   if (threads > 1 && team_free.try_lock()) {
     const std::lock_guard<std::mutex> until_done(team_free, std::adopt_lock);
-    const int64_t portion = (n + threads - 1) / threads, chunk = (portion + kCacheLines - 1) / kCacheLines * kCacheLines;
+    const int64_t portion = (n + threads - 1) / threads, chunk = (portion + limits.cache_lines - 1) / limits.cache_lines * limits.cache_lines;
     team(reinterpret_cast<void*>(kernel.code), from, by, to, kernel.block, n, chunk, threads);
   } else {
     kernel.code(from, by, to, kernel.block, 0, n);
@@ -105,42 +99,69 @@ struct Activation : torch::CustomClassHolder {
 
 using Pointer = c10::intrusive_ptr<Activation>;
 
-struct Recorded : torch::autograd::Function<Recorded> {
-  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x, const Pointer& activation) {
-    context->save_for_backward({x});
-    context->saved_data["activation"] = c10::IValue::make_capsule(activation);
-    return computed(activation->forward[place(x.scalar_type())], x, nullptr);
+// What autograd keeps of a call: as torch's own operations have it, for torch::autograd::Function takes 1 µs longer.
+struct Derivative : torch::autograd::Node {
+  Pointer activation;
+  torch::autograd::SavedVariable input;
+
+  torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) override {
+    const Tensor& g = gradients[0];
+    if (!g.defined()) return {Tensor()};
+    const Tensor x = input.unpack();
+    const bool alike = plain(x) && plain(g) && x.scalar_type() == g.scalar_type() && x.sizes() == g.sizes();
+    if (alike && unwatched() && !at::GradMode::is_enabled()) {
+      at::AutoDispatchBelowADInplaceOrView below;
+      return {computed(activation->backward[place(x.scalar_type())], x, &g)};
+    }
+    py::gil_scoped_acquire lock;
+    return {activation->again(x, g).cast<Tensor>()};
   }
 
-  static torch::autograd::variable_list backward(
-      torch::autograd::AutogradContext* context, const torch::autograd::variable_list& gradients) {
-    const Tensor x = context->get_saved_variables()[0], &g = gradients[0];
-    const auto activation = c10::static_intrusive_pointer_cast<Activation>(
-        context->saved_data["activation"].toCapsule());
-    const bool alike = plain(x) && plain(g) && x.scalar_type() == g.scalar_type() && x.sizes() == g.sizes();
-    if (alike && unwatched() && !at::GradMode::is_enabled())
-      return {computed(activation->backward[place(x.scalar_type())], x, &g), Tensor()};
-    py::gil_scoped_acquire lock;
-    return {activation->again(x, g).cast<Tensor>(), Tensor()};
+  void release_variables() override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    input.reset_data();
   }
+
+  std::string name() const override { return "actfun::Derivative"; }
 };
 
-// The activation of x; None where x has to go another way, or the kernel is not there yet.
-py::object called(const Pointer& activation, const Tensor& x) {
-  const int which = place(x.scalar_type());
-  if (which < 0 || !unwatched() || !plain(x) || !activation->forward[which].code) return py::none();
-  const bool recorded = x.requires_grad() && at::GradMode::is_enabled();
-  if (recorded && !activation->backward[which].code) return py::none();
-  const auto compute = [&] {
-    return recorded ? Recorded::apply(x, activation) : computed(activation->forward[which], x, nullptr);
-  };
-  if (x.numel() < kSerialBelow) return py::cast(compute());
+Tensor recorded(const Pointer& activation, const Tensor& x) {
   Tensor y;
   {
-    py::gil_scoped_release free;
-    y = compute();
+    at::AutoDispatchBelowADInplaceOrView below;
+    y = computed(activation->forward[place(x.scalar_type())], x, nullptr);
   }
-  return py::cast(y);
+  const auto node = c10::make_intrusive<Derivative>();
+  node->activation = activation;
+  node->input = torch::autograd::SavedVariable(x, false);
+  node->set_next_edges(torch::autograd::collect_next_edges(x));
+  torch::autograd::set_history(y, node);
+  return y;
+}
+
+// The activation of a tensor; None where it has to go another way, or the kernel is not there yet.
+PyObject* called(PyObject* self, PyObject* argument) {
+  HANDLE_TH_ERRORS
+  if (!THPVariable_CheckExact(argument)) Py_RETURN_NONE;
+  const Pointer& activation = *static_cast<const Pointer*>(PyCapsule_GetPointer(self, nullptr));
+  const Tensor& x = THPVariable_Unpack(argument);
+  const int which = place(x.scalar_type());
+  if (which < 0 || !unwatched() || !plain(x) || !activation->forward[which].code) Py_RETURN_NONE;
+  const bool records = x.requires_grad() && at::GradMode::is_enabled();
+  if (records && !activation->backward[which].code) Py_RETURN_NONE;
+  std::optional<py::gil_scoped_release> free;
+  if (x.numel() >= limits.serial_below) free.emplace();
+  Tensor y = records ? recorded(activation, x) : computed(activation->forward[which], x, nullptr);
+  free.reset();
+  return THPVariable_Wrap(std::move(y));
+  END_HANDLE_TH_ERRORS
+}
+
+// `called` as a function of Python's own, which takes less time to call than one of pybind's.
+py::object function_of(const Pointer& activation) {
+  static PyMethodDef method{"activation", &called, METH_O, nullptr};
+  const py::capsule self(new Pointer(activation), [](void* held) { delete static_cast<Pointer*>(held); });
+  return py::reinterpret_steal<py::object>(PyCFunction_New(&method, self.ptr()));
 }
 
 void set_kernel(const Pointer& activation, const Tensor& like, bool backward, int64_t code, int64_t block) {
@@ -154,9 +175,12 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
 #if defined(__linux__)
   pthread_atfork(nullptr, nullptr, [] { forked = true; });
 #endif
-  module.def("set_team", [](int64_t code) { team = reinterpret_cast<decltype(team)>(code); });
+  module.def("set_team", [](int64_t code, int64_t serial_below, int64_t cache_lines, size_t large) {
+    team = reinterpret_cast<decltype(team)>(code);
+    limits = {serial_below, cache_lines, large};
+  });
   py::class_<Activation, Pointer>(module, "Activation")
       .def(py::init<py::object>())
-      .def("__call__", &called)
+      .def("function", &function_of)
       .def("set_kernel", &set_kernel);
 }

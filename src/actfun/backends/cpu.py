@@ -129,12 +129,11 @@ def _signs(numbers: tuple[float, ...]) -> tuple[float, ...]:
 
 def quickly(formula: Callable[..., Any], x: Tensor, numbers: tuple[float, ...], times: Tensor | None = None) -> Tensor:
     """As `evaluate`, for contiguous tensors of one dtype, with numbers for parameters."""
-    y, n = torch.empty_like(x), x.numel()
+    y, n = pages.empty_like(x), x.numel()
     kernel, block, _ = _ready(formula, times is not None, x.dtype, numbers, _signs(numbers) if numbers else ())
     if n < threads.SERIAL_BELOW:
         kernel.quick(x.data_ptr(), 0 if times is None else times.data_ptr(), y.data_ptr(), block, 0, n)
         return y
-    pages.advise(y)
     threads.run(kernel, x.data_ptr(), 0 if times is None else times.data_ptr(), y.data_ptr(), block, n)
     return y
 
@@ -151,10 +150,9 @@ def evaluate(
     x: float32, bfloat16 or float16, any strides. parameters: numbers, or tensors that broadcast against x.
     dtype: of the result; x's when not given. The result is laid out in memory as torch would.
     """
-    y = torch.empty_like(x, dtype=dtype or x.dtype)
+    y = pages.empty_like(x, dtype)
     x = laid_out_like(y, x, x.dtype)
     g = None if times is None else laid_out_like(y, times, x.dtype)
-    pages.advise(y)
     numbers = tuple(value for value in parameters if not isinstance(value, Tensor))
     if y.dtype is x.dtype and len(numbers) == len(parameters):
         kernel, block, _ = ready(formula, g is not None, x.dtype, numbers)

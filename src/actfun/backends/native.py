@@ -61,7 +61,9 @@ def build() -> Path:
         beside = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])  # ninja, in a venv
         done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PATH": beside})
         if done.returncode:
-            raise RuntimeError(f"building failed: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+            lines = (done.stderr + done.stdout).strip().splitlines()
+            reason = next((line for line in lines if "error:" in line), lines[-1])
+            raise RuntimeError(f"building failed: {reason.strip()}")
         os.replace(Path(folder) / path.name, path)
     module.cache_clear()
     return path

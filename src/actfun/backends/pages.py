@@ -1,31 +1,59 @@
-"""Huge pages for large results: their memory is fresh, and mapping it page by page takes longer than filling it."""
+"""Memory for large results: fresh pages are zeroed by the system, which takes longer than the arithmetic.
 
-import ctypes
-import functools
+Results of 32 MiB and more live in blocks with huge pages. What is freed is kept for the next of the same size, and
+meanwhile offered to the system (MADV_FREE), which takes it as soon as anybody needs memory. Smaller ones, and all on
+systems without that offer, come from torch; glibc hands out small memory again by itself.
+"""
+
+import contextlib
 import mmap
-import sys
-from typing import Any
+import weakref
 
+import torch
 from torch import Tensor
 
-LARGE = 2**25  # bytes: below, glibc hands out again what was freed, and asking takes 15 µs for nothing
+LARGE = 2**25  # bytes: from here on glibc returns to the system what is freed
 HUGE = 2**21  # bytes of a huge page on x86 and ARM
+KEPT_AT_MOST = 2**28  # bytes
+
+_kept: list[mmap.mmap] = []  # what is free, the latest last
 
 
-@functools.cache
-def _madvise() -> Any:
-    """The system's function, or None where there is none that knows huge pages."""
-    if sys.platform != "linux" or not hasattr(mmap, "MADV_HUGEPAGE"):
-        return None
-    function = ctypes.CDLL(None).madvise
-    function.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    return function
+def empty_like(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """As torch.empty_like."""
+    dtype = dtype or x.dtype
+    if x.numel() * dtype.itemsize < LARGE or not hasattr(mmap, "MADV_FREE"):
+        return torch.empty_like(x, dtype=dtype)
+    like = torch.empty_like(x, dtype=dtype, device="meta")
+    try:
+        block = _block(-(-like.nbytes // HUGE) * HUGE)
+    except OSError:
+        return torch.empty_like(x, dtype=dtype)  # torch says what there is to say
+    view = memoryview(block)  # lives as long as the tensor's storage does
+    weakref.finalize(view, _keep, block).atexit = False
+    memory = torch.frombuffer(view, dtype=torch.uint8).untyped_storage()
+    return torch.empty(0, dtype=dtype).set_(memory, 0, like.shape, like.stride())
 
 
-def advise(y: Tensor) -> None:
-    """Ask for huge pages under a tensor that nothing has been written to yet; a system that has none lets it be."""
-    if y.nbytes < LARGE or (madvise := _madvise()) is None:
-        return
-    first = -(-y.data_ptr() // HUGE) * HUGE
-    last = (y.data_ptr() + y.nbytes) // HUGE * HUGE
-    madvise(first, last - first, mmap.MADV_HUGEPAGE)
+def _block(size: int) -> mmap.mmap:
+    """A kept block of this size, or a new one."""
+    for block in _kept[::-1]:
+        if len(block) == size:
+            try:
+                _kept.remove(block)
+            except ValueError:  # another thread was faster
+                continue
+            return block
+    block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a system built without them
+            block.madvise(mmap.MADV_HUGEPAGE)
+    return block
+
+
+def _keep(block: mmap.mmap) -> None:
+    """Take back a block whose tensor is gone; called wherever that happens to be, so it takes no lock."""
+    block.madvise(mmap.MADV_FREE)
+    _kept.append(block)
+    while sum(map(len, _kept[:])) > KEPT_AT_MOST:
+        _kept.pop(0)
