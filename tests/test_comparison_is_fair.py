@@ -17,8 +17,8 @@ from actfun.compare.models import Contender, contender, initialise, parameters
 from actfun.compare.summary import summarise
 from actfun.compare.tasks import TASKS, task
 from actfun.compare.trial import Trial, run
-from actfun.measures import FLAT, SlopeMeter, slopes
 from actfun.report.verdict import table, verdict
+from actfun.watch.measures import FLAT, Meter, slopes
 
 each_task = pytest.mark.parametrize("name", TASKS)
 LABELS = protocol.contenders(["tanh", "relu", "maxout"])
@@ -222,11 +222,11 @@ def test_dead_units_are_those_that_no_sample_wakes():
         (af.nn.LeakyReLU(0.1), 0.0, 0.0),
         (af.nn.Sigmoid(), 0.0, 0.0),
     ):
-        with SlopeMeter([module]) as meter:
+        with Meter([module]) as meter:
             module(z)
         shares = meter.shares()
         assert (shares.dead, shares.flat, shares.samples) == (pytest.approx(dead), pytest.approx(flat), 2)
-    with SlopeMeter([maxout := af.get("maxout")]) as meter:
+    with Meter([maxout := af.get("maxout")]) as meter:
         maxout(z[:, :2])
     assert meter.shares().dead == 0.0
     with pytest.raises(TypeError, match="expected an activation"):

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import forget
+from support import ELEMENTWISE, forget
 from torch.utils.data import DataLoader, Dataset
 
 import actfun as af
 from actfun.backends import cpu, disk, machine, pages, threads
+from actfun.registry import Parameter
 
 X = torch.linspace(-9.0, 9.0, 100_003)
 RIGHT = torch.sigmoid(X.double()).float()
@@ -307,6 +308,20 @@ def test_large_results_are_tensors_like_others(kept):
     assert shared.is_shared()
     assert torch.equal(shared, torch.relu(leaf))
     assert torch.equal(copy.deepcopy(shared), shared)
+
+
+@pytest.mark.parametrize("activation", ELEMENTWISE, ids=lambda activation: activation.name)
+def test_large_results_have_the_bits_of_small_ones(activation):
+    x = 4.0 * torch.randn(LARGE + 13)  # common and rare ones, and a last vector that is not whole
+    numbers = [p.default for p in activation.parameters.values() if isinstance(p, Parameter)]
+    formulas = [(activation.formula, {}), (activation.derivatives["x"], {"times": x})]
+    for formula, times in formulas:
+        large = cpu.evaluate(formula, x, *numbers, **times)
+        assert pages.past_caches(large)
+        for first in (0, 12_345, LARGE - 100):
+            part = slice(first, first + 10_000)
+            small = cpu.evaluate(formula, x[part], *numbers, **{key: value[part] for key, value in times.items()})
+            assert torch.equal(large[part].view(torch.int32), small.view(torch.int32))
 
 
 def test_many_threads_share_what_is_kept(kept):

@@ -34,14 +34,15 @@ def _kernel(
     out: torch.dtype,
     streams: tuple[bool, ...],
     numbers: tuple[float, ...] = (),
+    past_caches: bool = False,
 ) -> machine.Function:
     """The kernel y = formula(x) or y = g * formula(x), from `dtype` to `out`; numbers: built-in parameters."""
     output = graphs.graph(formula, backward, numbers or len(streams), out is not torch.float32)
 
     def text(name: str) -> str:
-        return kernels.kernel(name, output, (dtype, out), backward, streams, machine.lanes())
+        return kernels.kernel(name, output, (dtype, out), backward, streams, machine.lanes(), past_caches)
 
-    return machine.function(f"{dtype} {out} {backward} {streams} {written(output)}", text, 6)
+    return machine.function(f"{dtype} {out} {backward} {streams} {past_caches} {written(output)}", text, 6)
 
 
 @functools.cache
@@ -61,14 +62,16 @@ def _ready(
     dtype: torch.dtype,
     numbers: tuple[float, ...],
     signs: tuple[float, ...],
+    past_caches: bool = False,
 ) -> tuple[machine.Function, int, Any]:
     """The kernel of a formula with the given parameters, its block's address, and what must live as long.
 
-    signs: those of the parameters, for 0.0 and -0.0 are not the same.
+    signs: those of the parameters, for 0.0 and -0.0 are not the same. past_caches: see `kernels.kernel`; tables know
+    no such way, for looking up takes longer than writing.
     """
     given = numpy.array(numbers, numpy.float32)
     if dtype is torch.float32 and numbers and graphs.comes_with(formula, numbers, backward):
-        return _kernel(formula, backward, dtype, dtype, (), numbers), 0, None
+        return _kernel(formula, backward, dtype, dtype, (), numbers, past_caches), 0, None
     if dtype is not torch.float32:
         found = _for_16_bits(formula, dtype, backward, given)
         if isinstance(found, Tensor):
@@ -76,7 +79,8 @@ def _ready(
         given = numpy.array(found, numpy.float32)
     block = numpy.zeros((len(given), 2), numpy.float32)
     block[:, 0] = given
-    return _kernel(formula, backward, dtype, dtype, (False,) * len(given)), block.ctypes.data, block
+    kernel = _kernel(formula, backward, dtype, dtype, (False,) * len(given), (), past_caches)
+    return kernel, block.ctypes.data, block
 
 
 def _for_16_bits(
@@ -117,10 +121,14 @@ def _compute(formula: Callable[..., Any], x: Tensor, g: Tensor | None, y: Tensor
 
 
 def ready(
-    formula: Callable[..., Any], backward: bool, dtype: torch.dtype, numbers: tuple[float, ...]
+    formula: Callable[..., Any],
+    backward: bool,
+    dtype: torch.dtype,
+    numbers: tuple[float, ...],
+    past_caches: bool = False,
 ) -> tuple[machine.Function, int, Any]:
     """The kernel of a formula with these parameters, its block's address, and what must live as long."""
-    return _ready(formula, backward, dtype, numbers, _signs(numbers))
+    return _ready(formula, backward, dtype, numbers, _signs(numbers), past_caches)
 
 
 def _signs(numbers: tuple[float, ...]) -> tuple[float, ...]:
@@ -130,7 +138,8 @@ def _signs(numbers: tuple[float, ...]) -> tuple[float, ...]:
 def quickly(formula: Callable[..., Any], x: Tensor, numbers: tuple[float, ...], times: Tensor | None = None) -> Tensor:
     """As `evaluate`, for contiguous tensors of one dtype, with numbers for parameters."""
     y, n = pages.empty_like(x), x.numel()
-    kernel, block, _ = _ready(formula, times is not None, x.dtype, numbers, _signs(numbers) if numbers else ())
+    signs, past_caches = _signs(numbers) if numbers else (), pages.past_caches(y)
+    kernel, block, _ = _ready(formula, times is not None, x.dtype, numbers, signs, past_caches)
     if n < threads.SERIAL_BELOW:
         kernel.quick(x.data_ptr(), 0 if times is None else times.data_ptr(), y.data_ptr(), block, 0, n)
         return y
@@ -155,7 +164,7 @@ def evaluate(
     g = None if times is None else laid_out_like(y, times, x.dtype)
     numbers = tuple(value for value in parameters if not isinstance(value, Tensor))
     if y.dtype is x.dtype and len(numbers) == len(parameters):
-        kernel, block, _ = ready(formula, g is not None, x.dtype, numbers)
+        kernel, block, _ = ready(formula, g is not None, x.dtype, numbers, pages.past_caches(y))
         threads.run(kernel, x.data_ptr(), 0 if g is None else g.data_ptr(), y.data_ptr(), block, x.numel())
     else:
         single = (v.item() if isinstance(v, Tensor) and v.numel() == 1 else v for v in parameters)

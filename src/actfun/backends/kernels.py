@@ -28,11 +28,12 @@ def kernel(
     backward: bool,
     streams: Sequence[bool],
     lanes: int,
+    past_caches: bool = False,
 ) -> str:
     """y = output(x, g, parameters), from the first dtype to the second.
 
-    The block holds 8 bytes a parameter: the address of a float32 for each element where `streams` says so, else one
-    float32.
+    past_caches: y goes straight to memory; it starts at a multiple of 64 bytes, and so does each portion of it.
+    The block holds 8 bytes a parameter: the address of a float32 for each element where `streams` says so, else one.
     """
     with function(name, 6) as (builder, made):
         x, g, y, block, start, stop = made.args
@@ -54,15 +55,16 @@ def kernel(
             return values
 
         def store(i: Any, value: Any, mask: Any) -> None:
-            llvm.store(builder, y, i, value, dtypes[1], mask)
+            llvm.store(builder, y, i, value, dtypes[1], mask, past_caches)
 
         rare = next((n for n in ordered(output) if n.op == "rarely"), None)
         if rare is None:
             vectors(builder, start, stop, lanes, lambda i, m: store(i, emitted(builder, output, inputs(i, m)), m))
         else:
-            _Rare(builder, output, rare.args[0], ["x", "g"] if backward else ["x"], lanes).run(
-                inputs, store, y, start, stop
-            )
+            names = ["x", "g"] if backward else ["x"]
+            _Rare(builder, output, rare.args[0], names, lanes).run(inputs, store, y, start, stop)
+        if past_caches:
+            builder.fence("seq_cst")  # before anyone is told that y is there
     return str(made.module)
 
 

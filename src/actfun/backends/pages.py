@@ -35,6 +35,15 @@ def empty_like(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     return torch.empty(0, dtype=dtype).set_(memory, 0, like.shape, like.stride())
 
 
+def past_caches(y: Tensor) -> bool:
+    """Whether a result is better written past the caches, which could not hold it anyway.
+
+    For 64 MiB relu takes 0.15 ns an element instead of 0.28, gelu 0.22 instead of 0.30, on two cores; with a torch.add
+    of the result behind it 0.52 instead of 0.60, and 0.60 instead of 0.63.
+    """
+    return y.nbytes >= LARGE and y.data_ptr() % 64 == 0
+
+
 def _block(size: int) -> mmap.mmap:
     """A kept block of this size, or a new one."""
     for block in _kept[::-1]:

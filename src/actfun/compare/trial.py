@@ -2,12 +2,10 @@
 
 import dataclasses
 import hashlib
-import itertools
 import json
 import math
 import statistics
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +13,10 @@ import torch
 from torch import Tensor
 
 from actfun.compare.models import Network, contender, initialise, parameters
-from actfun.compare.tasks import Part, Split, Task, batches, task
-from actfun.measures import SlopeMeter
+from actfun.compare.tasks import Part, Split, Task, task
+from actfun.compare.training import steps
 from actfun.version import __version__
+from actfun.watch.measures import Meter
 
 WARM_UP = 10  # steps left out of the step time: they load kernels and fill caches
 POINTS = 10  # of a learning curve
@@ -53,7 +52,7 @@ class Result:
     """What a trial gave, beside its configuration.
 
     curve: (step, validation score) as training went on. score: the worst possible where the trial failed.
-    step_milliseconds: the median. dead_share, flat_share: at the end, on the training data (`actfun.measures`).
+    step_milliseconds: the median. dead_share, flat_share: at the end, on the training data (`actfun.watch.measures`).
     """
 
     score: float
@@ -96,15 +95,11 @@ def _train(trial: Trial, task: Task) -> Result:
     torch.manual_seed(trial.seed)  # for stochastic activations
     result = Result(task.worst, parameters=parameters(network))
     optimizer = torch.optim.Adam(network.parameters(), trial.learning_rate)
-    order = torch.Generator().manual_seed(trial.seed)
     times: list[float] = []
-    for x, y in itertools.islice(_endless(split.train, task.batch_size, order), trial.steps):
+    losses = steps(network, task.loss, split.train, task.batch_size, optimizer, trial.seed)
+    for _ in range(trial.steps):
         start = time.perf_counter()
-        loss = task.loss(network(x), y)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        value = float(loss.detach())
+        value = next(losses)
         times.append(time.perf_counter() - start)
         if not math.isfinite(value):
             result.failed, result.error = True, f"loss became {value} at step {len(times)}"
@@ -119,11 +114,6 @@ def _train(trial: Trial, task: Task) -> Result:
     return result
 
 
-def _endless(part: Part, size: int, order: torch.Generator) -> Iterator[Part]:
-    while True:
-        yield from batches(part, size, order)
-
-
 def _finish(result: Result, network: Network, task: Task, split: Split, trial: Trial, times: list[float]) -> None:
     if trial.stage == "confirm":
         result.score = _evaluate(network, task, split.test)
@@ -131,7 +121,7 @@ def _finish(result: Result, network: Network, task: Task, split: Split, trial: T
         result.score = _evaluate(network, task, split.validation)
     if not math.isfinite(result.score):
         result.score, result.failed, result.error = task.worst, True, "the score is not finite"
-    with SlopeMeter(network.activations) as meter:
+    with Meter(network.activations) as meter:
         for x in split.train[0].split(64):  # type: ignore[no-untyped-call]
             with torch.no_grad():
                 network(x)

@@ -1,0 +1,1 @@
+"""What the overview article says, run: 51 claims with verdicts."""

@@ -1,0 +1,47 @@
+"""The claims, read from catalogue.toml."""
+
+import functools
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+PATH = Path(__file__).with_name("catalogue.toml")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the article says.
+
+    id: 1 to 51. about: an activation's name, or "all". en, zh: the claim in our words. rule: see `evidence.verdict`.
+    decided_by: names of experiments. standing: what the literature says: T true, C true on a condition, I imprecise,
+    W wrong.
+    """
+
+    id: int
+    about: str
+    en: str
+    zh: str
+    rule: str
+    decided_by: tuple[str, ...]
+    standing: str
+
+
+@functools.cache
+def claims() -> tuple[Claim, ...]:
+    """All claims, in the article's order."""
+    entries = tomllib.loads(PATH.read_text(encoding="utf-8"))["claim"]
+    return tuple(Claim(**{**entry, "decided_by": tuple(entry["decided_by"])}) for entry in entries)
+
+
+def chosen(numbers: str | None) -> tuple[Claim, ...]:
+    """The claims of a list such as "7,22", or all. Raises ValueError for what is not the number of a claim."""
+    if numbers is None:
+        return claims()
+    known = {str(claim.id): claim for claim in claims()}
+    words = [word.strip() for word in numbers.split(",") if word.strip()]
+    for word in words:
+        if word not in known:
+            raise ValueError(f"--only takes numbers of claims, from 1 to {len(known)}, got {word!r}")
+    if not words:
+        raise ValueError(f"--only takes numbers of claims, from 1 to {len(known)}, got {numbers!r}")
+    return tuple(dict.fromkeys(known[word] for word in words))

@@ -1,0 +1,158 @@
+"""Figures that speak for or against a claim, and the rule that makes a verdict of them. No verdict is typed in."""
+
+import functools
+import math
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from actfun.compare.statistics import mean_interval
+
+HOLDS, ONLY_WHEN, REFUTED, INCONCLUSIVE = "holds", "holds only when", "refuted", "inconclusive"
+VERDICTS = {HOLDS: "成立", ONLY_WHEN: "仅在以下条件成立", REFUTED: "被推翻", INCONCLUSIVE: "尚无定论"}  # and in Chinese
+
+
+class Text(NamedTuple):
+    """The same in English and in Chinese."""
+
+    en: str
+    zh: str
+
+
+TEXTS = Path(__file__).with_name("texts.toml")
+
+
+@functools.cache
+def texts() -> dict[str, Text]:
+    """What figures and conditions are called, by key."""
+    return {key: Text(*words) for key, words in tomllib.loads(TEXTS.read_text(encoding="utf-8")).items()}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What was measured, and what the claim says of it: that it is above `threshold`, or below it.
+
+    value, low, high: a mean with its 95% interval over `seeds`; an exact figure has all three equal, and no seeds; one
+    seed alone has no interval. what, condition: keys of `texts`, and the numbers that fill them in; the condition tells in
+    which case, where a claim may hold in some and not in others.
+    """
+
+    what: str
+    value: float
+    low: float | None
+    high: float | None
+    threshold: float
+    above: bool
+    condition: str = ""
+    seeds: int = 0
+    numbers: tuple[tuple[str, float | str], ...] = ()
+
+    def text(self, key: str) -> Text:
+        """A text with this figure's numbers filled in."""
+        words = texts()[key] if key else Text("", "")
+        return Text(*(language.format(**dict(self.numbers)) for language in words))
+
+    @property
+    def side(self) -> str:
+        """Whether it speaks "for" the claim, "against" it, or leaves it "open": the whole interval has to."""
+        if self.low is None or self.high is None or math.isnan(self.value):
+            return "open"
+        low, high = (self.low, self.high) if self.above else (-self.high, -self.low)
+        threshold = self.threshold if self.above else -self.threshold
+        return "for" if low > threshold else "against" if high <= threshold else "open"
+
+    @property
+    def more_seeds(self) -> int | None:
+        """About how many more would settle it, if mean and deviation stay; None where nobody can tell."""
+        if self.side != "open" or self.low is None or self.high is None or self.value == self.threshold:
+            return None
+        widths = (self.high - self.low) / 2.0 / abs(self.value - self.threshold)
+        return max(1, math.ceil(self.seeds * widths**2) - self.seeds)
+
+
+def exact(
+    what: str, value: float, threshold: float, *, above: bool = False, when: str = "", **numbers: float | str
+) -> Figure:
+    """A figure without chance in it: below the threshold, or above, or not."""
+    return Figure(what, value, value, value, threshold, above, when, 0, tuple(numbers.items()))
+
+
+def measured(
+    what: str,
+    values: Sequence[float],
+    threshold: float,
+    *,
+    above: bool = True,
+    when: str = "",
+    **numbers: float | str,
+) -> Figure:
+    """A figure with a value for each seed."""
+    finite = [value for value in values if math.isfinite(value)]
+    mean, low, high = mean_interval(finite) if finite else (math.nan, None, None)
+    if len(finite) < len(values):  # a seed that gave nothing leaves the matter open
+        low = high = None
+    return Figure(what, mean, low, high, threshold, above, when, len(values), tuple(numbers.items()))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """kind: one of VERDICTS; conditions: in which cases the claim holds, where it does not in others."""
+
+    kind: str
+    conditions: tuple[Text, ...] = ()
+    more_seeds: int | None = None
+
+    @property
+    def text(self) -> Text:
+        """The verdict in words."""
+        en, zh = self.kind, VERDICTS[self.kind]
+        if self.conditions:
+            en += ": " + "; ".join(condition.en for condition in self.conditions)
+            zh += "：" + "；".join(condition.zh for condition in self.conditions)
+        if self.more_seeds:
+            en += f" (about {self.more_seeds} more seeds may settle it)"
+            zh += f"（大约再用 {self.more_seeds} 个种子可以定论）"
+        return Text(en, zh)
+
+
+def verdict(rule: str, figures: Sequence[Figure]) -> Verdict:
+    """The verdict on a claim.
+
+    rule "every": holds if all figures speak for it, refuted if one speaks against it. "some": holds if one speaks for
+    it, refuted if all speak against it. "conditions": as "every", but if some speak for it and others against it, it
+    holds only when the former's conditions are met. Whatever is left is inconclusive.
+    """
+    if not figures:
+        return Verdict(INCONCLUSIVE)
+    sides = [figure.side for figure in figures]
+    supporting = tuple(dict.fromkeys(f.text(f.condition) for f in figures if f.side == "for"))
+    if (rule == "some" and "for" in sides) or set(sides) == {"for"}:
+        return Verdict(HOLDS)
+    if (rule == "every" and "against" in sides) or set(sides) == {"against"}:
+        return Verdict(REFUTED)
+    if rule == "conditions" and {"for", "against"} <= set(sides):
+        return Verdict(ONLY_WHEN, supporting)
+    more = [figure.more_seeds for figure in figures if figure.side == "open"]
+    return Verdict(INCONCLUSIVE, more_seeds=max((count for count in more if count), default=None))
+
+
+def as_record(figure: Figure) -> dict[str, Any]:
+    """A figure as JSON has it."""
+
+    def number(value: float | None) -> float | None:
+        return value if value is not None and math.isfinite(value) else None
+
+    return {
+        "what": figure.text(figure.what).en,
+        "what_zh": figure.text(figure.what).zh,
+        "condition": figure.text(figure.condition).en,
+        "condition_zh": figure.text(figure.condition).zh,
+        "value": number(figure.value),
+        "low": number(figure.low),
+        "high": number(figure.high),
+        "claimed": f"{'>' if figure.above else '<'} {figure.threshold:g}",
+        "side": figure.side,
+        "seeds": figure.seeds,
+    }

@@ -1,0 +1,157 @@
+"""What activations do inside a network: dead and flat, by one rule for every activation.
+
+Flat: |f'(z)| below 6% of the largest |f'|, z the pre-activation; for tanh |z| > 2.08, for sigmoid |z| > 4.17. ReLU is
+flat on its left half by design. Dead: a unit whose |f'| stays below 0.1% of the largest on every sample seen; with n
+samples, a unit that shows none responds to less than 3/n of the data (95%, rule of three).
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from actfun.backends import torch as torch_ops
+from actfun.registry import Activation, spec
+
+FLAT, DEAD = 0.06, 0.001
+
+
+def slopes(module: nn.Module, z: Tensor) -> Tensor:
+    """The derivative of an actfun module's output in its pre-activation z, for each output.
+
+    Maxout passes the whole gradient to the piece that wins, so a unit's slope is 1.
+    """
+    activation = _spec_of(module)
+    if activation.kind == "reduction":
+        return torch.ones_like(z[..., :: module.pieces])  # its units are along the last dimension
+    if activation.kind == "random":
+        activation = spec("gelu")  # the mean of the mask's slope would not show where the unit has died
+    numbers = (getattr(module, argument) for argument in getattr(module, "arguments", ()))
+    return torch_ops.evaluate(activation.derivatives["x"], z, *numbers)
+
+
+def _spec_of(module: nn.Module) -> Activation:
+    activation = getattr(module, "chosen", None) or getattr(module, "activation", None)
+    if not isinstance(activation, Activation):
+        raise TypeError(f"expected an activation of actfun.nn, got {type(module).__name__}")
+    return activation
+
+
+@cache
+def largest_slope(formula: Any, numbers: tuple[float, ...]) -> float:
+    """The largest |f'| on [-10, 10]; 1 where it keeps growing (relu_squared), for want of a largest."""
+    z = torch.linspace(-10.0, 10.0, 20_001, dtype=torch.float64)
+    slope = torch_ops.evaluate(formula, z, *numbers).abs()
+    largest, near = float(slope.max()), float(slope[z.abs() <= 5.0].max())
+    return largest if largest < 1.1 * near else 1.0
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What was counted at activations.
+
+    dead: the share of units that are dead; flat, zero: the shares of single responses that are flat, that are exactly
+    0; mean, std: of all responses; samples: how many there were of each unit.
+    """
+
+    dead: float
+    flat: float
+    zero: float
+    mean: float
+    std: float
+    samples: int
+
+
+class _Counts:
+    """What a module's responses come to so far."""
+
+    def __init__(self) -> None:
+        self.alive: Tensor | None = None
+        self.samples = self.responses = self.flat = self.zero = 0
+        self.total = self.squares = 0.0
+
+    def slopes(self, slope: Tensor, top: float) -> None:
+        alive = (slope > DEAD * top).any(0)
+        self.alive = alive if self.alive is None else alive | self.alive
+        self.flat += int((slope < FLAT * top).sum())
+        self.samples += slope.shape[0]
+        self.responses += slope.numel()
+
+    def outputs(self, y: Tensor) -> None:
+        self.zero += int((y == 0.0).sum())
+        self.total += float(y.sum(dtype=torch.float64))
+        self.squares += float(y.double().square().sum())
+
+
+class Meter:
+    """Counts dead units, flat and zero responses at some activation modules while data passes: a context manager.
+
+    The last dimension of their input (of its maximum, for maxout) holds the units; all others count as samples.
+    """
+
+    def __init__(self, modules: Iterable[nn.Module]) -> None:
+        self._counts = {module: _Counts() for module in modules}
+
+    def __enter__(self) -> "Meter":
+        self._hooks = [module.register_forward_pre_hook(self._before) for module in self._counts]
+        self._hooks += [module.register_forward_hook(self._after) for module in self._counts]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    @torch.no_grad()
+    def _before(self, module: nn.Module, inputs: tuple[Tensor]) -> None:  # before, for it may work in place
+        activation = _spec_of(module)
+        top = 1.0
+        if activation.kind == "elementwise":
+            numbers = tuple(float(getattr(module, argument)) for argument in getattr(module, "arguments", ()))
+            top = largest_slope(activation.derivatives["x"], numbers)
+        self._counts[module].slopes(slopes(module, inputs[0]).abs().flatten(0, -2), top)
+
+    @torch.no_grad()
+    def _after(self, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        self._counts[module].outputs(output)
+
+    @property
+    def samples(self) -> int:
+        """How many samples every module has seen."""
+        return min((counts.samples for counts in self._counts.values()), default=0)
+
+    def dead(self, module: nn.Module) -> Tensor:
+        """Which of a module's units are dead: a mask (units,)."""
+        alive = self._counts[module].alive
+        if alive is None:
+            raise ValueError("no data has passed through this module")
+        return ~alive
+
+    def shares(self, *modules: nn.Module) -> Shares:
+        """What was counted so far at some of the modules, or at all."""
+        counted = [self._counts[module] for module in modules or self._counts]
+        units = sum(counts.alive.numel() for counts in counted if counts.alive is not None)
+        alive = sum(int(counts.alive.sum()) for counts in counted if counts.alive is not None)
+        responses = max(sum(counts.responses for counts in counted), 1)
+        mean = sum(counts.total for counts in counted) / responses
+        variance = sum(counts.squares for counts in counted) / responses - mean * mean
+        return Shares(
+            dead=1.0 - alive / max(units, 1),
+            flat=sum(counts.flat for counts in counted) / responses,
+            zero=sum(counts.zero for counts in counted) / responses,
+            mean=mean,
+            std=math.sqrt(max(variance, 0.0)),
+            samples=min((counts.samples for counts in counted), default=0),
+        )
+
+
+def gradient_norms(layers: Iterable[nn.Linear]) -> list[float]:
+    """The Euclidean norm of each layer's weight gradient, NaN where it has none."""
+    grads = [layer.weight.grad for layer in layers]
+    return [math.nan if grad is None else float(torch.linalg.vector_norm(grad, dtype=torch.float64)) for grad in grads]
