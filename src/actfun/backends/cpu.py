@@ -137,12 +137,14 @@ def _signs(numbers: tuple[float, ...]) -> tuple[float, ...]:
 
 def quickly(formula: Callable[..., Any], x: Tensor, numbers: tuple[float, ...], times: Tensor | None = None) -> Tensor:
     """As `evaluate`, for contiguous tensors of one dtype, with numbers for parameters."""
-    y, n = pages.empty_like(x), x.numel()
-    signs, past_caches = _signs(numbers) if numbers else (), pages.past_caches(y)
-    kernel, block, _ = _ready(formula, times is not None, x.dtype, numbers, signs, past_caches)
+    n, signs = x.numel(), _signs(numbers) if numbers else ()
     if n < threads.SERIAL_BELOW:
+        y = torch.empty_like(x)
+        kernel, block, _ = _ready(formula, times is not None, x.dtype, numbers, signs)
         kernel.quick(x.data_ptr(), 0 if times is None else times.data_ptr(), y.data_ptr(), block, 0, n)
         return y
+    y = pages.empty_like(x)
+    kernel, block, _ = _ready(formula, times is not None, x.dtype, numbers, signs, pages.past_caches(y))
     threads.run(kernel, x.data_ptr(), 0 if times is None else times.data_ptr(), y.data_ptr(), block, n)
     return y
 

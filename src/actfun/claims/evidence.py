@@ -35,8 +35,8 @@ class Figure:
     """What was measured, and what the claim says of it: that it is above `threshold`, or below it.
 
     value, low, high: a mean with its 95% interval over `seeds`; an exact figure has all three equal, and no seeds; one
-    seed alone has no interval. what, condition: keys of `texts`, and the numbers that fill them in; the condition tells in
-    which case, where a claim may hold in some and not in others.
+    seed alone has no interval. what, condition: keys of `texts`, with numbers to fill in; a condition tells in which
+    case, where a claim may hold in some and not in others.
     """
 
     what: str

@@ -6,7 +6,7 @@ from typing import Any
 
 from typer.exceptions import TyperException
 
-from actfun.cli import accuracy, bench, build, compare, listing
+from actfun.cli import accuracy, bench, build, claims, compare, listing
 from actfun.cli.common import BadInputError, app
 from actfun.registry import nearest
 
@@ -14,6 +14,7 @@ __all__ = [
     "accuracy",
     "bench",
     "build",
+    "claims",
     "compare",
     "listing",
     "main",

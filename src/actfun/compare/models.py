@@ -50,11 +50,22 @@ class Network(nn.Module):
 
 
 class MLP(Network):
-    """Layers of equal width: (N, in_features) -> (N, out_features)."""
+    """Layers of equal width: (N, in_features) -> (N, out_features).
 
-    def __init__(self, in_features: int, width: int, depth: int, out_features: int, contender: Contender) -> None:
+    make: gives a hidden layer's activation; the contender's own if None.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        width: int,
+        depth: int,
+        out_features: int,
+        contender: Contender,
+        make: Callable[[], nn.Module] | None = None,
+    ) -> None:
         super().__init__()
-        self.activations = [get(contender.activation) for _ in range(depth)]
+        self.activations = [make() if make else get(contender.activation) for _ in range(depth)]
         hidden: list[nn.Module] = []
         for k, activation in enumerate(self.activations):
             hidden += [nn.Linear(width if k else in_features, width * contender.pieces), activation]
@@ -122,12 +133,16 @@ def widest(build: Callable[[int], nn.Module], width: int, budget: int) -> int:
 
 
 def initialise(network: Network, contender: Contender, seed: int, matched: bool) -> None:
+    """Draw the weights with a scale of 1, or, if `matched`, the activation's own forward gain in layers fed by it."""
+    draw(network, seed, gain(contender.activation) if matched else 1.0)
+
+
+def draw(network: Network, seed: int, after: float) -> None:
     """Draw the weights: N(0, g²/fan_in), biases 0, embeddings N(0, 0.02²).
 
-    g is 1, or, if `matched`, the activation's own forward gain in layers fed by it. Each layer draws from a generator
-    of its own, so layers of the same shape get the same draws whatever the activation.
+    g is `after` in layers fed by an activation, else 1. Each layer draws from a generator of its own, so layers of the
+    same shape get the same draws whatever the activation.
     """
-    after = gain(contender.activation) if matched else 1.0
     for k, layer in enumerate(network.modules()):
         generator = torch.Generator().manual_seed(1_000 * seed + k)
         if isinstance(layer, nn.Linear):

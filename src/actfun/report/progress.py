@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Column
 
 from actfun.accuracy.survey import Job
+from actfun.claims.experiment import Job as ClaimJob
 from actfun.compare.trial import Trial
 
 PLAIN_EVERY = 20.0  # seconds between plain lines
@@ -84,3 +85,14 @@ class SurveyProgress(RunProgress):
     def started(self, jobs: Sequence[Job]) -> None:
         """These are in work now."""
         self.show([job.id for job in jobs])
+
+
+class ClaimProgress(RunProgress):
+    """The progress of the experiments on claims."""
+
+    def __init__(self, total: int, done: int = 0) -> None:
+        super().__init__(total, done, "runs")
+
+    def started(self, jobs: Sequence[ClaimJob]) -> None:
+        """These are in work now."""
+        self.show([job.experiment for job in jobs])

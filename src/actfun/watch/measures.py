@@ -67,23 +67,31 @@ class Shares:
     samples: int
 
 
+def _either(before: Tensor | None, now: Tensor) -> Tensor:
+    return now if before is None else now | before
+
+
 class _Counts:
     """What a module's responses come to so far."""
 
     def __init__(self) -> None:
-        self.alive: Tensor | None = None
+        self.alive: Tensor | None = None  # masks over units: on some sample not dead, not flat, exactly 0
+        self.steep: Tensor | None = None
+        self.silent: Tensor | None = None
         self.samples = self.responses = self.flat = self.zero = 0
         self.total = self.squares = 0.0
 
     def slopes(self, slope: Tensor, top: float) -> None:
-        alive = (slope > DEAD * top).any(0)
-        self.alive = alive if self.alive is None else alive | self.alive
+        self.alive = _either(self.alive, (slope > DEAD * top).any(0))
+        self.steep = _either(self.steep, (slope >= FLAT * top).any(0))
         self.flat += int((slope < FLAT * top).sum())
         self.samples += slope.shape[0]
         self.responses += slope.numel()
 
     def outputs(self, y: Tensor) -> None:
-        self.zero += int((y == 0.0).sum())
+        zero = y == 0.0
+        self.silent = _either(self.silent, zero.flatten(0, -2).any(0))
+        self.zero += int(zero.sum())
         self.total += float(y.sum(dtype=torch.float64))
         self.squares += float(y.double().square().sum())
 
@@ -128,10 +136,21 @@ class Meter:
 
     def dead(self, module: nn.Module) -> Tensor:
         """Which of a module's units are dead: a mask (units,)."""
-        alive = self._counts[module].alive
-        if alive is None:
+        return ~self._seen(self._counts[module].alive)
+
+    def flat(self, module: nn.Module) -> Tensor:
+        """Which of a module's units are flat on every sample: a mask (units,)."""
+        return ~self._seen(self._counts[module].steep)
+
+    def silent(self, module: nn.Module) -> Tensor:
+        """Which of a module's units are exactly 0 on some sample: a mask (units,)."""
+        return self._seen(self._counts[module].silent)
+
+    @staticmethod
+    def _seen(mask: Tensor | None) -> Tensor:
+        if mask is None:
             raise ValueError("no data has passed through this module")
-        return ~alive
+        return mask
 
     def shares(self, *modules: nn.Module) -> Shares:
         """What was counted so far at some of the modules, or at all."""

@@ -1,0 +1,74 @@
+"""Does it matter where outputs are centred? Steps to a training loss of 0.1 on digits, each arm at its best rate."""
+
+import statistics
+from typing import Any
+
+import torch
+
+from actfun.claims.evidence import Figure, measured
+from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
+from actfun.claims.networks import grid, mlp, optimizer, outputs, training
+from actfun.compare.tasks import task
+from actfun.gains import gain
+
+ARMS: dict[str, tuple[str, float]] = {
+    "tanh": ("tanh", 0.0),
+    "1 + tanh": ("tanh", 1.0),
+    "sigmoid - 1/2": ("sigmoid", -0.5),
+    "sigmoid": ("sigmoid", 0.0),
+    "relu": ("relu", 0.0),
+    "elu": ("elu", 0.0),
+}
+RATES = {"SGD": (0.03, 0.1, 0.3, 1.0, 3.0), "Adam": (0.001, 0.003, 0.01, 0.03, 0.1)}
+TARGET, LAST, EVERY = 0.1, 1_000, 5
+LEAST = 1.05  # fewer steps by less than 5% are no gain
+
+
+def run(arm: str, optimizer_name: str, rate: float, seed: int) -> dict[str, Any]:
+    """Steps until the loss on all training data is below TARGET; LAST if it never is.
+
+    The backward gain is that of the unshifted activation for both, so arms of a pair start from the same weights.
+    """
+    activation, shift = ARMS[arm]
+    split = task("digits").split(seed)
+    network = mlp(split, activation, 64, 3, seed, gain(activation, "backward"), shift=shift)
+    losses = training(network, "digits", split, optimizer(optimizer_name, network, rate), seed)
+    x, y = split.train
+    for step in range(EVERY, LAST + 1, EVERY):
+        for _ in range(EVERY):
+            next(losses)
+        loss = float(task("digits").loss(outputs(network, x), y))
+        if loss < TARGET or not torch.isfinite(torch.tensor(loss)):
+            return {"steps": step if loss < TARGET else LAST}
+    return {"steps": LAST}
+
+
+def jobs(scale: Scale) -> list[dict[str, Any]]:
+    """Each arm with each optimiser at each of its rates."""
+    return [
+        {**job, "optimizer_name": name}
+        for name, rates in RATES.items()
+        for job in grid(scale, arm=ARMS, rate=rates[::2] if scale.quick else rates)
+    ]
+
+
+def figures(records: list[Record]) -> Figures:
+    """How many times as many steps the arm takes that is said to be worse."""
+
+    def steps(arm: str, name: str) -> list[float]:
+        rates = sorted({r["rate"] for r in records if r["optimizer_name"] == name})
+        tried = [column(records, "steps", arm=arm, optimizer_name=name, rate=rate) for rate in rates]
+        return min(tried, key=statistics.fmean)
+
+    def ratio(worse: str, better: str, name: str) -> Figure:
+        values = [a / b for a, b in zip(steps(worse, name), steps(better, name), strict=True)]
+        return measured("steps over steps", values, LEAST, when="optimizer", a=worse, b=better, optimizer=name)
+
+    return {
+        8: [ratio("sigmoid", "sigmoid - 1/2", name) for name in RATES],
+        14: [ratio("1 + tanh", "tanh", name) for name in RATES],
+        35: [ratio("relu", "elu", name) for name in RATES],
+    }
+
+
+EXPERIMENT = Experiment("centring", jobs, run, figures)

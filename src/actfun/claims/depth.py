@@ -1,0 +1,71 @@
+"""How gradients fare through depth, in a network as it is drawn, before any training: MLPs of width 256, float64."""
+
+import math
+from typing import Any
+
+import torch
+
+from actfun.claims.evidence import Figure, measured
+from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
+from actfun.claims.networks import HE, XAVIER, grid
+from actfun.functional import function_of
+from actfun.registry import spec
+
+WIDTH, SAMPLES = 256, 64
+# Scales of weights and biases: those at which mean and slope of a smooth activation's correlations are stable
+# (Roberts, Yaida and Hanin, The Principles of Deep Learning Theory, section 5.3.3).
+CRITICAL = (1.98305826**0.5, 0.17292239**0.5)
+INITS = {"Xavier": (XAVIER, 0.0), "He": (HE, 0.0), "critical": CRITICAL}
+ARMS = (
+    ("sigmoid", "Xavier"), ("tanh", "Xavier"), ("relu", "Xavier"), ("relu", "He"), ("elu", "He"), ("gelu", "He"),
+    ("gelu", "Xavier"), ("silu", "He"), ("gelu", "critical"),
+)  # fmt: skip
+DEPTHS = (1, 10, 50)
+LOST = -1.0  # a gradient has vanished that is ten times smaller
+
+
+def run(activation: str, init: str, depth: int, seed: int) -> dict[str, Any]:
+    """log10 of the gradient's norm at the first pre-activation over that `depth` layers on; inputs have variance 1."""
+    weight_scale, bias_scale = INITS[init]
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, dtype=torch.float64, generator=generator)
+
+    f = function_of(spec(activation))
+
+    def layer(x: torch.Tensor) -> torch.Tensor:
+        return weight_scale * x @ normal(WIDTH, WIDTH) / math.sqrt(WIDTH) + bias_scale * normal(WIDTH)
+
+    z = first = layer(normal(SAMPLES, WIDTH)).requires_grad_()
+    for _ in range(depth):
+        z = layer(f(z))
+    back = normal(SAMPLES, WIDTH)
+    (gradient,) = torch.autograd.grad((z * back).sum(), first)
+    return {"decades": float(torch.log10(gradient.norm() / back.norm()))}
+
+
+def jobs(scale: Scale) -> list[dict[str, Any]]:
+    """Each arm at each depth."""
+    return [
+        {**job, "activation": activation, "init": init}
+        for activation, init in ARMS
+        for job in grid(scale, depth=DEPTHS)
+    ]
+
+
+def figures(records: list[Record]) -> Figures:
+    """Sigmoid is said to lose gradients; Xavier is said to save ReLU's; GELU is said to keep them."""
+
+    def decades(activation: str, init: str, depth: int, above: bool) -> Figure:
+        values = column(records, "decades", activation=activation, init=init, depth=depth)
+        return measured("decades", values, LOST, above=above, when="depth and init", depth=depth, init=init)
+
+    return {
+        7: [decades("sigmoid", "Xavier", depth, above=False) for depth in DEPTHS],
+        25: [decades("relu", "Xavier", 50, above=True)],
+        44: [decades("gelu", init, depth, above=True) for init in INITS for depth in DEPTHS],
+    }
+
+
+EXPERIMENT = Experiment("depth", jobs, run, figures)

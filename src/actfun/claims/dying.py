@@ -1,0 +1,77 @@
+"""When ReLU units die: digits, two layers of 64, by learning rate, initialisation and optimiser."""
+
+import math
+import statistics
+from typing import Any
+
+from actfun.claims.evidence import measured
+from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
+from actfun.claims.networks import HE, XAVIER, grid, metered, mlp, optimizer, score, train
+from actfun.compare.statistics import rank_correlation
+from actfun.compare.tasks import task
+
+RATES = {
+    "SGD": (0.1, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0),
+    "Adagrad": (0.01, 0.1, 0.3, 1.0, 3.0),
+    "Adam": (0.001, 0.01, 0.1, 1.0),
+}
+INITS, STEPS = {"He": HE, "Xavier": XAVIER}, 320
+MANY, RISING, FEWER = 0.1, 0.8, 0.05  # a tenth of the units; a rank correlation; a difference of shares
+
+
+def run(optimizer_name: str, rate: float, init: str, seed: int) -> dict[str, Any]:
+    """The share of dead units after training, the share of zero responses, accuracy on validation data.
+
+    zero_units: of the units that give 0 for some sample, the share that are dead. A network whose loss is not finite
+    has no units to speak of: all count as dead.
+    """
+    split = task("digits").split(seed)
+    network = mlp(split, "relu", 64, 2, seed, INITS[init])
+    loss = train(network, "digits", split, optimizer(optimizer_name, network, rate), seed, STEPS)
+    if not math.isfinite(loss):
+        return {"dead": 1.0, "zero": None, "zero_units": None, "accuracy": 0.0}
+    meter = metered(network, split.train[0])
+    shares = meter.shares()
+    dead = sum(int(meter.dead(module).sum()) for module in network.activations)
+    silent = sum(int(meter.silent(module).sum()) for module in network.activations)
+    accuracy = score(network, "digits", split.validation)
+    return {"dead": shares.dead, "zero": shares.zero, "zero_units": dead / max(silent, 1), "accuracy": accuracy}
+
+
+def jobs(scale: Scale) -> list[dict[str, Any]]:
+    """SGD after either initialisation, Adagrad after He's."""
+    return [
+        *grid(scale, optimizer_name=("SGD",), rate=RATES, init=INITS),
+        *grid(scale, optimizer_name=("Adagrad",), rate=RATES, init=("He",)),
+    ]
+
+
+def figures(records: list[Record]) -> Figures:
+    """At the best rate and at the largest."""
+    largest = RATES[-1]
+
+    def dead(name: str, rate: float, init: str = "He") -> list[float]:
+        return column(records, "dead", optimizer_name=name, rate=rate, init=init)
+
+    def accuracy(rate: float) -> float:
+        return statistics.fmean(column(records, "accuracy", optimizer_name="SGD", rate=rate, init="He"))
+
+    best = max(RATES, key=accuracy)
+    by_rate = [dead("SGD", rate) for rate in RATES]
+    ranks = [rank_correlation(RATES, shares) for shares in zip(*by_rate, strict=True)]
+    xavier = [h - x for h, x in zip(dead("SGD", largest), dead("SGD", largest, "Xavier"), strict=True)]
+    adaptive = [s - a for s, a in zip(dead("SGD", largest), dead("Adagrad", largest), strict=True)]
+    silent = column(records, "zero_units", optimizer_name="SGD", rate=best, init="He")
+    return {
+        22: [measured("units with zeros that are dead", silent, 0.99)],
+        23: [
+            measured("dead units", dead("SGD", best), MANY, when="at the best rate", rate=best),
+            measured("dead units", dead("SGD", largest), MANY, when="at a large rate", rate=largest),
+        ],
+        25: [measured("dead with He less dead with Xavier", xavier, FEWER)],
+        26: [measured("rank correlation of rate and dead units", ranks, RISING)],
+        27: [measured("dead with SGD less dead with Adagrad", adaptive, FEWER, when="as prevention", rate=largest)],
+    }
+
+
+EXPERIMENT = Experiment("dying", jobs, run, figures)

@@ -1,0 +1,57 @@
+"""GELU's mask: its mean by Monte Carlo, and networks trained with the mask itself, on digits."""
+
+import math
+from typing import Any
+
+import torch
+
+from actfun.claims.evidence import measured
+from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
+from actfun.claims.networks import grid, mlp, optimizer, score, train
+from actfun.compare.tasks import task
+from actfun.functional import function_of
+from actfun.gains import gain
+from actfun.registry import spec
+
+DRAWS, POINTS = 200_000, 21
+STEPS, RATE, NEAR = 320, 0.003, 0.03
+LIMIT = 4.0  # standard errors; of 21 points one is beyond it in less than 0.2% of runs
+
+
+def run(activation: str, seed: int) -> dict[str, Any]:
+    """Test accuracy; how many standard errors the mask's mean is from GELU, at worst; how much two draws differ."""
+    split = task("digits").split(seed)
+    network = mlp(split, activation, 64, 3, seed, gain("gelu"))
+    train(network, "digits", split, optimizer("Adam", network, RATE), seed, STEPS)
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.linspace(-3.0, 3.0, POINTS, dtype=torch.float64)
+    drawn = function_of(spec("stochastic_gelu"))(x.expand(DRAWS, POINTS).contiguous(), generator=generator)
+    expected = function_of(spec("gelu"))(x)
+    error = drawn.std(0) / math.sqrt(DRAWS)
+    off = ((drawn.mean(0) - expected).abs() / error.clamp_min(1e-12)).max()
+    two = float((drawn[0] - drawn[1]).abs().max())
+    return {"accuracy": score(network, "digits", split.test), "errors": float(off), "differ": two}
+
+
+def jobs(scale: Scale) -> list[dict[str, Any]]:
+    """GELU, and its stochastic form."""
+    return grid(scale, activation=("gelu", "stochastic_gelu"))
+
+
+def figures(records: list[Record]) -> Figures:
+    """The mask's mean is GELU; the mask alone trains nearly as well."""
+
+    def of(key: str, activation: str) -> list[float]:
+        return column(records, key, activation=activation)
+
+    behind = [a - b for a, b in zip(of("accuracy", "gelu"), of("accuracy", "stochastic_gelu"), strict=True)]
+    return {
+        38: [
+            measured("two draws", of("differ", "stochastic_gelu"), 0.0, when="the stochastic form"),
+            measured("accuracy behind", behind, NEAR, above=False, when="the stochastic form"),
+        ],
+        39: [measured("standard errors off", of("errors", "gelu"), LIMIT, above=False, when="any input is masked")],
+    }
+
+
+EXPERIMENT = Experiment("mask", jobs, run, figures)

@@ -1,0 +1,105 @@
+"""Hidden and output activations for two classes: breast cancer, log-loss and calibration on test data."""
+
+import statistics
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from actfun.claims.evidence import Figure, measured
+from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
+from actfun.claims.networks import grid, mlp, optimizer, outputs
+from actfun.compare.tasks import Part, batches, task
+from actfun.functional import function_of
+from actfun.gains import gain
+from actfun.registry import spec
+
+HIDDEN, RATES, STEPS = ("tanh", "sigmoid", "relu", "gelu"), (0.001, 0.003, 0.01), 200
+OUTPUTS = {"sigmoid": 1.0, "tanh": 2.0}  # (1 + tanh z)/2 is sigmoid(2z)
+NOISE = (0.0, 0.2)  # the share of training labels that are flipped
+SURE, TIE, BINS, STRETCH = 0.99, 0.01, 10, 3.0
+CALIBRATED = 0.1  # a mean distance of confidence and accuracy that one may live with
+
+
+def calibration_error(probability: Tensor, target: Tensor) -> float:
+    """The mean distance of confidence and accuracy over ten bins of equal width (Guo et al., arXiv:1706.04599)."""
+    confidence = torch.maximum(probability, 1.0 - probability)
+    right = ((probability > 0.5) == (target > 0.5)).float()
+    bins = ((confidence - 0.5) * 2 * BINS).long().clamp_(max=BINS - 1)
+    gaps = [(confidence[bins == k].sum() - right[bins == k].sum()).abs() for k in range(BINS)]
+    return float(torch.stack(gaps).sum() / len(right))
+
+
+def run(hidden: str, output: str, rate: float, noise: float, seed: int) -> dict[str, Any]:
+    """Validation and test log-loss, how sure predictions are, and calibration: as it is, and of other numbers.
+
+    stretched: of logits three times as large; untrained: of the first feature in place of a logit.
+    """
+    split = task("breast_cancer").split(seed)
+    network = mlp(split, hidden, 32, 2, seed, gain(hidden))
+    x, y = split.train
+    flipped = torch.rand(len(y), generator=torch.Generator().manual_seed(seed)) < noise
+    by, order = optimizer("Adam", network, rate), torch.Generator().manual_seed(seed)
+    stretch, loss = OUTPUTS[output], task("breast_cancer").loss
+    done = 0
+    while done < STEPS:
+        for inputs, targets in batches((x, torch.where(flipped, 1.0 - y, y)), 32, order):
+            by.zero_grad()
+            loss(stretch * network(inputs), targets).backward()  # type: ignore[no-untyped-call]
+            by.step()
+            done += 1
+
+    def logits(part: Part) -> Tensor:
+        return stretch * outputs(network, part[0]).squeeze(-1)
+
+    probability_of, z = function_of(spec("sigmoid")), logits(split.test)
+    p, target = probability_of(z), split.test[1]
+    return {
+        "validation": float(loss(logits(split.validation)[:, None], split.validation[1])),
+        "loss": float(loss(z[:, None], target)),
+        "sure": float((torch.maximum(p, 1.0 - p) > SURE).float().mean()),
+        "calibration": calibration_error(p, target),
+        "stretched": calibration_error(probability_of(STRETCH * z), target),
+        "untrained": calibration_error(probability_of(split.test[0][:, 0]), target),
+    }
+
+
+def jobs(scale: Scale) -> list[dict[str, Any]]:
+    """Hidden by output by rate on clean labels; tanh and sigmoid once more with noise."""
+    rates = RATES[1:2] if scale.quick else RATES
+    clean = grid(scale, hidden=HIDDEN, output=OUTPUTS, rate=rates, noise=NOISE[:1])
+    return clean + grid(scale, hidden=("tanh",), output=("sigmoid",), rate=rates[-1:], noise=NOISE[1:])
+
+
+def figures(records: list[Record]) -> Figures:
+    """Each arm at the rate with the best validation loss."""
+
+    def best(key: str, hidden: str, output: str, noise: float = 0.0) -> list[float]:
+        arm = [r for r in records if (r["hidden"], r["output"], r["noise"]) == (hidden, output, noise)]
+        rates = sorted({r["rate"] for r in arm})
+        rate = min(rates, key=lambda rate: statistics.fmean(column(arm, "validation", rate=rate)))
+        return column(arm, key, rate=rate)
+
+    def against(hidden: str, output: str) -> Figure:
+        pairs = zip(best("loss", hidden, output), best("loss", "tanh", "sigmoid"), strict=True)
+        return measured("loss less that of the pair", [a - b for a, b in pairs], -TIE, when="against",
+                        hidden=hidden, output=output)  # fmt: skip
+
+    calm = best("calibration", "tanh", "sigmoid")
+    stretched, untrained = best("stretched", "tanh", "sigmoid"), best("untrained", "tanh", "sigmoid")
+    others = [(hidden, output) for hidden in HIDDEN for output in OUTPUTS if (hidden, output) != ("tanh", "sigmoid")]
+    return {
+        2: [
+            measured("calibration error", calm, CALIBRATED, above=False, when="logits trained by log-loss"),
+            measured("calibration error", stretched, CALIBRATED, above=False, when="logits three times as large"),
+            measured("calibration error", untrained, CALIBRATED, above=False, when="any number"),
+        ],
+        6: [
+            measured("sure predictions", best("sure", "tanh", "sigmoid"), 0.5, when="clean labels"),
+            measured("sure predictions", best("sure", "tanh", "sigmoid", NOISE[1]), 0.5, when="noisy labels"),
+        ],
+        12: [against(*other) for other in others],
+    }
+
+
+EXPERIMENT = Experiment("pairing", jobs, run, figures)

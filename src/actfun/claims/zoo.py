@@ -1,0 +1,91 @@
+"""Eight activations on digits, trained alike: accuracy with and without noise, zeros, means, pre-activations."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from actfun.claims.evidence import Figure, measured
+from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
+from actfun.claims.networks import grid, metered, mlp, optimizer, score, train
+from actfun.compare.models import MLP
+from actfun.compare.tasks import task
+from actfun.gains import gain
+
+ARMS: dict[str, tuple[str, dict[str, float]]] = {
+    name: (name, {}) for name in ("relu", "tanh", "sigmoid", "elu", "gelu", "silu")
+} | {f"leaky_relu {slope:.2g}": ("leaky_relu", {"negative_slope": slope}) for slope in (0.01, 1 / 5.5, 0.3)}  # Xu 2015
+NOISES, STEPS, RATE = (1.0, 2.0, 3.0), 320, 0.003
+POINTS = 0.005  # half a point of accuracy nobody would mind
+
+
+def run(arm: str, seed: int) -> dict[str, Any]:
+    """Test accuracy, that under noise of some standard deviations, and what the activations do on training data.
+
+    started_zero: the share of zero responses before training. z_std: the deviation of the pre-activations after it.
+    """
+    activation, parameters = ARMS[arm]
+    split, scale = task("digits").split(seed), gain(activation, "forward", **parameters)
+    network = mlp(split, activation, 64, 3, seed, scale, **parameters)
+    started = metered(network, split.train[0]).shares()
+    train(network, "digits", split, optimizer("Adam", network, RATE), seed, STEPS)
+    shares = metered(network, split.train[0]).shares()
+    x, y = split.test
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
+    noisy = [score(network, "digits", (x + deviation * noise, y)) for deviation in NOISES]
+    return {
+        "accuracy": score(network, "digits", split.test),
+        "noisy": sum(noisy) / len(noisy),
+        "started_zero": started.zero,
+        "zero": shares.zero,
+        "mean": abs(shares.mean),
+        "z_std": _deviation(network, split.train[0]),
+    }
+
+
+@torch.no_grad()
+def _deviation(network: MLP, x: Tensor) -> float:
+    squares, h = [], x
+    for layer in list(network.layers)[:-1]:
+        h = layer(h)
+        if isinstance(layer, nn.Linear):
+            squares.append(float(h.var()))
+    return math.sqrt(sum(squares) / len(squares))
+
+
+def jobs(scale: Scale) -> list[dict[str, Any]]:
+    """Each arm."""
+    return grid(scale, arm=ARMS)
+
+
+def figures(records: list[Record]) -> Figures:
+    """Robustness of ReLU, virtues of its leaky kin, means, and whether GELU's inputs are standard normal."""
+
+    def of(key: str, arm: str) -> list[float]:
+        return column(records, key, arm=arm)
+
+    def lost(arm: str) -> list[float]:
+        return [a - b for a, b in zip(of("accuracy", arm), of("noisy", arm), strict=True)]
+
+    def sturdier(arm: str) -> Figure:
+        more = [a - b for a, b in zip(lost(arm), lost("relu"), strict=True)]
+        return measured("accuracy lost to noise, less ReLU's", more, 0.0, when="compared with", arm=arm)
+
+    leaky = [arm for arm in ARMS if arm.startswith("leaky")]
+    gained = {arm: [a - b for a, b in zip(of("accuracy", arm), of("accuracy", "relu"), strict=True)] for arm in leaky}
+    nearer = [a - b for a, b in zip(of("mean", "elu"), of("mean", "relu"), strict=True)]
+    spread = [abs(deviation - 1.0) for deviation in of("z_std", "gelu")]
+    return {
+        21: [sturdier(arm) for arm in ("tanh", "sigmoid", "gelu", leaky[0])],
+        31: [measured("share of exact zeros", of("zero", leaky[0]), 0.1)],
+        32: [
+            measured("accuracy gained", more, POINTS, above=False, when="compared with", arm=arm)
+            for arm, more in gained.items()
+        ],
+        34: [measured("mean of trained ELU less ReLU", nearer, 0.0, above=False)],
+        39: [measured("deviation less 1", spread, 0.1, above=False, when="inputs are standard normal")],
+    }
+
+
+EXPERIMENT = Experiment("zoo", jobs, run, figures)

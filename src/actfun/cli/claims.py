@@ -1,0 +1,106 @@
+"""`actfun claims`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from actfun.cli.common import app, console, cores, counted, user_input, worker_count
+
+if TYPE_CHECKING:
+    from actfun.claims.experiment import Job
+    from actfun.runs.store import Store
+
+SEEDS, QUICK_SEEDS = 10, 3  # on two cores about ten minutes, and about one
+
+
+@app.command()
+def claims(
+    quick: Annotated[bool, typer.Option("--quick", help="3 seeds, smaller grids: about a minute on two cores")] = False,
+    only: Annotated[str | None, typer.Option(help="numbers of claims, separated by commas")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="seeds of each arm [default: 10; quick: 3]", show_default=False)
+    ] = None,
+    first_seed: Annotated[int, typer.Option(help="the first seed; another number tries other draws")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(help="worker processes [default: one a core]", show_default=False)
+    ] = None,
+    out: Annotated[Path, typer.Option(help="folder for the results")] = Path("actfun-claims"),
+    resume: Annotated[bool, typer.Option("--resume", help="go on with what is in the folder")] = False,
+) -> None:
+    """Run what the overview article says about activations: 51 claims, each with a verdict and its figures."""
+    from actfun.claims import catalogue, verdicts
+    from actfun.claims.experiment import Scale
+    from actfun.runs.store import Store
+
+    with user_input():
+        chosen = catalogue.chosen(only)
+        count = seeds if seeds is not None else QUICK_SEEDS if quick else SEEDS
+        if count < 1:
+            raise ValueError(f"--seeds must be at least 1, got {count}")
+        if first_seed < 0:
+            raise ValueError(f"--first-seed must be at least 0, got {first_seed}")
+        workers = worker_count(workers)
+        store = Store(out, resume)
+    scale = Scale(tuple(range(first_seed, first_seed + count)), quick)
+    jobs = verdicts.jobs(chosen, scale)
+    _announce(len(chosen), jobs, store, workers, out)
+    _run(jobs, store, workers)
+    records = [store.finished[job.id] for job in jobs]
+    rows = verdicts.judged(chosen, records)
+    _report(rows, records, workers, out)
+    if records and all(record["failed"] for record in records):
+        raise typer.Exit(1)
+
+
+def _announce(claims: int, jobs: "Sequence[Job]", store: "Store", workers: int, out: Path) -> None:
+    screen = console(160)
+    kept = sum(job.id in store.finished for job in jobs)
+    screen.print(
+        f"{counted(claims, 'claim')} of the article: {counted(len(jobs), 'run')} on "
+        f"{counted(workers, 'worker process', 'es')}" + (f"; {kept} are done already." if kept else ".")
+    )
+    if store.kept_as:
+        screen.print(f"Earlier results are kept as {store.kept_as}.")
+    screen.print(f"Results go to {out}, each as it ends; after an interruption --resume goes on there.\n")
+
+
+def _run(jobs: "Sequence[Job]", store: "Store", workers: int) -> None:
+    """Do what is missing: what times comes last, with nothing beside it."""
+    from actfun.claims import verdicts
+    from actfun.report.progress import ClaimProgress
+    from actfun.runs.pool import Pool
+
+    missing = [job for job in jobs if job.id not in store.finished]
+    together = [job for job in missing if not verdicts.EXPERIMENTS[job.experiment].alone]
+    alone = [job for job in missing if verdicts.EXPERIMENTS[job.experiment].alone]
+    threads = max(1, cores() // workers)
+    with ClaimProgress(len(jobs), len(jobs) - len(missing)) as progress:
+
+        def finished(record: dict[str, Any]) -> None:
+            store.append(record)
+            progress.finished(record)
+
+        for several, count in ((together, workers), (alone, 1)):
+            if several:
+                with Pool(count, threads, verdicts.run, verdicts.lost) as pool:
+                    pool.run(several, progress.started, finished)
+
+
+def _report(rows: list[dict[str, Any]], records: list[dict[str, Any]], workers: int, out: Path) -> None:
+    from actfun.report.claims import summary, table
+    from actfun.runs.machine import machine
+
+    facts = machine(workers, max(1, cores() // workers))
+    for row in rows:
+        row["machine"] = facts
+    (out / "claims.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    screen = console(160)
+    screen.print(table(rows, screen.width))
+    screen.print(f"[bold]{summary(rows)}[/]")
+    for record in records:
+        if record["failed"]:
+            screen.print(f"Failed: {record['experiment']}, seed {record['seed']}: {record['error']}", markup=False)
+    screen.print(f"Also in {out / 'claims.json'}.")
