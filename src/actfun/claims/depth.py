@@ -16,10 +16,18 @@ WIDTH, SAMPLES = 256, 64
 # (Roberts, Yaida and Hanin, The Principles of Deep Learning Theory, section 5.3.3).
 CRITICAL = (1.98305826**0.5, 0.17292239**0.5)
 INITS = {"Xavier": (XAVIER, 0.0), "He": (HE, 0.0), "critical": CRITICAL}
-ARMS = (
-    ("sigmoid", "Xavier"), ("tanh", "Xavier"), ("relu", "Xavier"), ("relu", "He"), ("elu", "He"), ("gelu", "He"),
-    ("gelu", "Xavier"), ("silu", "He"), ("gelu", "critical"),
-)  # fmt: skip
+# Decades at depths 10 and 50, by mean-field theory (Schoenholz et al., arXiv:1611.01232), for infinite width.
+PREDICTED = (
+    ("sigmoid", "Xavier", -6.3, -31.4),
+    ("tanh", "Xavier", -0.57, -0.92),
+    ("relu", "Xavier", -1.5, -7.5),
+    ("relu", "He", 0.0, 0.0),
+    ("elu", "He", 0.38, 1.15),
+    ("gelu", "He", -0.16, -5.7),
+    ("gelu", "Xavier", -2.7, -14.7),
+    ("silu", "He", -0.87, -6.9),
+    ("gelu", "critical", -0.05, -0.26),
+)
 DEPTHS = (1, 10, 50)
 LOST = -1.0  # a gradient has vanished that is ten times smaller
 
@@ -35,7 +43,8 @@ def run(activation: str, init: str, depth: int, seed: int) -> dict[str, Any]:
     f = function_of(spec(activation))
 
     def layer(x: torch.Tensor) -> torch.Tensor:
-        return weight_scale * x @ normal(WIDTH, WIDTH) / math.sqrt(WIDTH) + bias_scale * normal(WIDTH)
+        z: torch.Tensor = weight_scale * x @ normal(WIDTH, WIDTH) / math.sqrt(WIDTH) + bias_scale * normal(WIDTH)
+        return z
 
     z = first = layer(normal(SAMPLES, WIDTH)).requires_grad_()
     for _ in range(depth):
@@ -49,7 +58,7 @@ def jobs(scale: Scale) -> list[dict[str, Any]]:
     """Each arm at each depth."""
     return [
         {**job, "activation": activation, "init": init}
-        for activation, init in ARMS
+        for activation, init, *_ in PREDICTED
         for job in grid(scale, depth=DEPTHS)
     ]
 

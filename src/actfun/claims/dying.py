@@ -10,11 +10,7 @@ from actfun.claims.networks import HE, XAVIER, grid, metered, mlp, optimizer, sc
 from actfun.compare.statistics import rank_correlation
 from actfun.compare.tasks import task
 
-RATES = {
-    "SGD": (0.1, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0),
-    "Adagrad": (0.01, 0.1, 0.3, 1.0, 3.0),
-    "Adam": (0.001, 0.01, 0.1, 1.0),
-}
+RATES = (0.1, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0)
 INITS, STEPS = {"He": HE, "Xavier": XAVIER}, 320
 MANY, RISING, FEWER = 0.1, 0.8, 0.05  # a tenth of the units; a rank correlation; a difference of shares
 

@@ -1,6 +1,7 @@
 """What Maxout can fit: convex and other functions of one number on [-1, 1]; and what its pieces do on digits."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,7 +14,11 @@ from actfun.compare.tasks import task
 from actfun.gains import gain
 from actfun.nn import Maxout
 
-TARGETS = {"square": lambda x: x * x, "minus square": lambda x: -x * x, "sine": lambda x: torch.sin(math.pi * x)}
+TARGETS: dict[str, Callable[[Tensor], Tensor]] = {
+    "square": lambda x: x * x,
+    "minus square": lambda x: -x * x,
+    "sine": lambda x: torch.sin(math.pi * x),
+}
 PIECES, FITTING_STEPS, RATE = (2, 4, 16), 2_000, 0.01
 CLOSE = 0.01
 
@@ -44,7 +49,7 @@ def _fit(target: str, pieces: int, units: int, seed: int) -> float:
     rates = torch.optim.lr_scheduler.CosineAnnealingLR(by, FITTING_STEPS)
     for _ in range(FITTING_STEPS):
         by.zero_grad()
-        (model(x) - y).pow(4).mean().backward()  # type: ignore[no-untyped-call]
+        (model(x) - y).pow(4).mean().backward()
         by.step()
         rates.step()
     with torch.no_grad():

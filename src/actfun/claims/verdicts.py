@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from actfun.claims import (
+    born,
     centring,
     depth,
     dying,
@@ -40,7 +41,7 @@ EXPERIMENTS = {
     experiment.name: experiment
     for experiment in (
         EXACT, *(module.EXPERIMENT for module in (
-            depth, speed, mask, learned, zoo, dying, revival, pairing, fitting, centring, text,
+            born, depth, speed, mask, learned, zoo, dying, revival, pairing, fitting, centring, text,
         )),
     )
 }  # fmt: skip

@@ -90,6 +90,7 @@ def _run(jobs: "Sequence[Job]", store: "Store", workers: int) -> None:
 
 
 def _report(rows: list[dict[str, Any]], records: list[dict[str, Any]], workers: int, out: Path) -> None:
+    from actfun.claims.references import references
     from actfun.report.claims import summary, table
     from actfun.runs.machine import machine
 
@@ -97,10 +98,18 @@ def _report(rows: list[dict[str, Any]], records: list[dict[str, Any]], workers: 
     for row in rows:
         row["machine"] = facts
     (out / "claims.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    expected = references(records)
+    (out / "references.json").write_text(json.dumps(expected, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     screen = console(160)
     screen.print(table(rows, screen.width))
     screen.print(f"[bold]{summary(rows)}[/]")
     for record in records:
         if record["failed"]:
             screen.print(f"Failed: {record['experiment']}, seed {record['seed']}: {record['error']}", markup=False)
-    screen.print(f"Also in {out / 'claims.json'}.")
+    apart = [row for row in expected if not row["agrees"]]
+    screen.print(f"{len(expected) - len(apart)} of {counted(len(expected), 'number')} of the literature agree.")
+    for row in apart:
+        screen.print(
+            f"Not {row['what']} ({row['source']}): {row['expected']:.4g}, here {row['ours']:.4g}", markup=False
+        )
+    screen.print(f"Also in {out / 'claims.json'} and {out / 'references.json'}.")
