@@ -41,7 +41,7 @@ ONLY_IN = {
     "llvmlite": {f"backends/{name}.py" for name in ("machine", "llvm", "arithmetic", "loops", "kernels")},
     "triton": {"backends/triton.py"},
     "mpmath": {"backends/mpmath.py", "claims/exact_smooth.py"},
-    "altair": {"report/charts.py", "report/page.py", "report/bench.py"},
+    "altair": {"report/charts.py", "report/html.py", "report/curves.py", "report/bench.py"},
     "sklearn": {"compare/tasks.py"},
     "scipy": {"compare/statistics.py"},
 }

@@ -1,11 +1,11 @@
-"""The claims, read from catalogue.toml."""
+"""The article: its claims, read from catalogue.toml, and its parts, from article.toml."""
 
 import functools
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-PATH = Path(__file__).with_name("catalogue.toml")
+PATH, ARTICLE = (Path(__file__).with_name(name) for name in ("catalogue.toml", "article.toml"))
 
 
 @dataclass(frozen=True)
@@ -45,3 +45,19 @@ def chosen(numbers: str | None) -> tuple[Claim, ...]:
     if not words:
         raise ValueError(f"--only takes numbers of claims, from 1 to {len(known)}, got {numbers!r}")
     return tuple(dict.fromkeys(known[word] for word in words))
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the article's part on an activation is about, each in English and in Chinese."""
+
+    uses: tuple[str, str]
+    virtues: tuple[str, str]
+    faults: tuple[str, str]
+
+
+@functools.cache
+def sections() -> dict[str, Section]:
+    """The parts of the article, by the activation's name or "all", in its order."""
+    entries = tomllib.loads(ARTICLE.read_text(encoding="utf-8"))
+    return {name: Section(**{key: tuple(words) for key, words in entry.items()}) for name, entry in entries.items()}

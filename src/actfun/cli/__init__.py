@@ -6,7 +6,7 @@ from typing import Any
 
 from typer.exceptions import TyperException
 
-from actfun.cli import accuracy, bench, build, claims, compare, listing
+from actfun.cli import accuracy, bench, build, claims, compare, listing, show
 from actfun.cli.common import BadInputError, app
 from actfun.registry import nearest
 
@@ -18,6 +18,7 @@ __all__ = [
     "compare",
     "listing",
     "main",
+    "show",
 ]  # importing a command's module adds it to the application
 
 

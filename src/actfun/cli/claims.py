@@ -92,6 +92,7 @@ def _run(jobs: "Sequence[Job]", store: "Store", workers: int) -> None:
 def _report(rows: list[dict[str, Any]], records: list[dict[str, Any]], workers: int, out: Path) -> None:
     from actfun.claims.references import references
     from actfun.report.claims import summary, table
+    from actfun.report.claims_page import write_claims
     from actfun.runs.machine import machine
 
     facts = machine(workers, max(1, cores() // workers))
@@ -100,6 +101,7 @@ def _report(rows: list[dict[str, Any]], records: list[dict[str, Any]], workers: 
     (out / "claims.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     expected = references(records)
     (out / "references.json").write_text(json.dumps(expected, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_claims(out / "claims.html", rows, expected, facts)
     screen = console(160)
     screen.print(table(rows, screen.width))
     screen.print(f"[bold]{summary(rows)}[/]")
@@ -112,4 +114,4 @@ def _report(rows: list[dict[str, Any]], records: list[dict[str, Any]], workers: 
         screen.print(
             f"Not {row['what']} ({row['source']}): {row['expected']:.4g}, here {row['ours']:.4g}", markup=False
         )
-    screen.print(f"Also in {out / 'claims.json'} and {out / 'references.json'}.")
+    screen.print(f"The page: {out / 'claims.html'}; also claims.json and references.json beside it.")

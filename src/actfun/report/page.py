@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import functools
 import math
-import os
-import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
-import altair
-import vl_convert
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from actfun.report import charts, formatting
+from actfun.report import charts, formatting, html
 from actfun.report.formatting import Metric, is_number
 
 Row = dict[str, Any]
@@ -33,17 +26,7 @@ MACHINE = {
 
 def write_compare(path: Path, summary: dict[str, Any], trials: list[dict[str, Any]]) -> None:
     """Write the report of a comparison to `path`, all or nothing."""
-    text = compare_page(summary, trials)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        # mkstemp makes a private file; a report is meant to be read like any other.
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    html.save(path, compare_page(summary, trials))
 
 
 def compare_page(summary: dict[str, Any], trials: list[dict[str, Any]]) -> str:
@@ -57,7 +40,7 @@ def compare_page(summary: dict[str, Any], trials: list[dict[str, Any]]) -> str:
         "curves": charts.curve_chart(metric, activations, trials, batch_size),
         "tuning": charts.tuning_chart(metric, activations, trials),
     }
-    return _environment().get_template("compare.html.j2").render(
+    return html.environment().get_template("compare.html.j2").render(
         summary=summary,
         metric=metric,
         rows=[_table_row(metric, a, place, summary["same_within"]) for place, a in enumerate(activations)],
@@ -66,7 +49,7 @@ def compare_page(summary: dict[str, Any], trials: list[dict[str, Any]]) -> str:
         same_within=metric.difference(summary["same_within"]).lstrip("+"),
         protocol=_facts(PROTOCOL, summary["protocol"]),
         machine=_facts(MACHINE, summary["machine"]),
-        library=_library(),
+        library=html.library(),
     )  # fmt: skip
 
 
@@ -115,24 +98,3 @@ def _fact(key: str, value: Any) -> str:
     if isinstance(value, list):
         return formatting.numbers(value)
     return formatting.count(value) if isinstance(value, int) else str(value)
-
-
-@functools.cache
-def _library() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script that is safe inside a script element."""
-    version = re.match(r"v(\d+\.\d+)", altair.SCHEMA_VERSION)
-    snippet = "window.vegaEmbed = vegaEmbed;"
-    bundle = vl_convert.javascript_bundle(snippet, vl_version=version[1] if version else None)
-    # Both sequences would end or disturb the script element; in a string or regular expression these mean the same.
-    return re.sub(r"</(?=script)", r"<\\/", bundle, flags=re.IGNORECASE).replace("<!--", "\\x3c!--")
-
-
-@functools.cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("actfun.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )  # fmt: skip
-    # A number that JSON cannot hold would break every chart; better to stop here.
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    return environment

@@ -1,0 +1,84 @@
+"""The article as a page: what each activation is, what is said of it, and what came out; English and Chinese."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from actfun.claims.catalogue import sections
+from actfun.claims.evidence import VERDICTS
+from actfun.registry import spec
+from actfun.report import curves, html
+
+Row = dict[str, Any]
+
+STYLES = {"holds": "holds", "holds only when": "only", "refuted": "refuted", "inconclusive": "open"}
+NAMES = {
+    "all": ("Networks", "网络"), "sigmoid": ("Sigmoid", "Sigmoid"), "tanh": ("Tanh", "Tanh"), "relu": ("ReLU", "ReLU"),
+    "leaky_relu": ("Leaky ReLU", "Leaky ReLU"), "elu": ("ELU", "ELU"), "gelu": ("GELU", "GELU"),
+    "maxout": ("Maxout", "Maxout"),
+}  # fmt: skip
+WIDTH, MARGIN = 220.0, 12.0  # of the picture of a figure, in its own units
+
+
+def write_claims(path: Path, rows: Sequence[Row], references: Sequence[Row], machine: Row) -> None:
+    """Write the page to `path`, all or nothing. rows: as claims.json has them; references: as references.json."""
+    html.save(path, claims_page(rows, references, machine))
+
+
+def claims_page(rows: Sequence[Row], references: Sequence[Row], machine: Row) -> str:
+    """The page as HTML text."""
+    shown = [{**row, "style": STYLES[row["verdict"]], "figures": [_figure(f) for f in row["measured"]]} for row in rows]
+    parts = [part for part in (_part(name, shown) for name in sections()) if part["claims"]]
+    counts = Counter(row["verdict"] for row in rows)
+    drawn = [part["name"] for part in parts if part["formula"]]
+    return html.environment().get_template("claims.html.j2").render(
+        parts=parts,
+        rows=shown,
+        corrected=[row for row in shown if row["verdict"] in ("refuted", "holds only when")],
+        counts=[(STYLES[kind], counts[kind], kind, VERDICTS[kind]) for kind in STYLES if counts[kind]],
+        references=references,
+        agreeing=sum(row["agrees"] for row in references),
+        machine=machine,
+        specs={name: curves.curve_chart(name) for name in drawn},
+        library=html.library(),
+    )  # fmt: skip
+
+
+def _part(name: str, rows: Sequence[Row]) -> Row:
+    """A section: the activation's facts and the claims on it."""
+    part = {"name": name, "title": NAMES[name], "section": sections()[name], "formula": None, "slider": None}
+    part["claims"] = [row for row in rows if row["about"] == name]
+    if name != "all":
+        facts = spec(name)
+        part |= {"formula": html.formula(facts.latex), "slider": curves.sliders(name), "reference": facts.reference}
+    return part
+
+
+def _figure(figure: Row) -> Row:
+    """A figure with its numbers as text, and where they lie in its picture: the claimed side, threshold, interval."""
+    value, low, high = figure["value"], figure["low"], figure["high"]
+    sign, threshold = figure["claimed"].split()
+    limit = float(threshold)
+    known = [number for number in (value, low, high, limit) if number is not None]
+    least, most = min(known), max(known)
+    unit = (WIDTH - 2 * MARGIN) / (most - least) if most > least else 0.0
+
+    def x(number: float | None) -> float | None:
+        return None if number is None else round(MARGIN + (number - least) * unit, 1)
+
+    place = x(limit) or 0.0
+    interval = f"{low:.3g} … {high:.3g}" if figure["seeds"] and low is not None and high is not None else ""
+    return {
+        **figure,
+        "text": "–" if value is None else f"{value:.4g}",
+        "interval": interval,
+        "x": x(value),
+        "x_low": x(low) if interval else None,
+        "x_high": x(high) if interval else None,
+        "limit": place,
+        "claimed_from": place if sign == ">" else 0.0,
+        "claimed_width": round(WIDTH - place if sign == ">" else place, 1),
+    }

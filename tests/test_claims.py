@@ -1,0 +1,180 @@
+"""The article's claims: the data, the rule of their verdicts, the experiments, the command."""
+
+import json
+import re
+
+import pytest
+import torch
+from rich.console import Console
+
+from actfun import registry
+from actfun.claims import catalogue, depth, evidence, references, verdicts
+from actfun.claims.evidence import HOLDS, INCONCLUSIVE, ONLY_WHEN, REFUTED, exact, measured, verdict
+from actfun.claims.experiment import Job, Scale
+from actfun.claims.pairing import calibration_error
+from actfun.cli import main
+from actfun.registry import names
+from actfun.report.claims import summary, table
+
+FOR = exact("two calls", 1.0, 0.5, above=True, when="GELU itself")
+AGAINST = exact("two calls", 0.0, 0.5, above=True, when="the stochastic form")
+OPEN = measured("two calls", [0.0, 1.2], 0.5)
+
+
+def test_all_claims_are_there_in_both_languages():
+    claims = catalogue.claims()
+    assert [claim.id for claim in claims] == list(range(1, 52))
+    for claim in claims:
+        assert claim.about in ("all", *names())
+        assert claim.rule in ("every", "some", "conditions")
+        assert claim.standing in "TCIW"
+        assert claim.decided_by
+        assert set(claim.decided_by) <= set(verdicts.EXPERIMENTS)
+        assert claim.en.endswith(".")
+        assert re.search(r"[\u4e00-\u9fff]", claim.zh)
+        assert claim.zh.endswith("。")
+
+
+@pytest.mark.parametrize(
+    ("rule", "figures", "kind"),
+    [
+        ("every", [FOR, FOR], HOLDS),
+        ("every", [FOR, AGAINST], REFUTED),
+        ("every", [FOR, OPEN], INCONCLUSIVE),
+        ("every", [OPEN, AGAINST], REFUTED),
+        ("some", [FOR, AGAINST], HOLDS),
+        ("some", [AGAINST, AGAINST], REFUTED),
+        ("some", [OPEN, AGAINST], INCONCLUSIVE),
+        ("conditions", [FOR, FOR], HOLDS),
+        ("conditions", [FOR, AGAINST], ONLY_WHEN),
+        ("conditions", [FOR, OPEN], INCONCLUSIVE),
+        ("conditions", [FOR, OPEN, AGAINST], ONLY_WHEN),
+        ("conditions", [AGAINST], REFUTED),
+        ("conditions", [], INCONCLUSIVE),
+    ],
+)
+def test_figures_make_the_verdict(rule, figures, kind):
+    found = verdict(rule, figures)
+    assert found.kind == kind
+    assert ("GELU itself" in found.text.en) == (kind == ONLY_WHEN)
+    assert found.text.zh.startswith(evidence.VERDICTS[kind])
+
+
+def test_a_figure_takes_sides_only_with_its_whole_interval():
+    assert measured("two calls", [1.0, 1.1, 1.2], 0.5).side == "for"
+    assert measured("two calls", [1.0, 1.1, 1.2], 0.5, above=False).side == "against"
+    assert measured("two calls", [0.0, 1.0, 0.2], 0.5).side == "open"
+    assert measured("two calls", [1.0], 0.5).side == "open", "one seed has no interval"
+    assert measured("two calls", [1.0, 1.1, float("nan")], 0.5).side == "open", "a failed run proves nothing"
+    assert exact("two calls", 0.5, 0.5).side == "against", "the threshold itself is not beyond it"
+
+
+def test_it_tells_how_many_more_seeds_it_would_take():
+    wide = measured("two calls", [0.0, 1.0, 2.0, 1.4], 0.5)
+    assert wide.side == "open"
+    assert wide.more_seeds >= 1
+    assert "more seeds" in verdict("every", [wide]).text.en
+    assert measured("two calls", [0.5, 0.5], 0.5).more_seeds is None
+
+
+@pytest.fixture(scope="module")
+def records():
+    """Every experiment with one seed: figures without intervals, but all of them."""
+    torch.set_num_threads(1)
+    return [verdicts.run(job) for job in verdicts.jobs(catalogue.claims(), Scale((0,), quick=True))]
+
+
+def test_every_experiment_runs_and_speaks_to_the_claims_that_it_decides(records):
+    assert [(r["experiment"], r["error"]) for r in records if r["failed"]] == []
+    decided: dict[int, set[str]] = {}
+    said: set[str] = set()
+    for name, experiment in verdicts.EXPERIMENTS.items():
+        for claim, figures in experiment.figures([r for r in records if r["experiment"] == name]).items():
+            assert figures
+            decided.setdefault(claim, set()).add(name)
+            said |= {key for figure in figures for key in (figure.what, figure.condition) if key}
+    assert decided == {claim.id: set(claim.decided_by) for claim in catalogue.claims()}
+    assert said == set(evidence.texts()), "texts that nobody says, or figures without words"
+
+
+def test_claims_come_out_as_a_table_and_as_json(records):
+    rows = verdicts.judged(catalogue.claims(), records)
+    assert [row["id"] for row in rows] == list(range(1, 52))
+    json.dumps(rows, allow_nan=False)
+    for row in rows:
+        assert row["measured"]
+        assert row["why"]
+        assert "{" not in row["why"] + row["verdict_text"] + row["verdict_text_zh"]
+    for width in (80, 200):
+        console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+        console.print(table(rows, width))
+        assert "refuted" in console.export_text()
+    assert sum(map(int, re.findall(r"\d+", summary(rows)))) == 51
+
+
+def test_numbers_of_the_literature_come_out_again(records):
+    found = references.references(records)
+    assert {row["source"] for row in found} >= {"Hayou 2019", "Roberts 2021", "Lu 2019", "mean field", "Monte Carlo"}
+    apart = [row["what"] for row in found if not row["agrees"]]
+    assert all(what.startswith("gelu, He, 50 layers") for what in apart), apart  # the theory is of infinite width
+
+
+def test_a_wrong_number_of_the_literature_is_noticed(records, monkeypatch):
+    monkeypatch.setattr(references, "SELU", (1.6733, references.SELU[1]))
+    assert "SELU: alpha" in [row["what"] for row in references.references(records) if not row["agrees"]]
+
+
+def kinds(ids: set[int], records=()) -> dict[int, str]:
+    chosen = [claim for claim in catalogue.claims() if claim.id in ids]
+    return {row["id"]: row["verdict"] for row in verdicts.judged(chosen, list(records))}
+
+
+def test_a_wrong_gelu_changes_verdicts(monkeypatch):
+    """With ReLU in GELU's place."""
+    jobs = verdicts.jobs([claim for claim in catalogue.claims() if claim.id == 39], Scale((0, 1)))
+    masks = [job for job in jobs if job.experiment == "mask"]
+    right = kinds({18, 40, 42}), verdicts.EXPERIMENTS["mask"].figures([verdicts.run(job) for job in masks])[39]
+    monkeypatch.setitem(registry._registry, "gelu", registry.spec("relu"))
+    wrong = kinds({18, 40, 42}), verdicts.EXPERIMENTS["mask"].figures([verdicts.run(job) for job in masks])[39]
+    assert right[0] == {18: ONLY_WHEN, 40: HOLDS, 42: HOLDS}
+    assert wrong[0] == {18: HOLDS, 40: REFUTED, 42: REFUTED}
+    assert right[1][0].value < 4.0 < 100.0 < wrong[1][0].value
+
+
+def test_the_same_seed_gives_the_same_figures():
+    arguments = {"activation": "gelu", "init": "He", "depth": 10}
+    first, again, other = (depth.run(**arguments, seed=seed) for seed in (0, 0, 1))
+    assert first == again != other
+
+
+def test_an_error_in_a_run_is_kept_and_the_others_go_on():
+    record = verdicts.run(Job("depth", json.dumps({"activation": "nosuch", "init": "He", "depth": 1, "seed": 0})))
+    assert record["failed"]
+    assert "nosuch" in record["error"]
+
+
+def test_calibration_error_is_that_of_its_definition():
+    p = torch.tensor([0.95, 0.95, 0.95, 0.95])
+    assert calibration_error(p, torch.tensor([1.0, 1.0, 1.0, 1.0])) == pytest.approx(0.05)
+    assert calibration_error(p, torch.tensor([1.0, 1.0, 0.0, 0.0])) == pytest.approx(0.45)
+    assert calibration_error(torch.tensor([0.1, 0.9]), torch.tensor([0.0, 1.0])) == pytest.approx(0.1)
+
+
+def test_the_command_writes_verdicts_and_resumes(tmp_path, capsys):
+    asked = ["claims", "--only", "7,13", "--seeds", "2", "--workers", "1", "--out", str(tmp_path)]
+    assert main(asked) == 0
+    rows = json.loads((tmp_path / "claims.json").read_text())
+    assert {row["id"]: row["verdict"] for row in rows} == {7: ONLY_WHEN, 13: REFUTED}
+    assert {"id", "claim", "claim_zh", "verdict", "expected", "measured", "why"} <= set(rows[0])
+    assert json.loads((tmp_path / "references.json").read_text())
+    assert "1 refuted" in capsys.readouterr().out
+    kept = (tmp_path / "results.jsonl").read_text()
+    assert main([*asked, "--resume"]) == 0
+    assert (tmp_path / "results.jsonl").read_text() == kept
+    assert "are done already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [["--only", "7,99"], ["--only", ","], ["--seeds", "0"], ["--first-seed", "-1"]])
+def test_bad_options_are_named(options, tmp_path, capsys):
+    assert main(["claims", *options, "--out", str(tmp_path)]) == 2
+    assert options[0] in capsys.readouterr().err
