@@ -1,5 +1,6 @@
 """The article's claims: the data, the rule of their verdicts, the experiments, the command."""
 
+import io
 import json
 import re
 
@@ -15,6 +16,8 @@ from actfun.claims.pairing import calibration_error
 from actfun.cli import main
 from actfun.registry import names
 from actfun.report.claims import summary, table
+
+pytestmark = pytest.mark.xdist_group("claims")  # one process runs the experiments
 
 FOR = exact("two calls", 1.0, 0.5, above=True, when="GELU itself")
 AGAINST = exact("two calls", 0.0, 0.5, above=True, when="the stochastic form")
@@ -106,7 +109,7 @@ def test_claims_come_out_as_a_table_and_as_json(records):
         assert row["why"]
         assert "{" not in row["why"] + row["verdict_text"] + row["verdict_text_zh"]
     for width in (80, 200):
-        console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+        console = Console(width=width, record=True, file=io.StringIO())
         console.print(table(rows, width))
         assert "refuted" in console.export_text()
     assert sum(map(int, re.findall(r"\d+", summary(rows)))) == 51

@@ -23,11 +23,15 @@ SLOW, SLOW_STEP = 1.5, 1.05  # a call is slow that takes half as long again; in 
 
 
 def _call(function: Callable[[Tensor], Tensor], x: Tensor, g: Tensor | None) -> float:
-    start = time.perf_counter()
-    y = function(x)
-    if g is not None:
-        torch.autograd.grad(y, x, g)
-    return time.perf_counter() - start
+    """The seconds of the second of two calls: the first finds the caches as others left them."""
+    seconds = 0.0
+    for _ in range(2):
+        start = time.perf_counter()
+        y = function(x)
+        if g is not None:
+            torch.autograd.grad(y, x, g)
+        seconds = time.perf_counter() - start
+    return seconds
 
 
 def _in_turns(labels: Iterable[str], rounds: int, seed: int) -> Iterator[str]:
@@ -99,7 +103,7 @@ def figures(records: list[Record]) -> Figures:
         9: slow("sigmoid"),
         17: slow("tanh"),
         37: slow("elu"),
-        20: [ratio("torch", "relu", "copy", SLOW, above=False)],
+        20: [ratio("torch forward", "relu", "copy", SLOW, above=False)],
         31: [ratio("actfun", "leaky_relu", "relu", SLOW, above=False)],
         49: [ratio("step", "maxout", "relu", SLOW_STEP, above=False)],
         51: [ratio("step", "maxout", "relu", SLOW_STEP, above=True)],

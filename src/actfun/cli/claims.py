@@ -47,7 +47,10 @@ def claims(
     scale = Scale(tuple(range(first_seed, first_seed + count)), quick)
     jobs = verdicts.jobs(chosen, scale)
     _announce(len(chosen), jobs, store, workers, out)
-    _run(jobs, store, workers)
+    try:
+        _run(jobs, store, workers)
+    finally:
+        store.close()
     records = [store.finished[job.id] for job in jobs]
     rows = verdicts.judged(chosen, records)
     _report(rows, records, workers, out)

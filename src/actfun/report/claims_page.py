@@ -11,6 +11,7 @@ from actfun.claims.catalogue import sections
 from actfun.claims.evidence import VERDICTS
 from actfun.registry import spec
 from actfun.report import curves, html
+from actfun.report.formatting import MINUS
 
 Row = dict[str, Any]
 
@@ -70,10 +71,14 @@ def _figure(figure: Row) -> Row:
         return None if number is None else round(MARGIN + (number - least) * unit, 1)
 
     place = x(limit) or 0.0
-    interval = f"{low:.3g} … {high:.3g}" if figure["seeds"] and low is not None and high is not None else ""
+    interval = (
+        f"{low:.3g} … {high:.3g}".replace("-", MINUS)
+        if figure["seeds"] and low is not None and high is not None
+        else ""
+    )
     return {
         **figure,
-        "text": "–" if value is None else f"{value:.4g}",
+        "text": "–" if value is None else f"{value:.4g}".replace("-", MINUS),
         "interval": interval,
         "x": x(value),
         "x_low": x(low) if interval else None,

@@ -16,6 +16,7 @@ from actfun.registry import Parameter, spec
 from actfun.report.charts import COLOURS, INK, finished
 
 END, POINTS, POSITIONS = 4.0, 161, 21
+TICKS = [float(x) for x in range(-4, 5)]
 SHOWN = {"function": "f(x)", "derivative": "f′(x)"}
 
 
@@ -73,6 +74,12 @@ def first(slider: Slider) -> int:
     return min(range(len(slider.values)), key=lambda k: abs(slider.values[k] - slider.start))
 
 
+def _heights(points: list[dict[str, Any]]) -> list[float]:
+    """The lowest and highest value to be shown, of all positions of the slider."""
+    values = [point["y"] for point in points]
+    return [max(min(values), -END / 2) - 0.2, min(max(values), END) + 0.2]
+
+
 def curve_chart(name: str) -> dict[str, Any]:
     """An activation and its derivative; the slider's signal is called "at", and counts positions."""
     points, slider = rows(name)
@@ -84,8 +91,8 @@ def curve_chart(name: str) -> dict[str, Any]:
         .transform_filter("datum.at == at")
         .mark_line(strokeWidth=2.2, clip=True)
         .encode(
-            x=alt.X("x:Q", title="x", scale=alt.Scale(domain=[-END, END], nice=False)),
-            y=alt.Y("y:Q", title=None, scale=alt.Scale(domain=[-1.5, END], nice=False)),
+            x=alt.X("x:Q", title="x", scale=alt.Scale(domain=[-END, END], nice=False), axis=alt.Axis(values=TICKS)),
+            y=alt.Y("y:Q", title=None, scale=alt.Scale(domain=_heights(points), nice=False)),
             color=alt.Color("line:N", scale=colours, legend=alt.Legend(title=None, orient="top-left", labelColor=INK)),
             strokeDash=alt.StrokeDash("line:N", scale=dashes, legend=None),
         )

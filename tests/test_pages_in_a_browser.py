@@ -1,0 +1,95 @@
+"""The pages as a browser shows them: no error, no request, all charts drawn, nothing to scroll sideways on a phone."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_report_page import ACCURACIES, CHROMIUM, comparison
+
+from actfun.claims import catalogue, verdicts
+from actfun.claims.experiment import Scale
+from actfun.registry import names
+from actfun.report import show
+from actfun.report.claims_page import claims_page, write_claims
+from actfun.report.page import write_compare
+from actfun.runs.machine import machine
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+MADE_FROM = ["depth", "speed"]  # experiments of a second or so; the other claims have fewer figures
+
+
+def browse(path: Path) -> dict:
+    browse = Path(__file__).with_name("browse.py")
+    done = subprocess.run(
+        [sys.executable, str(browse), str(path), CHROMIUM], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def sound(seen: dict, path: Path) -> None:
+    assert seen["errors"] == []
+    assert set(seen["requests"]) == {path.resolve().as_uri()[:60]}
+    for view in [value for key, value in seen.items() if re.match(r"\d", key)]:
+        assert view["drawn"] == view["charts"] > 0
+        assert view["wider"] == 0
+
+
+@pytest.fixture(scope="module")
+def rows():
+    chosen = [claim for claim in catalogue.claims() if set(claim.decided_by) <= {"exact", *MADE_FROM}]
+    jobs = verdicts.jobs(chosen, Scale((0, 1), quick=True))
+    return verdicts.judged(chosen, [verdicts.run(job) for job in jobs])
+
+
+REFERENCE = {"source": "He 2015", "what": "gain", "expected": 1.414, "ours": 1.414, "tolerance": 1e-9, "agrees": True}
+
+
+def test_the_claims_page(tmp_path, rows):
+    path = tmp_path / "claims.html"
+    write_claims(path, rows, [REFERENCE], machine(1, 1))
+    seen = browse(path)
+    sound(seen, path)
+    assert seen["moved"]
+    assert all(seen["moved"].values())
+    english, chinese = seen["375"]["text"], seen["375 zh"]["text"]
+    for row in rows:
+        assert row["claim"] in english
+        assert row["claim_zh"] not in english
+        assert row["claim_zh"] in chinese
+        assert row["claim"] not in chinese
+
+
+def test_the_browser_notices_a_broken_page(tmp_path, rows):
+    path = tmp_path / "broken.html"
+    text = claims_page(rows, [REFERENCE], machine(1, 1)).replace("</main>", "<p style='width:2000px'>x</p></main>")
+    path.write_text(text + "<script>nosuch()</script><img src='https://localhost/x.png'>", encoding="utf-8")
+    seen = browse(path)
+    assert any("nosuch" in error for error in seen["errors"])
+    assert any("localhost" in error for error in seen["errors"]), "the policy blocks what would be fetched"
+    assert seen["375"]["wider"] > 0
+
+
+def test_the_report_of_a_comparison(tmp_path):
+    path = tmp_path / "report.html"
+    write_compare(path, *comparison(ACCURACIES))
+    sound(browse(path), path)
+
+
+@pytest.mark.parametrize("name", ["tanh", "softplus", "maxout"])
+def test_the_page_of_an_activation(name, tmp_path):
+    path = tmp_path / "show.html"
+    show.write_html(path, name)
+    seen = browse(path)
+    sound(seen, path)
+    assert all(seen["moved"].values())
+    assert bool(seen["moved"]) == (name != "tanh")
+
+
+def test_no_name_is_without_a_picture(tmp_path):
+    for name in names():
+        show.write_png(tmp_path / f"{name}.png", name)
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
