@@ -51,6 +51,7 @@ def chosen(numbers: str | None) -> tuple[Claim, ...]:
 class Section:
     """What the article's part on an activation is about, each in English and in Chinese."""
 
+    title: tuple[str, str]
     uses: tuple[str, str]
     virtues: tuple[str, str]
     faults: tuple[str, str]

@@ -12,10 +12,10 @@ from actfun.functional import function_of
 from actfun.registry import spec
 
 WIDTH, SAMPLES = 256, 64
-# Scales of weights and biases: those at which mean and slope of a smooth activation's correlations are stable
+# Variances of GELU's weights and biases at which mean and slope of a smooth activation's correlations are stable
 # (Roberts, Yaida and Hanin, The Principles of Deep Learning Theory, section 5.3.3).
-CRITICAL = (1.98305826**0.5, 0.17292239**0.5)
-INITS = {"Xavier": (XAVIER, 0.0), "He": (HE, 0.0), "critical": CRITICAL}
+CRITICAL = (1.98305826, 0.17292239)
+INITS = {"Xavier": (XAVIER, 0.0), "He": (HE, 0.0), "critical": (CRITICAL[0] ** 0.5, CRITICAL[1] ** 0.5)}
 # Decades at depths 10 and 50, by mean-field theory (Schoenholz et al., arXiv:1611.01232), for infinite width.
 PREDICTED = (
     ("sigmoid", "Xavier", -6.3, -31.4),

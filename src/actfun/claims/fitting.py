@@ -1,6 +1,5 @@
 """What Maxout can fit: convex and other functions of one number on [-1, 1]; and what its pieces do on digits."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,35 +16,19 @@ from actfun.nn import Maxout
 TARGETS: dict[str, Callable[[Tensor], Tensor]] = {
     "square": lambda x: x * x,
     "minus square": lambda x: -x * x,
-    "sine": lambda x: torch.sin(math.pi * x),
 }
 PIECES, FITTING_STEPS, RATE = (2, 4, 16), 2_000, 0.01
 CLOSE = 0.01
 POWER = 12  # of errors, so that the largest counts
 
 
-class Difference(nn.Module):
-    """One Maxout unit less another: (N, 1) -> (N, 1)."""
-
-    def __init__(self, pieces: int) -> None:
-        super().__init__()
-        self.up, self.down = Maxout(1, 1, pieces), Maxout(1, 1, pieces)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, 1) -> (N, 1)."""
-        y: Tensor = self.up(x) - self.down(x)
-        return y
-
-
-def _fit(target: str, pieces: int, units: int, seed: int) -> float:
-    """The largest error on [-1, 1] of the best fit, of a few steps at the end, by least mean of a high power."""
+def _fit(target: str, pieces: int, seed: int) -> float:
+    """The largest error on [-1, 1] of a fit by the least mean of a high power of errors."""
     torch.manual_seed(seed)
-    model = Maxout(1, 1, pieces) if units == 1 else Difference(pieces)
+    model = Maxout(1, 1, pieces)
     x = torch.linspace(-1.0, 1.0, 401)[:, None]
-    for layer in model.modules():
-        if isinstance(layer, Maxout):  # lines that touch a parabola at places all over the interval
-            at = torch.linspace(-1.0, 1.0, pieces) + 0.1 * torch.randn(pieces)
-            layer.weight.data, layer.bias.data = 2.0 * at[:, None], -at * at
+    at = torch.linspace(-1.0, 1.0, pieces) + 0.1 * torch.randn(pieces)  # lines that touch a parabola, all over
+    model.weight.data, model.bias.data = 2.0 * at[:, None], -at * at
     y, by = TARGETS[target](x), optimizer("Adam", model, RATE)
     rates = torch.optim.lr_scheduler.CosineAnnealingLR(by, FITTING_STEPS)
     for _ in range(FITTING_STEPS):
@@ -58,10 +41,10 @@ def _fit(target: str, pieces: int, units: int, seed: int) -> float:
         return float((model(x) - y).abs().max())
 
 
-def run(what: str, seed: int, pieces: int = 2, units: int = 1) -> dict[str, Any]:
+def run(what: str, seed: int, pieces: int = 2) -> dict[str, Any]:
     """The largest error of a fit; or, on digits, the shares of dead units, of units with an idle piece, of zeros."""
     if what != "digits":
-        return {"error_left": _fit(what, pieces, units, seed)}
+        return {"error_left": _fit(what, pieces, seed)}
     split = task("digits").split(seed)
     network = mlp(split, "maxout", 64, 3, seed, gain("maxout"))
     train(network, "digits", split, optimizer("Adam", network, 0.003), seed, 320)
@@ -76,11 +59,10 @@ def run(what: str, seed: int, pieces: int = 2, units: int = 1) -> dict[str, Any]
 
 
 def jobs(scale: Scale) -> list[dict[str, Any]]:
-    """x² with more and more pieces, what one unit cannot do, what two can, and digits."""
+    """x² with more and more pieces, what one unit cannot do, and digits."""
     return [
         *grid(scale, what=("square",), pieces=PIECES),
         *grid(scale, what=("minus square",), pieces=PIECES[-1:]),
-        *grid(scale, what=("sine",), pieces=PIECES[-1:], units=(2,)),
         *grid(scale, what=("digits",)),
     ]
 

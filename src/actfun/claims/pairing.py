@@ -9,7 +9,8 @@ from torch import Tensor
 from actfun.claims.evidence import Figure, measured
 from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
 from actfun.claims.networks import grid, mlp, optimizer, outputs
-from actfun.compare.tasks import Part, batches, task
+from actfun.compare.tasks import Part, task
+from actfun.compare.training import steps
 from actfun.functional import function_of
 from actfun.gains import gain
 from actfun.registry import spec
@@ -39,15 +40,15 @@ def run(hidden: str, output: str, rate: float, noise: float, seed: int) -> dict[
     network = mlp(split, hidden, 32, 2, seed, gain(hidden))
     x, y = split.train
     flipped = torch.rand(len(y), generator=torch.Generator().manual_seed(seed)) < noise
-    by, order = optimizer("Adam", network, rate), torch.Generator().manual_seed(seed)
     stretch, loss = OUTPUTS[output], task("breast_cancer").loss
-    done = 0
-    while done < STEPS:
-        for inputs, targets in batches((x, torch.where(flipped, 1.0 - y, y)), 32, order):
-            by.zero_grad()
-            loss(stretch * network(inputs), targets).backward()  # type: ignore[no-untyped-call]
-            by.step()
-            done += 1
+
+    def stretched_loss(z: Tensor, target: Tensor) -> Tensor:
+        return loss(stretch * z, target)
+
+    labelled = x, torch.where(flipped, 1.0 - y, y)
+    training = steps(network, stretched_loss, labelled, 32, optimizer("Adam", network, rate), seed)
+    for _ in range(STEPS):
+        next(training)
 
     def logits(part: Part) -> Tensor:
         return stretch * outputs(network, part[0]).squeeze(-1)

@@ -1,4 +1,4 @@
-"""Numbers from the literature, computed anew: published value, ours, and how far they are apart."""
+"""Numbers of the literature, of theory and by Monte Carlo: what is expected, ours, and how far they are apart."""
 
 import math
 import statistics
@@ -89,7 +89,7 @@ EDGES = (  # activation, scale of biases, scale of weights, variance
     ("tanh", 1.0, 1.85559, 3.03640),
     ("elu", 0.1, 1.17615, 0.43783),
 )
-CRITICAL = {"gelu": ((3 + 17**0.5) / 2, 1.98305826, 0.17292239), "silu": (14.32017, 1.98800468, 0.55514317)}
+CRITICAL = {"gelu": ((3 + 17**0.5) / 2, *depth.CRITICAL), "silu": (14.32017, 1.98800468, 0.55514317)}
 SELU = (1.6732632423543772, 1.0507009873554805)
 DRAWS, GAINS = 4_000_000, ("sigmoid", "tanh", "relu", "elu", "gelu", "silu")
 
@@ -146,7 +146,7 @@ def _by_experiment(records: list[Record]) -> Iterator[Reference]:
 
 
 def references(records: list[Record]) -> list[dict[str, Any]]:
-    """All that can be had from the records, as claims.json has them."""
+    """All that can be had from the records, as references.json has them."""
     return [
         {**reference._asdict(), "agrees": abs(reference.ours - reference.expected) <= reference.tolerance}
         for reference in (*_by_theory(), *_by_monte_carlo(), *_by_experiment(records))

@@ -18,7 +18,7 @@ from actfun.claims import (
     speed,
     text,
     zoo,
-)  # fmt: skip
+)
 from actfun.claims.catalogue import Claim
 from actfun.claims.evidence import Figure, as_record, verdict
 from actfun.claims.experiment import Experiment, Figures, Job, Record, Scale, perform

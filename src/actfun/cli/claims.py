@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from actfun.claims.experiment import Job
     from actfun.runs.store import Store
 
-SEEDS, QUICK_SEEDS = 10, 3  # on two cores about ten minutes, and about one
+SEEDS, QUICK_SEEDS = 10, 3  # on two cores eight to nine minutes, and one and a half
 
 
 @app.command()
 def claims(
-    quick: Annotated[bool, typer.Option("--quick", help="3 seeds, smaller grids: about a minute on two cores")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="3 seeds, smaller grids: a minute or two")] = False,
     only: Annotated[str | None, typer.Option(help="numbers of claims, separated by commas")] = None,
     seeds: Annotated[
         int | None, typer.Option(help="seeds of each arm [default: 10; quick: 3]", show_default=False)
@@ -112,7 +112,9 @@ def _report(rows: list[dict[str, Any]], records: list[dict[str, Any]], workers: 
         if record["failed"]:
             screen.print(f"Failed: {record['experiment']}, seed {record['seed']}: {record['error']}", markup=False)
     apart = [row for row in expected if not row["agrees"]]
-    screen.print(f"{len(expected) - len(apart)} of {counted(len(expected), 'number')} of the literature agree.")
+    screen.print(
+        f"{len(expected) - len(apart)} of {counted(len(expected), 'number')} of the literature and of theory agree."
+    )
     for row in apart:
         screen.print(
             f"Not {row['what']} ({row['source']}): {row['expected']:.4g}, here {row['ours']:.4g}", markup=False

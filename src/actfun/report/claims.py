@@ -7,7 +7,9 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.table import Table
 
-COLOURS = {"holds": "green", "holds only when": "yellow", "refuted": "red", "inconclusive": "dim"}
+from actfun.claims.evidence import HOLDS, INCONCLUSIVE, ONLY_WHEN, REFUTED
+
+COLOURS = {HOLDS: "green", ONLY_WHEN: "yellow", REFUTED: "red", INCONCLUSIVE: "dim"}
 
 
 def table(rows: Sequence[dict[str, Any]], width: int) -> Table:

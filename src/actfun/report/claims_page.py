@@ -8,19 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from actfun.claims.catalogue import sections
-from actfun.claims.evidence import VERDICTS
+from actfun.claims.evidence import HOLDS, INCONCLUSIVE, ONLY_WHEN, REFUTED, VERDICTS
 from actfun.registry import spec
 from actfun.report import curves, html
 from actfun.report.formatting import MINUS
 
 Row = dict[str, Any]
 
-STYLES = {"holds": "holds", "holds only when": "only", "refuted": "refuted", "inconclusive": "open"}
-NAMES = {
-    "all": ("Networks", "网络"), "sigmoid": ("Sigmoid", "Sigmoid"), "tanh": ("Tanh", "Tanh"), "relu": ("ReLU", "ReLU"),
-    "leaky_relu": ("Leaky ReLU", "Leaky ReLU"), "elu": ("ELU", "ELU"), "gelu": ("GELU", "GELU"),
-    "maxout": ("Maxout", "Maxout"),
-}  # fmt: skip
+STYLES = {HOLDS: "holds", ONLY_WHEN: "only", REFUTED: "refuted", INCONCLUSIVE: "open"}
 WIDTH, MARGIN = 220.0, 12.0  # of the picture of a figure, in its own units
 
 
@@ -38,7 +33,7 @@ def claims_page(rows: Sequence[Row], references: Sequence[Row], machine: Row) ->
     return html.environment().get_template("claims.html.j2").render(
         parts=parts,
         rows=shown,
-        corrected=[row for row in shown if row["verdict"] in ("refuted", "holds only when")],
+        corrected=[row for row in shown if row["verdict"] in (REFUTED, ONLY_WHEN)],
         counts=[(STYLES[kind], counts[kind], kind, VERDICTS[kind]) for kind in STYLES if counts[kind]],
         references=references,
         agreeing=sum(row["agrees"] for row in references),
@@ -50,7 +45,7 @@ def claims_page(rows: Sequence[Row], references: Sequence[Row], machine: Row) ->
 
 def _part(name: str, rows: Sequence[Row]) -> Row:
     """A section: the activation's facts and the claims on it."""
-    part = {"name": name, "title": NAMES[name], "section": sections()[name], "formula": None, "slider": None}
+    part = {"name": name, "section": sections()[name], "formula": None, "slider": None}
     part["claims"] = [row for row in rows if row["about"] == name]
     if name != "all":
         facts = spec(name)

@@ -32,14 +32,14 @@ class Slider:
 
 def _slider(name: str) -> Slider:
     """Of an activation's own parameter; of GELU its normal's deviation, of Maxout the number of tangents to x²/2."""
-    if name == "maxout":
+    activation = spec(name)
+    if activation.kind == "reduction":
         return Slider("pieces", tuple(range(1, 9)), 4, _envelope)
     if name == "gelu":
         deviations = tuple(numpy.linspace(0.05, 2.05, POSITIONS).round(2).tolist())
-        return Slider("σ", deviations, 1.05, lambda x, s: s * function_of(spec("gelu"))(x / s))
-    if name == "stochastic_gelu":
-        return Slider("", (0.0,), 0.0, lambda x, _: function_of(spec(name))(x, training=False))  # its mean
-    activation = spec(name)
+        return Slider("σ", deviations, 1.05, lambda x, s: s * function_of(activation)(x / s))
+    if activation.kind == "random":
+        return Slider("", (0.0,), 0.0, lambda x, _: function_of(activation)(x, training=False))  # its mean
     free = [(argument, p) for argument, p in activation.parameters.items() if isinstance(p, Parameter)]
     if not free:
         return Slider("", (0.0,), 0.0, lambda x, _: function_of(activation)(x))

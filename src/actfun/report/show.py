@@ -27,7 +27,7 @@ def facts(name: str) -> dict[str, str]:
     activation = spec(name)
     low, high = (str(end) if math.isinf(end) else f"{end:.6g}" for end in activation.range)
     saturates = " and ".join(activation.saturates)
-    found = {
+    return {
         "parameters": ", ".join(_parameter(argument, p) for argument, p in activation.parameters.items()) or "none",
         "range": f"{low} to {high}".replace("inf", "∞"),
         "monotonic": _yes(activation.monotonic),
@@ -40,9 +40,6 @@ def facts(name: str) -> dict[str, str]:
         "module": f"actfun.nn.{activation.module}",
         "source": activation.reference,
     }
-    if activation.kind == "random":
-        del found["gain, backward"]
-    return found
 
 
 def _yes(fact: bool) -> str:

@@ -168,9 +168,3 @@ class Meter:
             std=math.sqrt(max(variance, 0.0)),
             samples=min((counts.samples for counts in counted), default=0),
         )
-
-
-def gradient_norms(layers: Iterable[nn.Linear]) -> list[float]:
-    """The Euclidean norm of each layer's weight gradient, NaN where it has none."""
-    grads = [layer.weight.grad for layer in layers]
-    return [math.nan if grad is None else float(torch.linalg.vector_norm(grad, dtype=torch.float64)) for grad in grads]
