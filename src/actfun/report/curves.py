@@ -93,7 +93,7 @@ def curve_chart(name: str) -> dict[str, Any]:
         .encode(
             x=alt.X("x:Q", title="x", scale=alt.Scale(domain=[-END, END], nice=False), axis=alt.Axis(values=TICKS)),
             y=alt.Y("y:Q", title=None, scale=alt.Scale(domain=_heights(points), nice=False)),
-            color=alt.Color("line:N", scale=colours, legend=alt.Legend(title=None, orient="top-left", labelColor=INK)),
+            color=alt.Color("line:N", scale=colours, legend=alt.Legend(title=None, orient="top", labelColor=INK)),
             strokeDash=alt.StrokeDash("line:N", scale=dashes, legend=None),
         )
         .add_params(alt.param(name="at", value=first(slider)))
