@@ -1,5 +1,6 @@
-"""What Maxout can fit: convex and other functions of one number on [-1, 1]; and what its pieces do on digits."""
+"""What Maxout can fit: x² and -x² by one unit, a sine by the difference of two; and what its pieces do on digits."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,60 +10,103 @@ from torch import Tensor, nn
 from actfun.claims.evidence import measured
 from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
 from actfun.claims.networks import grid, metered, mlp, optimizer, train
-from actfun.compare.tasks import task
+from actfun.compare.models import Network
+from actfun.compare.tasks import Split, task
 from actfun.gains import gain
 from actfun.nn import Maxout
 
+SQUARE, MINUS_SQUARE, SINE = "square", "minus square", "sine"
 TARGETS: dict[str, Callable[[Tensor], Tensor]] = {
-    "square": lambda x: x * x,
-    "minus square": lambda x: -x * x,
+    SQUARE: lambda x: x * x,
+    MINUS_SQUARE: lambda x: -x * x,
+    SINE: lambda x: torch.sin(math.pi * x),
 }
-PIECES, FITTING_STEPS, RATE = (2, 4, 16), 2_000, 0.01
-CLOSE = 0.01
-POWER = 12  # of errors, so that the largest counts
+# Two units start as the same parabola a·x², and their difference bends by at most 2a: a sine's π² asks for a ≥ 4.93.
+BEND = {SQUARE: 1.0, MINUS_SQUARE: 1.0, SINE: 5.0}
+PIECES, TWO_UNITS, FITTING_STEPS, RATE = (2, 4, 16), 32, 2_000, 0.003
+POWERS = (2, 6, 12, 24)  # of errors, a quarter of the steps each, so that in the end the largest counts
+CLOSE, SELDOM = 0.01, 0.01
+PUSHED, BIAS, AFTER = 16, -10.0, 500
+WIDTH, DEPTH = 64, 3
+
+
+class Difference(nn.Module):
+    """One Maxout unit less another: (N, 1) -> (N, 1). Any continuous function is near one (Goodfellow 2013, 4)."""
+
+    def __init__(self, pieces: int) -> None:
+        super().__init__()
+        self.up, self.down = Maxout(1, 1, pieces), Maxout(1, 1, pieces)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape as x."""
+        y: Tensor = self.up(x) - self.down(x)
+        return y
 
 
 def _fit(target: str, pieces: int, seed: int) -> float:
-    """The largest error on [-1, 1] of a fit by the least mean of a high power of errors."""
+    """The largest error on [-1, 1] of a fit by the least mean of ever higher powers of errors."""
     torch.manual_seed(seed)
-    model = Maxout(1, 1, pieces)
+    model = Difference(pieces) if target == SINE else Maxout(1, 1, pieces)
+    for unit in (module for module in model.modules() if isinstance(module, Maxout)):
+        at = torch.linspace(-1.0, 1.0, pieces) + 0.1 * torch.randn(pieces)  # lines that touch a parabola, all over
+        unit.weight.data, unit.bias.data = 2.0 * BEND[target] * at[:, None], -BEND[target] * at * at
     x = torch.linspace(-1.0, 1.0, 401)[:, None]
-    at = torch.linspace(-1.0, 1.0, pieces) + 0.1 * torch.randn(pieces)  # lines that touch a parabola, all over
-    model.weight.data, model.bias.data = 2.0 * at[:, None], -at * at
     y, by = TARGETS[target](x), optimizer("Adam", model, RATE)
     rates = torch.optim.lr_scheduler.CosineAnnealingLR(by, FITTING_STEPS)
-    for _ in range(FITTING_STEPS):
+    for step in range(FITTING_STEPS):
         by.zero_grad()
         error = model(x) - y
-        (error / error.detach().abs().max()).pow(POWER).mean().backward()
+        (error / error.detach().abs().max()).pow(POWERS[step * len(POWERS) // FITTING_STEPS]).mean().backward()
         by.step()
         rates.step()
     with torch.no_grad():
         return float((model(x) - y).abs().max())
 
 
-def run(what: str, seed: int, pieces: int = 2) -> dict[str, Any]:
-    """The largest error of a fit; or, on digits, the shares of dead units, of units with an idle piece, of zeros."""
-    if what != "digits":
-        return {"error_left": _fit(what, pieces, seed)}
-    split = task("digits").split(seed)
-    network = mlp(split, "maxout", 64, 3, seed, gain("maxout"))
+@torch.no_grad()
+def _winning(network: Network, x: Tensor) -> Tensor:
+    """Which pieces win for some sample, in each hidden layer: (layers, units, 2)."""
+    found, h = [], x
+    for layer in list(network.layers)[:-1]:  # type: ignore[arg-type]
+        if not isinstance(layer, nn.Linear):
+            pieces = h.unflatten(-1, (-1, 2))  # type: ignore[no-untyped-call]
+            found.append((pieces == pieces.amax(-1, keepdim=True)).any(0))
+        h = layer(h)
+    return torch.stack(found)
+
+
+def _digits(split: Split, seed: int) -> dict[str, Any]:
+    network = mlp(split, "maxout", WIDTH, DEPTH, seed, gain("maxout"))
+    x = split.train[0]
     train(network, "digits", split, optimizer("Adam", network, 0.003), seed, 320)
-    shares, losing, h = metered(network, split.train[0]).shares(), 0, split.train[0]
+    shares, idle = metered(network, x).shares(), ~_winning(network, x).all(-1)
     with torch.no_grad():
-        for layer in list(network.layers)[:-1]:
-            if not isinstance(layer, nn.Linear):
-                winners = h.unflatten(-1, (-1, 2)).argmax(-1)  # type: ignore[no-untyped-call]
-                losing += int((winners == winners[0]).all(0).sum())
-            h = layer(h)
-    return {"dead": shares.dead, "zero": shares.zero, "losing": losing / (3 * 64)}
+        network.layers[0].bias[: 2 * PUSHED : 2] = BIAS
+    train(network, "digits", split, optimizer("SGD", network, 0.1), seed + 1, AFTER)
+    again = _winning(network, x)[0, :PUSHED, 0]
+    return {
+        "dead": shares.dead,
+        "zero": shares.zero,
+        "idle": float(idle.float().mean()),
+        "again": float(again.float().mean()),
+    }
+
+
+def run(what: str, seed: int, pieces: int = 2) -> dict[str, Any]:
+    """The largest error of a fit; or, on digits, shares of dead units, of zeros, of units with a piece that never wins.
+
+    again: a piece each of 16 units of the first layer is pushed to -10; the share of those that win anywhere after 500
+    more steps of SGD.
+    """
+    return _digits(task("digits").split(seed), seed) if what == "digits" else {"error_left": _fit(what, pieces, seed)}
 
 
 def jobs(scale: Scale) -> list[dict[str, Any]]:
-    """x² with more and more pieces, what one unit cannot do, and digits."""
+    """x² with more and more pieces, what one unit cannot do, what two can, and digits."""
     return [
-        *grid(scale, what=("square",), pieces=PIECES),
-        *grid(scale, what=("minus square",), pieces=PIECES[-1:]),
+        *grid(scale, what=(SQUARE,), pieces=PIECES),
+        *grid(scale, what=(MINUS_SQUARE,), pieces=PIECES[-1:]),
+        *grid(scale, what=(SINE,), pieces=(TWO_UNITS,)),
         *grid(scale, what=("digits",)),
     ]
 
@@ -70,16 +114,17 @@ def jobs(scale: Scale) -> list[dict[str, Any]]:
 def figures(records: list[Record]) -> Figures:
     """One unit fits convex functions as well as its pieces allow; units live, pieces may not."""
 
-    def left(what: str, pieces: int) -> list[float]:
-        return column(records, "error_left", what=what, pieces=pieces)
+    def left(pieces: int) -> list[float]:
+        return column(records, "error_left", what=SQUARE, pieces=pieces)
 
-    digits = {key: column(records, key, what="digits") for key in ("dead", "zero", "losing")}
+    digits = {key: column(records, key, what="digits") for key in ("dead", "zero", "idle", "again")}
     return {
-        47: [measured("error left", left("square", k), CLOSE, above=False, when="pieces", k=k, f="x²") for k in PIECES],
+        47: [measured("error left", left(k), CLOSE, above=False, when="pieces", k=k, f="x²") for k in PIECES],
         49: [measured("share of exact zeros", digits["zero"], 0.1)],
         50: [
             measured("dead units", digits["dead"], 1e-9, above=False, when="units"),
-            measured("pieces that never win", digits["losing"], 1e-9, above=False, when="single pieces"),
+            measured("pieces that never win", digits["idle"], SELDOM, above=False, when="single pieces"),
+            measured("pieces that win again", digits["again"], 0.5, when="pushed pieces"),
         ],
     }
 

@@ -1,4 +1,4 @@
-"""Hidden and output activations for two classes: breast cancer, log-loss and calibration on test data."""
+"""Hidden and output activations for two classes: breast cancer, log-loss and calibration, five-fold."""
 
 import statistics
 from typing import Any
@@ -9,12 +9,13 @@ from torch import Tensor
 from actfun.claims.evidence import Figure, measured
 from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
 from actfun.claims.networks import grid, mlp, optimizer, outputs
-from actfun.compare.tasks import Part, task
+from actfun.compare.tasks import Part, Split, task
 from actfun.compare.training import steps
 from actfun.functional import function_of
 from actfun.gains import gain
 from actfun.registry import spec
 
+TASK, FOLDS = "breast_cancer", 5
 HIDDEN, RATES, STEPS = ("tanh", "sigmoid", "relu", "gelu"), (0.001, 0.003, 0.01), 200
 OUTPUTS = {"sigmoid": 1.0, "tanh": 2.0}  # (1 + tanh z)/2 is sigmoid(2z)
 NOISE = (0.0, 0.2)  # the share of training labels that are flipped
@@ -31,16 +32,35 @@ def calibration_error(probability: Tensor, target: Tensor) -> float:
     return float(torch.stack(gaps).sum() / len(right))
 
 
-def run(hidden: str, output: str, rate: float, noise: float, seed: int) -> dict[str, Any]:
-    """Validation and test log-loss, how sure predictions are, and calibration: as it is, and of other numbers.
+def folds(split: Split, seed: int) -> list[Split]:
+    """All of a task's rows cut into FOLDS: each tests once, the one after it validates, the others train."""
+    x, y = (torch.cat(parts) for parts in zip(split.train, split.validation, split.test, strict=True))
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
+    cut = list(order.tensor_split(FOLDS))
+    found = []
+    for k in range(FOLDS):
+        test, validation, *others = cut[k:] + cut[:k]
+        train = torch.cat(others)
+        scaled = (x - x[train].mean(0)) / x[train].std(0)
+        parts = [(scaled[rows], y[rows]) for rows in (train, validation, test)]
+        found.append(Split(parts[0], parts[1], parts[2], split.outputs))
+    return found
 
-    stretched: of logits three times as large; untrained: of the first feature in place of a logit.
+
+def run(hidden: str, output: str, rate: float, noise: float, seed: int) -> dict[str, Any]:
+    """Validation and test log-loss, how sure predictions are, and calibration, in the mean over folds.
+
+    stretched: calibration of logits three times as large; untrained: of the first feature in place of a logit.
     """
-    split = task("breast_cancer").split(seed)
+    measures = [_trained(split, hidden, output, rate, noise, seed) for split in folds(task(TASK).split(0), seed)]
+    return {key: statistics.fmean(fold[key] for fold in measures) for key in measures[0]}
+
+
+def _trained(split: Split, hidden: str, output: str, rate: float, noise: float, seed: int) -> dict[str, float]:
     network = mlp(split, hidden, 32, 2, seed, gain(hidden))
     x, y = split.train
     flipped = torch.rand(len(y), generator=torch.Generator().manual_seed(seed)) < noise
-    stretch, loss = OUTPUTS[output], task("breast_cancer").loss
+    stretch, loss = OUTPUTS[output], task(TASK).loss
 
     def stretched_loss(z: Tensor, target: Tensor) -> Tensor:
         return loss(stretch * z, target)

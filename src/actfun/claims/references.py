@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from actfun.claims import born, depth
+from actfun.claims import born, depth, fitting
 from actfun.claims.experiment import Record, column
 from actfun.functional import function_of
 from actfun.gains import gain, normal_mean
@@ -140,9 +140,13 @@ def _by_experiment(records: list[Record]) -> Iterator[Reference]:
             if values:
                 what = f"{activation}, {init}, {layers} layers: decades of gradient lost (−) or won"
                 yield Reference("mean field", what, expected, statistics.fmean(values), 0.5)
-    errors = column(records, "error_left", what="minus square")
-    if errors:
-        yield Reference("theory", "one Maxout unit fitted to −x²: largest error", 0.5, statistics.fmean(errors), 0.05)
+    for source, target, what, expected, tolerance in (
+        ("theory", fitting.MINUS_SQUARE, "one Maxout unit fitted to −x²: largest error", 0.5, 0.05),
+        ("Goodfellow 2013", fitting.SINE, "two Maxout units' difference fitted to sin πx: largest error", 0.0, 0.02),
+    ):
+        errors = column(records, "error_left", what=target)
+        if errors:
+            yield Reference(source, what, expected, statistics.fmean(errors), tolerance)
 
 
 def references(records: list[Record]) -> list[dict[str, Any]]:
