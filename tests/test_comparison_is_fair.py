@@ -18,7 +18,6 @@ from actfun.compare.summary import summarise
 from actfun.compare.tasks import TASKS, task
 from actfun.compare.trial import Trial, run
 from actfun.report.verdict import table, verdict
-from actfun.watch.measures import FLAT, Meter, slopes
 
 each_task = pytest.mark.parametrize("name", TASKS)
 LABELS = protocol.contenders(["tanh", "relu", "maxout"])
@@ -206,31 +205,6 @@ def test_standings_follow_interval_and_p():
     assert statistics.standing(dataclasses.replace(pair, low=None), None, 0.03) == "unclear"
     assert statistics.more_seeds([0.1, -0.1], 0.01, 3) is None
     assert statistics.more_seeds([0.1, -0.1, 0.12, -0.05], 0.2, 3) >= 1
-
-
-def test_flat_follows_the_rule_for_tanh_and_sigmoid():
-    for module, edge in ((af.nn.Tanh(), 2.0845), (af.nn.Sigmoid(), 4.169)):
-        top = float(slopes(module, torch.zeros(1)))
-        below, above = (float(slopes(module, torch.tensor([edge + d]))) for d in (-0.01, 0.01))
-        assert above < FLAT * top < below
-
-
-def test_dead_units_are_those_that_no_sample_wakes():
-    z = torch.tensor([[-1.0, -1.0, 1.0], [-1.0, 2.0, 3.0]])
-    for module, dead, flat in (
-        (af.nn.ReLU(), 1 / 3, 3 / 6),
-        (af.nn.LeakyReLU(0.1), 0.0, 0.0),
-        (af.nn.Sigmoid(), 0.0, 0.0),
-    ):
-        with Meter([module]) as meter:
-            module(z)
-        shares = meter.shares()
-        assert (shares.dead, shares.flat, shares.samples) == (pytest.approx(dead), pytest.approx(flat), 2)
-    with Meter([maxout := af.get("maxout")]) as meter:
-        maxout(z[:, :2])
-    assert meter.shares().dead == 0.0
-    with pytest.raises(TypeError, match="expected an activation"):
-        slopes(torch.nn.ReLU(), z)
 
 
 def test_contenders_are_checked():

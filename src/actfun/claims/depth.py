@@ -4,12 +4,13 @@ import math
 from typing import Any
 
 import torch
+from torch import nn
 
 from actfun.claims.evidence import Figure, measured
 from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
 from actfun.claims.networks import HE, XAVIER, grid
-from actfun.functional import function_of
-from actfun.registry import spec
+from actfun.compare.models import MLP, Contender
+from actfun.watch.measures import Meter
 
 WIDTH, SAMPLES = 256, 64
 # Variances of GELU's weights and biases at which mean and slope of a smooth activation's correlations are stable
@@ -36,22 +37,16 @@ def run(activation: str, init: str, depth: int, seed: int) -> dict[str, Any]:
     """log10 of the gradient's norm at the first pre-activation over that `depth` layers on; inputs have variance 1."""
     weight_scale, bias_scale = INITS[init]
     generator = torch.Generator().manual_seed(seed)
-
-    def normal(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, dtype=torch.float64, generator=generator)
-
-    f = function_of(spec(activation))
-
-    def layer(x: torch.Tensor) -> torch.Tensor:
-        z: torch.Tensor = weight_scale * x @ normal(WIDTH, WIDTH) / math.sqrt(WIDTH) + bias_scale * normal(WIDTH)
-        return z
-
-    z = first = layer(normal(SAMPLES, WIDTH)).requires_grad_()
-    for _ in range(depth):
-        z = layer(f(z))
-    back = normal(SAMPLES, WIDTH)
-    (gradient,) = torch.autograd.grad((z * back).sum(), first)
-    return {"decades": float(torch.log10(gradient.norm() / back.norm()))}
+    network = MLP(WIDTH, WIDTH, depth, WIDTH, Contender(activation)).double()
+    for layer in network.layers:
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, 0.0, weight_scale / math.sqrt(WIDTH), generator=generator)
+            nn.init.normal_(layer.bias, 0.0, bias_scale, generator=generator)
+    network.requires_grad_(False)
+    x, back = torch.randn(2, SAMPLES, WIDTH, dtype=torch.float64, generator=generator)
+    with Meter(network.activations) as meter:
+        torch.autograd.backward(network(x.requires_grad_()), back)
+    return {"decades": math.log10(meter.gradient_norm(network.activations[0]) / float(back.norm()))}
 
 
 def jobs(scale: Scale) -> list[dict[str, Any]]:

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from actfun.claims.evidence import measured
 from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
 from actfun.claims.networks import grid, metered, mlp, optimizer, train
-from actfun.compare.models import Network
 from actfun.compare.tasks import Split, task
 from actfun.gains import gain
 from actfun.nn import Maxout
@@ -63,31 +62,21 @@ def _fit(target: str, pieces: int, seed: int) -> float:
         return float((model(x) - y).abs().max())
 
 
-@torch.no_grad()
-def _winning(network: Network, x: Tensor) -> Tensor:
-    """Which pieces win for some sample, in each hidden layer: (layers, units, 2)."""
-    found, h = [], x
-    for layer in list(network.layers)[:-1]:  # type: ignore[arg-type]
-        if not isinstance(layer, nn.Linear):
-            pieces = h.unflatten(-1, (-1, 2))  # type: ignore[no-untyped-call]
-            found.append((pieces == pieces.amax(-1, keepdim=True)).any(0))
-        h = layer(h)
-    return torch.stack(found)
-
-
 def _digits(split: Split, seed: int) -> dict[str, Any]:
     network = mlp(split, "maxout", WIDTH, DEPTH, seed, gain("maxout"))
     x = split.train[0]
     train(network, "digits", split, optimizer("Adam", network, 0.003), seed, 320)
-    shares, idle = metered(network, x).shares(), ~_winning(network, x).all(-1)
+    meter = metered(network, x)
+    shares, winning = meter.shares(), torch.cat([meter.winning(module) for module in network.activations])
+    first = next(module for module in network.modules() if isinstance(module, nn.Linear))
     with torch.no_grad():
-        network.layers[0].bias[: 2 * PUSHED : 2] = BIAS
+        first.bias[: 2 * PUSHED : 2] = BIAS
     train(network, "digits", split, optimizer("SGD", network, 0.1), seed + 1, AFTER)
-    again = _winning(network, x)[0, :PUSHED, 0]
+    again = metered(network, x).winning(network.activations[0])[:PUSHED, 0]
     return {
         "dead": shares.dead,
         "zero": shares.zero,
-        "idle": float(idle.float().mean()),
+        "idle": 1.0 - float(winning.all(-1).float().mean()),
         "again": float(again.float().mean()),
     }
 

@@ -1,15 +1,12 @@
 """Eight activations on digits, trained alike: accuracy with and without noise, zeros, means, pre-activations."""
 
-import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from actfun.claims.evidence import Figure, measured
 from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
 from actfun.claims.networks import grid, metered, mlp, optimizer, score, train
-from actfun.compare.models import MLP
 from actfun.compare.tasks import task
 from actfun.gains import gain
 
@@ -40,18 +37,8 @@ def run(arm: str, seed: int) -> dict[str, Any]:
         "started_zero": started.zero,
         "zero": shares.zero,
         "mean": abs(shares.mean),
-        "z_std": _deviation(network, split.train[0]),
+        "z_std": shares.z_std,
     }
-
-
-@torch.no_grad()
-def _deviation(network: MLP, x: Tensor) -> float:
-    squares, h = [], x
-    for layer in list(network.layers)[:-1]:
-        h = layer(h)
-        if isinstance(layer, nn.Linear):
-            squares.append(float(h.var()))
-    return math.sqrt(sum(squares) / len(squares))
 
 
 def jobs(scale: Scale) -> list[dict[str, Any]]:

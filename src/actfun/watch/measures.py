@@ -1,4 +1,4 @@
-"""What activations do inside a network: dead and flat, by one rule for every activation.
+"""What activations do inside a network: dead and flat, by one rule for every activation, and gradients' norms.
 
 Flat: |f'(z)| below 6% of the largest |f'|, z the pre-activation; for tanh |z| > 2.08, for sigmoid |z| > 4.17. ReLU is
 flat on its left half by design. Dead: a unit whose |f'| stays below 0.1% of the largest on every sample seen; with n
@@ -56,7 +56,7 @@ class Shares:
     """What was counted at activations.
 
     dead: the share of units that are dead; flat, zero: the shares of single responses that are flat, that are exactly
-    0; mean, std: of all responses; samples: how many there were of each unit.
+    0; mean, std: of all responses; z_std: of the pre-activations; samples: how many there were of each unit.
     """
 
     dead: float
@@ -64,7 +64,36 @@ class Shares:
     zero: float
     mean: float
     std: float
+    z_std: float
     samples: int
+
+
+class _Moments:
+    """Mean and deviation of numbers that come in parts, summed in float64."""
+
+    def __init__(self) -> None:
+        self.count, self.total, self.squares = 0, 0.0, 0.0
+
+    def add(self, values: Tensor) -> None:
+        self.count += values.numel()
+        self.total += float(values.sum(dtype=torch.float64))
+        self.squares += float(values.double().square().sum())
+
+    @classmethod
+    def of(cls, parts: "Iterable[_Moments]") -> "_Moments":
+        whole = cls()
+        for part in parts:
+            whole.count, whole.total = whole.count + part.count, whole.total + part.total
+            whole.squares += part.squares
+        return whole
+
+    @property
+    def mean(self) -> float:
+        return self.total / max(self.count, 1)
+
+    @property
+    def std(self) -> float:
+        return math.sqrt(max(self.squares / max(self.count, 1) - self.mean**2, 0.0))
 
 
 def _either(before: Tensor | None, now: Tensor) -> Tensor:
@@ -78,8 +107,9 @@ class _Counts:
         self.alive: Tensor | None = None  # masks over units: on some sample not dead, not flat, exactly 0
         self.steep: Tensor | None = None
         self.silent: Tensor | None = None
+        self.winning: Tensor | None = None  # over units and their pieces: the largest on some sample
         self.samples = self.responses = self.flat = self.zero = 0
-        self.total = self.squares = 0.0
+        self.z, self.y, self.gradient = _Moments(), _Moments(), _Moments()
 
     def slopes(self, slope: Tensor, top: float) -> None:
         self.alive = _either(self.alive, (slope > DEAD * top).any(0))
@@ -92,14 +122,17 @@ class _Counts:
         zero = y == 0.0
         self.silent = _either(self.silent, zero.flatten(0, -2).any(0))
         self.zero += int(zero.sum())
-        self.total += float(y.sum(dtype=torch.float64))
-        self.squares += float(y.double().square().sum())
+        self.y.add(y)
+
+    def pieces(self, z: Tensor) -> None:
+        self.winning = _either(self.winning, (z == z.amax(-1, keepdim=True)).flatten(0, -3).any(0))
 
 
 class Meter:
     """Counts dead units, flat and zero responses at some activation modules while data passes: a context manager.
 
-    The last dimension of their input (of its maximum, for maxout) holds the units; all others count as samples.
+    It measures gradients too, where they pass, also after it has been left. The last dimension of the modules' input
+    (of its maximum, for maxout) holds the units; all others count as samples.
     """
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
@@ -118,12 +151,17 @@ class Meter:
 
     @torch.no_grad()
     def _before(self, module: nn.Module, inputs: tuple[Tensor]) -> None:  # before, for it may work in place
-        activation = _spec_of(module)
-        top = 1.0
+        activation, counts, z, top = _spec_of(module), self._counts[module], inputs[0], 1.0
+        if z.requires_grad:
+            # Of the tensor: a hook of the module would forbid in-place.
+            z.register_hook(lambda g: counts.gradient.add(g.detach()))  # type: ignore[no-untyped-call]
         if activation.kind == "elementwise":
             numbers = tuple(float(getattr(module, argument)) for argument in getattr(module, "arguments", ()))
             top = largest_slope(activation.derivatives["x"], numbers)
-        self._counts[module].slopes(slopes(module, inputs[0]).abs().flatten(0, -2), top)
+        elif activation.kind == "reduction":
+            counts.pieces(z.unflatten(-1, (-1, module.pieces)))  # type: ignore[no-untyped-call]
+        counts.slopes(slopes(module, z).abs().flatten(0, -2), top)
+        counts.z.add(z)
 
     @torch.no_grad()
     def _after(self, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -152,19 +190,27 @@ class Meter:
             raise ValueError("no data has passed through this module")
         return mask
 
+    def winning(self, module: nn.Module) -> Tensor:
+        """Which of a maxout module's pieces are the largest on some sample: a mask (units, pieces)."""
+        return self._seen(self._counts[module].winning)
+
+    def gradient_norm(self, module: nn.Module) -> float:
+        """The norm of the gradients at a module's pre-activations, of all data together; 0 where none came."""
+        return math.sqrt(self._counts[module].gradient.squares)
+
     def shares(self, *modules: nn.Module) -> Shares:
         """What was counted so far at some of the modules, or at all."""
         counted = [self._counts[module] for module in modules or self._counts]
         units = sum(counts.alive.numel() for counts in counted if counts.alive is not None)
         alive = sum(int(counts.alive.sum()) for counts in counted if counts.alive is not None)
         responses = max(sum(counts.responses for counts in counted), 1)
-        mean = sum(counts.total for counts in counted) / responses
-        variance = sum(counts.squares for counts in counted) / responses - mean * mean
+        y = _Moments.of(counts.y for counts in counted)
         return Shares(
             dead=1.0 - alive / max(units, 1),
             flat=sum(counts.flat for counts in counted) / responses,
             zero=sum(counts.zero for counts in counted) / responses,
-            mean=mean,
-            std=math.sqrt(max(variance, 0.0)),
+            mean=y.mean,
+            std=y.std,
+            z_std=_Moments.of(counts.z for counts in counted).std,
             samples=min((counts.samples for counts in counted), default=0),
         )

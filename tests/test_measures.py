@@ -1,0 +1,81 @@
+"""What is measured of activations inside a network: dead, flat, zero, moments, gradients, pieces."""
+
+import math
+
+import pytest
+import torch
+
+import actfun as af
+from actfun.watch.measures import FLAT, Meter, slopes
+
+
+def test_flat_follows_the_rule_for_tanh_and_sigmoid():
+    for module, edge in ((af.nn.Tanh(), 2.0845), (af.nn.Sigmoid(), 4.169)):
+        top = float(slopes(module, torch.zeros(1)))
+        below, above = (float(slopes(module, torch.tensor([edge + d]))) for d in (-0.01, 0.01))
+        assert above < FLAT * top < below
+
+
+def test_dead_units_are_those_that_no_sample_wakes():
+    z = torch.tensor([[-1.0, -1.0, 1.0], [-1.0, 2.0, 3.0]])
+    for module, dead, flat in (
+        (af.nn.ReLU(), 1 / 3, 3 / 6),
+        (af.nn.LeakyReLU(0.1), 0.0, 0.0),
+        (af.nn.Sigmoid(), 0.0, 0.0),
+    ):
+        with Meter([module]) as meter:
+            module(z)
+        shares = meter.shares()
+        assert (shares.dead, shares.flat, shares.samples) == (pytest.approx(dead), pytest.approx(flat), 2)
+    with Meter([maxout := af.get("maxout")]) as meter:
+        maxout(z[:, :2])
+    assert meter.shares().dead == 0.0
+    with pytest.raises(TypeError, match="expected an activation"):
+        slopes(torch.nn.ReLU(), z)
+
+
+def test_moments_are_those_of_all_data_together():
+    torch.manual_seed(0)
+    parts = [torch.randn(50, 3) * k + k for k in (1.0, 2.0)]
+    with Meter([module := af.nn.ELU()]) as meter:
+        for z in parts:
+            module(z)
+    z = torch.cat(parts)
+    shares = meter.shares()
+    assert shares.mean == pytest.approx(float(af.elu(z).mean()), rel=1e-5)
+    assert shares.std == pytest.approx(float(af.elu(z).std(correction=0)), rel=1e-5)
+    assert shares.z_std == pytest.approx(float(z.std(correction=0)), rel=1e-5)
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_gradients_are_those_at_the_pre_activations(inplace):
+    torch.manual_seed(0)
+    first, last = af.nn.ReLU(inplace=inplace), af.nn.Tanh()
+    linear = torch.nn.Linear(4, 4)
+    parts = torch.randn(2, 8, 4)
+    with Meter([first, last]) as meter:
+        for x in parts:
+            last(linear(first(linear(x)))).square().sum().backward()
+    z = [linear(x).detach().requires_grad_() for x in parts]
+    u = [linear(torch.relu(part)).detach().requires_grad_() for part in z]
+    at_first = torch.autograd.grad(sum(torch.tanh(linear(torch.relu(part))).square().sum() for part in z), z)
+    at_last = torch.autograd.grad(sum(torch.tanh(part).square().sum() for part in u), u)
+    for module, expected in ((first, at_first), (last, at_last)):
+        assert meter.gradient_norm(module) == pytest.approx(math.hypot(*(float(g.norm()) for g in expected)), rel=1e-5)
+
+
+def test_without_gradients_their_norm_is_0():
+    with Meter([module := af.nn.ReLU()]) as meter, torch.no_grad():
+        module(torch.randn(4, 4))
+    assert meter.gradient_norm(module) == 0.0
+
+
+def test_pieces_win_that_are_largest_on_some_sample():
+    z = torch.tensor([[1.0, 2.0, 0.0, -1.0], [1.0, 3.0, -2.0, -1.0]])
+    with Meter([maxout := af.get("maxout")]) as meter:
+        maxout(z)
+    assert meter.winning(maxout).tolist() == [[False, True], [True, True]]
+    with Meter([relu := af.nn.ReLU()]) as meter:
+        relu(z)
+    with pytest.raises(ValueError, match="no data"):
+        meter.winning(relu)
