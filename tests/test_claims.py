@@ -9,11 +9,12 @@ import torch
 from rich.console import Console
 
 from actfun import registry
-from actfun.claims import catalogue, depth, evidence, references, verdicts
+from actfun.claims import catalogue, depth, evidence, images, references, verdicts
 from actfun.claims.evidence import HOLDS, INCONCLUSIVE, ONLY_WHEN, REFUTED, exact, measured, verdict
 from actfun.claims.experiment import Job, Scale
 from actfun.claims.pairing import calibration_error
 from actfun.cli import main
+from actfun.compare.tasks import task
 from actfun.registry import names
 from actfun.report.claims import summary, table
 
@@ -82,9 +83,12 @@ def test_it_tells_how_many_more_seeds_it_would_take():
 
 @pytest.fixture(scope="module")
 def records():
-    """Every experiment with one seed: figures without intervals, but all of them."""
+    """Every experiment with one seed: figures without intervals, but all of them; digits for images."""
     torch.set_num_threads(1)
-    return [verdicts.run(job) for job in verdicts.jobs(catalogue.claims(), Scale((0,), quick=True))]
+    scale = Scale((0,), quick=True, images=(("digits", "."),))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(images, "split", lambda dataset, folder, seed: task("digits").split(seed))
+        return [verdicts.run(job) for job in verdicts.jobs(catalogue.claims(), scale)]
 
 
 def test_every_experiment_runs_and_speaks_to_the_claims_that_it_decides(records):

@@ -16,10 +16,15 @@ Figures = dict[int, list[Figure]]
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is done: the seeds of each arm, and whether it has to be quick."""
+    """How much is done: the seeds of each arm, whether it has to be quick, whether it may take hours.
+
+    images: the user's own image data, as pairs of a name in `compare.images.NAMES` and a folder.
+    """
 
     seeds: tuple[int, ...]
     quick: bool = False
+    full: bool = False
+    images: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

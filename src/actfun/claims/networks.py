@@ -14,6 +14,7 @@ from actfun.nn import Elementwise, get
 from actfun.watch.measures import Meter
 
 HE, XAVIER = 2.0**0.5, 1.0
+NOISES = (1.0, 2.0, 3.0)
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "SGD": torch.optim.SGD,
     "momentum": lambda parameters, lr: torch.optim.SGD(parameters, lr, momentum=0.9),
@@ -82,6 +83,13 @@ def outputs(network: nn.Module, x: Tensor) -> Tensor:
 def score(network: nn.Module, name: str, part: Part) -> float:
     """A task's metric."""
     return task(name).score(outputs(network, part[0]), part[1])
+
+
+def noisy(x: Tensor, seed: int) -> Iterator[Tensor]:
+    """Standardised inputs with noise of one, two and three standard deviations on them."""
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
+    for deviation in NOISES:
+        yield x + deviation * noise
 
 
 def metered(network: Network, x: Tensor) -> Meter:

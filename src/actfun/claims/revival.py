@@ -52,25 +52,37 @@ def run(activation: str, optimizer_name: str, layer: int, seed: int) -> dict[str
 
 
 def jobs(scale: Scale) -> list[dict[str, Any]]:
-    """ReLU with every optimiser in both layers; the others in layer 1."""
-    others = grid(scale, activation=("leaky_relu", "elu", "gelu"), optimizer_name=("SGD", "Adam"), layer=(1,))
-    return grid(scale, activation=("relu",), optimizer_name=OPTIMIZERS, layer=(1, 2)) + others
+    """ReLU with every optimiser in both layers, in a quick run with two; what the kin are asked, in layer 1."""
+    names = ("SGD", "Adagrad") if scale.quick else OPTIMIZERS
+    return [
+        *grid(scale, activation=("relu",), optimizer_name=names, layer=(1, 2)),
+        *grid(scale, activation=("leaky_relu",), optimizer_name=("SGD",), layer=(1,)),
+        *grid(scale, activation=("elu",), optimizer_name=("SGD", "Adam"), layer=(1,)),
+    ]
 
 
 def figures(records: list[Record]) -> Figures:
     """Gradients behind dead units, revivals in either layer, and what became of the kin."""
+    tried = [name for name in OPTIMIZERS if any(record["optimizer_name"] == name for record in records)]
 
     def of(key: str, activation: str, name: str, layer: int = 1) -> list[float]:
         return column(records, key, activation=activation, optimizer_name=name, layer=layer)
 
+    def revived(name: str, layer: int) -> list[float]:
+        return of("revived", "relu", name, layer)
+
     return {
         24: [
             measured("gradient behind", of("behind", "relu", "SGD"), 1e-12, above=False),
-            measured("revived", of("revived", "relu", "SGD"), 1e-12, above=False, layer=1, optimizer="SGD"),
-            measured("revived", of("revived", "relu", "SGD", 2), 1e-12, above=False, layer=2, optimizer="SGD"),
+            *(
+                measured("revived", revived(name, layer), 1e-12, above=False, layer=layer, optimizer=name)
+                for layer in (1, 2)
+                for name in tried
+            ),
         ],
         27: [
-            measured("revived", of("revived", "relu", "Adagrad"), 0.0, when="as a cure", layer=1, optimizer="Adagrad")
+            measured("frozen", of("frozen", "relu", "Adagrad"), 0.5, above=False, when="as a cure", layer=1),
+            measured("revived", revived("Adagrad", 2), 0.0, when="as a cure", layer=2, optimizer="Adagrad"),
         ],
         29: [measured("not dead", of("not_dead", "leaky_relu", "SGD"), 0.99, when="units stay active")],
         33: [

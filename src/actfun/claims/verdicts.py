@@ -11,6 +11,7 @@ from actfun.claims import (
     exact_linear,
     exact_smooth,
     fitting,
+    images,
     learned,
     mask,
     pairing,
@@ -41,7 +42,7 @@ EXPERIMENTS = {
     experiment.name: experiment
     for experiment in (
         EXACT, *(module.EXPERIMENT for module in (
-            born, depth, speed, mask, learned, zoo, dying, revival, pairing, fitting, centring, text,
+            born, depth, speed, mask, learned, zoo, dying, revival, pairing, fitting, centring, text, images,
         )),
     )
 }  # fmt: skip

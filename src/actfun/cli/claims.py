@@ -10,7 +10,7 @@ import typer
 from actfun.cli.common import app, console, cores, counted, user_input, worker_count
 
 if TYPE_CHECKING:
-    from actfun.claims.experiment import Job
+    from actfun.claims.experiment import Job, Scale
     from actfun.runs.store import Store
 
 SEEDS, QUICK_SEEDS = 10, 3  # on two cores eight to nine minutes, and one and a half
@@ -19,6 +19,11 @@ SEEDS, QUICK_SEEDS = 10, 3  # on two cores eight to nine minutes, and one and a 
 @app.command()
 def claims(
     quick: Annotated[bool, typer.Option("--quick", help="3 seeds, smaller grids: a minute or two")] = False,
+    full: Annotated[bool, typer.Option("--full", help="deeper Transformers too, and your images: hours")] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="folder with your MNIST or CIFAR-10, as torchvision keeps them", show_default=False),
+    ] = None,
     only: Annotated[str | None, typer.Option(help="numbers of claims, separated by commas")] = None,
     seeds: Annotated[
         int | None, typer.Option(help="seeds of each arm [default: 10; quick: 3]", show_default=False)
@@ -32,19 +37,13 @@ def claims(
 ) -> None:
     """Run what the overview article says about activations: 51 claims, each with a verdict and its figures."""
     from actfun.claims import catalogue, verdicts
-    from actfun.claims.experiment import Scale
     from actfun.runs.store import Store
 
     with user_input():
         chosen = catalogue.chosen(only)
-        count = seeds if seeds is not None else QUICK_SEEDS if quick else SEEDS
-        if count < 1:
-            raise ValueError(f"--seeds must be at least 1, got {count}")
-        if first_seed < 0:
-            raise ValueError(f"--first-seed must be at least 0, got {first_seed}")
+        scale = _scale(quick, full, data, seeds, first_seed)
         workers = worker_count(workers)
         store = Store(out, resume)
-    scale = Scale(tuple(range(first_seed, first_seed + count)), quick)
     jobs = verdicts.jobs(chosen, scale)
     _announce(len(chosen), jobs, store, workers, out)
     try:
@@ -56,6 +55,23 @@ def claims(
     _report(rows, records, workers, out)
     if records and all(record["failed"] for record in records):
         raise typer.Exit(1)
+
+
+def _scale(quick: bool, full: bool, data: Path | None, seeds: int | None, first_seed: int) -> "Scale":
+    from actfun.claims.experiment import Scale
+    from actfun.compare.images import found
+
+    if quick and full:
+        raise ValueError("--quick and --full exclude each other")
+    if data is not None and not full:
+        raise ValueError("--data is for --full, which takes hours")
+    count = seeds if seeds is not None else QUICK_SEEDS if quick else SEEDS
+    if count < 1:
+        raise ValueError(f"--seeds must be at least 1, got {count}")
+    if first_seed < 0:
+        raise ValueError(f"--first-seed must be at least 0, got {first_seed}")
+    images = tuple((name, str(data)) for name in found(data)) if data is not None else ()
+    return Scale(tuple(range(first_seed, first_seed + count)), quick, full, images)
 
 
 def _announce(claims: int, jobs: "Sequence[Job]", store: "Store", workers: int, out: Path) -> None:

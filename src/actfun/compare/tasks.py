@@ -140,7 +140,8 @@ def _transformer(contender: Contender, split: Split) -> Network:
     return of_width(widest(of_width, 256, parameters(of_width(256, Contender("relu")))))
 
 
-def _accuracy(logits: Tensor, targets: Tensor) -> float:
+def accuracy(logits: Tensor, targets: Tensor) -> float:
+    """The share of rows whose largest logit is their target's."""
     return float((logits.argmax(-1) == targets).float().mean())
 
 
@@ -168,7 +169,7 @@ TASKS = {
             split=lambda seed: _split_rows(*_digits(), seed, outputs=10),
             build=_mlp(64, 3),
             loss=functional.cross_entropy,
-            score=_accuracy,
+            score=accuracy,
         ),
         Task(
             name="breast_cancer",
