@@ -37,6 +37,7 @@ def test_all_claims_are_there_in_both_languages():
         assert claim.en.endswith(".")
         assert re.search(r"[\u4e00-\u9fff]", claim.zh)
         assert claim.zh.endswith("。")
+        assert claim.instead or claim.standing == "T", "what is not simply true has a correction"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ class Claim:
     """What the article says.
 
     id: 1 to 51. about: an activation's name, or "all". en, zh: the claim in our words. rule: see `evidence.verdict`.
-    decided_by: names of experiments. standing: what the literature says: T true, C true on a condition, I imprecise,
+    decided_by: names of experiments. instead: what to say where the claim does not simply hold, in both
+    languages, or nothing.
+    standing: what the literature says: T true, C true on a condition, I imprecise,
     W wrong.
     """
 
@@ -24,13 +26,15 @@ class Claim:
     rule: str
     decided_by: tuple[str, ...]
     standing: str
+    instead: tuple[str, ...]
 
 
 @functools.cache
 def claims() -> tuple[Claim, ...]:
     """All claims, in the article's order."""
     entries = tomllib.loads(PATH.read_text(encoding="utf-8"))["claim"]
-    return tuple(Claim(**{**entry, "decided_by": tuple(entry["decided_by"])}) for entry in entries)
+    lists = ("decided_by", "instead")
+    return tuple(Claim(**{**entry, **{key: tuple(entry.get(key, ())) for key in lists}}) for entry in entries)
 
 
 def chosen(numbers: str | None) -> tuple[Claim, ...]:

@@ -25,9 +25,10 @@ TEXTS = Path(__file__).with_name("texts.toml")
 
 
 @functools.cache
-def texts() -> dict[str, Text]:
-    """What figures and conditions are called, by key."""
-    return {key: Text(*words) for key, words in tomllib.loads(TEXTS.read_text(encoding="utf-8")).items()}
+def texts() -> dict[str, tuple[Text, Text]]:
+    """What figures and conditions are called, by key; of figures, why their threshold is where it is, or nothing."""
+    entries = tomllib.loads(TEXTS.read_text(encoding="utf-8"))
+    return {key: (Text(*words[:2]), Text(*words[2:] or ("", ""))) for key, words in entries.items()}
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,13 @@ class Figure:
 
     def text(self, key: str) -> Text:
         """A text with this figure's numbers filled in."""
-        words = texts()[key] if key else Text("", "")
+        words = texts()[key][0] if key else Text("", "")
         return Text(*(language.format(**dict(self.numbers)) for language in words))
+
+    @property
+    def reason(self) -> Text:
+        """Why the threshold is where it is; nothing where any difference counts, or only rounding is let pass."""
+        return texts()[self.what][1]
 
     @property
     def side(self) -> str:
@@ -153,6 +159,8 @@ def as_record(figure: Figure) -> dict[str, Any]:
         "low": number(figure.low),
         "high": number(figure.high),
         "claimed": f"{'>' if figure.above else '<'} {figure.threshold:g}",
+        "reason": figure.reason.en,
+        "reason_zh": figure.reason.zh,
         "side": figure.side,
         "seeds": figure.seeds,
     }

@@ -111,7 +111,7 @@ def figures(records: list[Record]) -> Figures:
         47: [measured("error left", left(k), CLOSE, above=False, when="pieces", k=k, f="x²") for k in PIECES],
         49: [measured("share of exact zeros", digits["zero"], 0.1)],
         50: [
-            measured("dead units", digits["dead"], 1e-9, above=False, when="units"),
+            measured("dead Maxout units", digits["dead"], 1e-9, above=False, when="units"),
             measured("pieces that never win", digits["idle"], SELDOM, above=False, when="single pieces"),
             measured("pieces that win again", digits["again"], 0.5, when="pushed pieces"),
         ],

@@ -21,7 +21,7 @@ from actfun.claims import (
     zoo,
 )
 from actfun.claims.catalogue import Claim
-from actfun.claims.evidence import Figure, as_record, verdict
+from actfun.claims.evidence import HOLDS, Figure, as_record, verdict
 from actfun.claims.experiment import Experiment, Figures, Job, Record, Scale, perform
 
 
@@ -82,6 +82,7 @@ def judged(claims: Sequence[Claim], records: Sequence[Record]) -> list[dict[str,
 
 def _row(claim: Claim, figures: Sequence[Figure], seconds: dict[str, float]) -> dict[str, Any]:
     result = verdict(claim.rule, figures)
+    instead = claim.instead if claim.instead and result.kind != HOLDS else ("", "")
     return {
         "id": claim.id,
         "about": claim.about,
@@ -90,6 +91,8 @@ def _row(claim: Claim, figures: Sequence[Figure], seconds: dict[str, float]) -> 
         "verdict": result.kind,
         "verdict_text": result.text.en,
         "verdict_text_zh": result.text.zh,
+        "instead": instead[0],
+        "instead_zh": instead[1],
         "expected": claim.standing,
         "rule": claim.rule,
         "measured": [as_record(figure) for figure in figures],
