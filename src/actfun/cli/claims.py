@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from actfun.claims.experiment import Job, Scale
     from actfun.runs.store import Store
 
-SEEDS, QUICK_SEEDS = 10, 3  # on two cores eight to nine minutes, and one and a half
+SEEDS, QUICK_SEEDS = 10, 3  # on two cores about ten minutes, and one
 
 
 @app.command()
 def claims(
-    quick: Annotated[bool, typer.Option("--quick", help="3 seeds, smaller grids: a minute or two")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="3 seeds, smaller grids: about a minute")] = False,
     full: Annotated[bool, typer.Option("--full", help="deeper Transformers too, and your images: hours")] = False,
     data: Annotated[
         Path | None,
