@@ -43,6 +43,7 @@ ONLY_IN = {
     "mpmath": {"backends/mpmath.py", "claims/exact_smooth.py"},
     "altair": {"report/charts.py", "report/html.py", "report/curves.py", "report/bench.py"},
     "sklearn": {"compare/tasks.py"},
+    "torchvision": {"compare/images.py"},
     "scipy": {"compare/statistics.py"},
 }
 STANDARD_LIBRARY_ONLY = (
