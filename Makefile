@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 OUT ?= runs/compare-digits
 
 .DEFAULT_GOAL := help
-.PHONY: help compare accuracy bench test check
+.PHONY: help compare accuracy bench claims test check
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,10 @@ bench: $(READY) ## write docs/speed.md: every activation side by side with torch
 	-@$(BIN)/actfun build
 	@$(BIN)/actfun bench --dtypes float32,bfloat16,float16 --out runs/bench --resume
 	@cp runs/bench/speed.md runs/bench/speed.svg docs/
+
+claims: $(READY) ## write docs/claims.md: the article's claims, run, in ten minutes
+	@$(BIN)/actfun claims --out runs/claims --resume
+	@cp runs/claims/claims.md docs/claims.md
 
 test: $(READY) ## the tests
 	@$(BIN)/python -m pytest -q -n 2

@@ -16,7 +16,8 @@ from actfun.claims.pairing import calibration_error
 from actfun.cli import main
 from actfun.compare.tasks import task
 from actfun.registry import names
-from actfun.report.claims import summary, table
+from actfun.report.claims import markdown, summary, table
+from actfun.runs.machine import machine
 
 pytestmark = pytest.mark.xdist_group("claims")  # one process runs the experiments
 
@@ -118,6 +119,9 @@ def test_claims_come_out_as_a_table_and_as_json(records):
         console.print(table(rows, width))
         assert "refuted" in console.export_text()
     assert sum(map(int, re.findall(r"\d+", summary(rows)))) == 51
+    lines = markdown(rows, references.references(records), machine(1, 1), "actfun claims", (0,)).splitlines()
+    assert sum(line.startswith("### ") for line in lines) == 51
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines if line.startswith("|")} == {6}
 
 
 def test_numbers_of_the_literature_come_out_again(records):
@@ -175,6 +179,7 @@ def test_the_command_writes_verdicts_and_resumes(tmp_path, capsys):
     assert {row["id"]: row["verdict"] for row in rows} == {7: ONLY_WHEN, 13: REFUTED}
     assert {"id", "claim", "claim_zh", "verdict", "expected", "measured", "why"} <= set(rows[0])
     assert json.loads((tmp_path / "references.json").read_text())
+    assert "seeds: 0, 1." in (tmp_path / "claims.md").read_text().lower()
     assert "1 refuted" in capsys.readouterr().out
     kept = (tmp_path / "results.jsonl").read_text()
     assert main([*asked, "--resume"]) == 0

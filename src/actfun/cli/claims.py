@@ -52,7 +52,8 @@ def claims(
         store.close()
     records = [store.finished[job.id] for job in jobs]
     rows = verdicts.judged(chosen, records)
-    _report(rows, records, workers, out)
+    command = " ".join(["actfun claims", *["--quick"] * quick, *["--full"] * full, *(["--only", only] if only else [])])
+    _report(rows, records, {"command": command, "seeds": scale.seeds}, workers, out)
     if records and all(record["failed"] for record in records):
         raise typer.Exit(1)
 
@@ -108,9 +109,11 @@ def _run(jobs: "Sequence[Job]", store: "Store", workers: int) -> None:
                     pool.run(several, progress.started, finished)
 
 
-def _report(rows: list[dict[str, Any]], records: list[dict[str, Any]], workers: int, out: Path) -> None:
+def _report(
+    rows: list[dict[str, Any]], records: list[dict[str, Any]], asked: dict[str, Any], workers: int, out: Path
+) -> None:
     from actfun.claims.references import references
-    from actfun.report.claims import summary, table
+    from actfun.report.claims import agreement, markdown, summary, table
     from actfun.report.claims_page import write_claims
     from actfun.runs.machine import machine
 
@@ -121,18 +124,13 @@ def _report(rows: list[dict[str, Any]], records: list[dict[str, Any]], workers: 
     expected = references(records)
     (out / "references.json").write_text(json.dumps(expected, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     write_claims(out / "claims.html", rows, expected, facts)
+    (out / "claims.md").write_text(markdown(rows, expected, facts, **asked), encoding="utf-8")
     screen = console(160)
     screen.print(table(rows, screen.width))
     screen.print(f"[bold]{summary(rows)}[/]")
     for record in records:
         if record["failed"]:
             screen.print(f"Failed: {record['experiment']}, seed {record['seed']}: {record['error']}", markup=False)
-    apart = [row for row in expected if not row["agrees"]]
-    screen.print(
-        f"{len(expected) - len(apart)} of {counted(len(expected), 'number')} of the literature and of theory agree."
-    )
-    for row in apart:
-        screen.print(
-            f"Not {row['what']} ({row['source']}): {row['expected']:.4g}, here {row['ours']:.4g}", markup=False
-        )
-    screen.print(f"The page: {out / 'claims.html'}; also claims.json and references.json beside it.")
+    for line in agreement(expected):
+        screen.print(line, markup=False)
+    screen.print(f"The page: {out / 'claims.html'}; also claims.md, claims.json and references.json beside it.")

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from actfun.accuracy.error import BESIDE, TARGETS, Worst
 from actfun.accuracy.subject import Subject
+from actfun.report.formatting import markdown_table
 from actfun.report.verdict import fitted
 
 Finding = tuple[Subject, Worst]
@@ -100,12 +101,6 @@ def _means(dtype: torch.dtype) -> str:
     return through if dtype is torch.float64 else ""
 
 
-def _markdown_table(findings: Sequence[Finding]) -> list[str]:
-    columns = {heading: cells for heading, cells in _columns(findings).items() if heading != "dtype"}
-    rows = [tuple(columns), ("---",) * len(columns), *zip(*columns.values(), strict=True)]
-    return ["| " + " | ".join(cells) + " |" for cells in rows]
-
-
 def markdown(findings: Sequence[Finding], facts: dict[str, Any], command: str) -> str:
     """A page of the findings: what was tried, on which machine, and a table for each dtype."""
     machine = facts["machine"]
@@ -138,7 +133,7 @@ def markdown(findings: Sequence[Finding], facts: dict[str, Any], command: str) -
             f"Inputs: {tried} for each. Target: {_target(dtype)}.{_means(dtype)}",
             "",
         ]
-        lines += _markdown_table(of_it)
+        lines += markdown_table({name: cells for name, cells in _columns(of_it).items() if name != "dtype"})
     return "\n".join(lines) + "\n"
 
 

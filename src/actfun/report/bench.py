@@ -10,6 +10,7 @@ from rich.table import Table
 
 from actfun.bench.contestants import CONTESTANTS, COPY, EAGER, OURS, PEERS
 from actfun.report.charts import COLOURS
+from actfun.report.formatting import markdown_table
 from actfun.report.verdict import fitted
 
 Record = dict[str, Any]
@@ -122,11 +123,6 @@ def tables(records: Sequence[Record], width: int) -> list[Table]:
     return [*made, fitted("A training step", steps, width, words)] if steps["network"] else made
 
 
-def _markdown_table(columns: dict[str, list[str]]) -> list[str]:
-    rows = [tuple(columns), ("---",) * len(columns), *zip(*columns.values(), strict=True)]
-    return ["| " + " | ".join(cells) + " |" for cells in rows]
-
-
 def markdown(records: Sequence[Record], facts: dict[str, Any], picture: str) -> str:
     """A page of the timings: the machine, what they come to, the chart, and the tables."""
     machine, versions = facts["machine"], facts["versions"]
@@ -155,7 +151,7 @@ def markdown(records: Sequence[Record], facts: dict[str, Any], picture: str) -> 
         f"![How many times as long as actfun each library takes]({picture})",
     ]
     for key, group in _groups(records).items():
-        lines += ["", f"## {_title(*key)}", "", *_markdown_table(_columns(group, records))]
+        lines += ["", f"## {_title(*key)}", "", *markdown_table(_columns(group, records))]
     steps = _step_columns(records)
     if steps["network"]:
         lines += [
@@ -164,7 +160,7 @@ def markdown(records: Sequence[Record], facts: dict[str, Any], picture: str) -> 
             "",
             "Forward, loss, backward and SGD, float32.",
             "",
-            *_markdown_table(steps),
+            *markdown_table(steps),
         ]
     return "\n".join(lines) + "\n"
 

@@ -1,8 +1,9 @@
-"""How numbers of a comparison are written for a reader."""
+"""How numbers, and tables of them, are written for a reader."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -127,6 +128,12 @@ def learning_rate(value: Any) -> str:
 def count(value: Any) -> str:
     """A whole number with thousands separators."""
     return f"{value:,}" if is_number(value) else MISSING
+
+
+def markdown_table(columns: Mapping[str, Sequence[str]]) -> list[str]:
+    """The lines of a table in Markdown: cells by heading."""
+    rows = [tuple(columns), ("---",) * len(columns), *zip(*columns.values(), strict=True)]
+    return ["| " + " | ".join(cells) + " |" for cells in rows]
 
 
 def numbers(values: list[Any]) -> str:
