@@ -104,10 +104,11 @@ def measured(
 
 @dataclass(frozen=True)
 class Verdict:
-    """kind: one of VERDICTS; conditions: in which cases the claim holds, where it does not in others."""
+    """kind: one of VERDICTS; conditions: when the claim holds, where else it does not; undecided: when it may hold."""
 
     kind: str
     conditions: tuple[Text, ...] = ()
+    undecided: tuple[Text, ...] = ()
     more_seeds: int | None = None
 
     @property
@@ -117,6 +118,9 @@ class Verdict:
         if self.conditions:
             en += ": " + "; ".join(condition.en for condition in self.conditions)
             zh += "：" + "；".join(condition.zh for condition in self.conditions)
+        if self.undecided:
+            en += " (undecided: " + "; ".join(condition.en for condition in self.undecided) + ")"
+            zh += "（未定：" + "；".join(condition.zh for condition in self.undecided) + "）"
         if self.more_seeds:
             en += f" (about {self.more_seeds} more seeds may settle it)"
             zh += f"（大约再用 {self.more_seeds} 个种子可以定论）"
@@ -127,19 +131,23 @@ def verdict(rule: str, figures: Sequence[Figure]) -> Verdict:
     """The verdict on a claim.
 
     rule "every": holds if all figures speak for it, refuted if one speaks against it. "some": holds if one speaks for
-    it, refuted if all speak against it. "conditions": as "every", but if some speak for it and others against it, it
-    holds only when the former's conditions are met. Whatever is left is inconclusive.
+    it, refuted if all speak against it. "conditions": as "every", but if all figures of one condition speak for it, and
+    others against it, it holds only when such conditions are met. Whatever is left is inconclusive.
     """
     if not figures:
         return Verdict(INCONCLUSIVE)
     sides = [figure.side for figure in figures]
-    supporting = tuple(dict.fromkeys(f.text(f.condition) for f in figures if f.side == "for"))
+    cases: dict[Text, set[str]] = {}
+    for figure in figures:
+        cases.setdefault(figure.text(figure.condition), set()).add(figure.side)
     if (rule == "some" and "for" in sides) or set(sides) == {"for"}:
         return Verdict(HOLDS)
     if (rule == "every" and "against" in sides) or set(sides) == {"against"}:
         return Verdict(REFUTED)
-    if rule == "conditions" and {"for", "against"} <= set(sides):
-        return Verdict(ONLY_WHEN, supporting)
+    if rule == "conditions" and {"for"} in cases.values() and "against" in sides:
+        met = tuple(condition for condition, of_it in cases.items() if of_it == {"for"})
+        undecided = tuple(condition for condition, of_it in cases.items() if "open" in of_it and "against" not in of_it)
+        return Verdict(ONLY_WHEN, met, undecided)
     more = [figure.more_seeds for figure in figures if figure.side == "open"]
     return Verdict(INCONCLUSIVE, more_seeds=max((count for count in more if count), default=None))
 

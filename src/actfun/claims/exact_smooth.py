@@ -48,7 +48,7 @@ def sigmoid_range() -> list[Figure]:
 
 def sigmoid_smooth() -> list[Figure]:
     return [
-        exact("steepest", float(slope("sigmoid", LINE).max()) - 0.25, TOLERANCE),
+        exact("steepest", abs(float(slope("sigmoid", LINE).max()) - 0.25), TOLERANCE),
         exact("most bent", float(slope("sigmoid", LINE, 2).abs().max()), 0.1),
     ]
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import math
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -73,6 +75,19 @@ def perform(experiment: Experiment, job: Job) -> Record:
         return job.record(experiment.run(**json.loads(job.arguments)), time.perf_counter() - start)
     except Exception as error:
         return job.record({}, time.perf_counter() - start, f"{type(error).__name__}: {error}")
+
+
+def best(records: Sequence[Record], key: str, largest: bool = False) -> float:
+    """The learning rate with the smallest mean of a measure, or the largest; rates with a failed run come last.
+
+    records: of one arm, at several rates.
+    """
+
+    def rank(rate: float) -> tuple[bool, float]:
+        mean = statistics.fmean(column(records, key, rate=rate))
+        return not math.isfinite(mean), -mean if largest else mean
+
+    return min(sorted({float(record["rate"]) for record in records}), key=rank)
 
 
 def column(records: Sequence[Record], key: str, **given: Any) -> list[float]:

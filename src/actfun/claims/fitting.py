@@ -71,21 +71,22 @@ def _digits(split: Split, seed: int) -> dict[str, Any]:
     first = next(module for module in network.modules() if isinstance(module, nn.Linear))
     with torch.no_grad():
         first.bias[: 2 * PUSHED : 2] = BIAS
+    idle = ~metered(network, x).winning(network.activations[0])[:PUSHED, 0]
     train(network, "digits", split, optimizer("SGD", network, 0.1), seed + 1, AFTER)
-    again = metered(network, x).winning(network.activations[0])[:PUSHED, 0]
+    again = metered(network, x).winning(network.activations[0])[:PUSHED, 0][idle]
     return {
         "dead": shares.dead,
         "zero": shares.zero,
         "idle": 1.0 - float(winning.all(-1).float().mean()),
-        "again": float(again.float().mean()),
+        "again": float(again.float().mean()) if len(again) else None,
     }
 
 
 def run(what: str, seed: int, pieces: int = 2) -> dict[str, Any]:
     """The largest error of a fit; or, on digits, shares of dead units, of zeros, of units with a piece that never wins.
 
-    again: a piece each of 16 units of the first layer is pushed to -10; the share of those that win anywhere after 500
-    more steps of SGD.
+    again: a piece each of 16 units of the first layer is pushed to -10; of those that then win nowhere, the share
+    that win somewhere after 500 more steps of SGD.
     """
     return _digits(task("digits").split(seed), seed) if what == "digits" else {"error_left": _fit(what, pieces, seed)}
 

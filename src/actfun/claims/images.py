@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from actfun.claims.evidence import Figure, measured
-from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
+from actfun.claims.experiment import Experiment, Figures, Record, Scale, best, column
 from actfun.claims.networks import grid, mlp, noisy, optimizer, outputs
 from actfun.compare.images import split
 from actfun.compare.tasks import Split, accuracy
@@ -61,7 +61,7 @@ def jobs(scale: Scale) -> list[dict[str, Any]]:
     return [
         {**job, "dataset": dataset, "folder": folder, "epochs": epochs}
         for dataset, folder in scale.images
-        for job in grid(few, arm=ARMS, rate=rates)
+        for job in sorted(grid(few, arm=ARMS, rate=rates), key=lambda job: job["seed"])  # a seed's images are read once
     ]
 
 
@@ -76,24 +76,24 @@ def figures(records: list[Record]) -> Figures:
 
 
 def _of(dataset: str, records: list[Record]) -> Figures:
-    def best(key: str, arm: str) -> list[float]:
-        """At the rate with the best median over seeds."""
-        rates = sorted({record["rate"] for record in records})
-        rate = max(rates, key=lambda rate: statistics.median(column(records, "validation", arm=arm, rate=rate)))
-        return column(records, key, arm=arm, rate=rate)
+    def tuned(key: str, arm: str) -> list[float]:
+        of_arm = [record for record in records if record["arm"] == arm]
+        return column(of_arm, key, rate=best(of_arm, "validation", largest=True))
 
     def less(a: list[float], b: list[float]) -> list[float]:
         return [x - y for x, y in zip(a, b, strict=True)]
 
     def lost(arm: str) -> list[float]:
-        return less(best("accuracy", arm), best("noisy", arm))
+        return less(tuned("accuracy", arm), tuned("noisy", arm))
 
     def sturdier(arm: str) -> Figure:
         more = less(lost(arm), lost("relu"))
-        return measured("accuracy lost to noise, less ReLU's", more, 0.0, when="compared on", arm=arm, dataset=dataset)
+        return measured(
+            "accuracy lost to noise, less ReLU's", more, POINTS, when="compared on", arm=arm, dataset=dataset
+        )
 
-    gained = less(best("accuracy", "leaky_relu"), best("accuracy", "relu"))
-    sooner = less(best("early_loss", "relu"), best("early_loss", "elu"))
+    gained = less(tuned("accuracy", "leaky_relu"), tuned("accuracy", "relu"))
+    sooner = less(tuned("early_loss", "relu"), tuned("early_loss", "elu"))
     return {
         21: [sturdier(arm) for arm in ("tanh", "sigmoid", "gelu", "leaky_relu")],
         32: [

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from actfun.claims.evidence import Figure, measured
-from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
+from actfun.claims.experiment import Experiment, Figures, Record, Scale, best, column
 from actfun.claims.networks import grid, mlp, optimizer, outputs
 from actfun.compare.tasks import Part, Split, task
 from actfun.compare.training import steps
@@ -97,19 +97,22 @@ def jobs(scale: Scale) -> list[dict[str, Any]]:
 def figures(records: list[Record]) -> Figures:
     """Each arm at the rate with the best validation loss."""
 
-    def best(key: str, hidden: str, output: str, noise: float = 0.0) -> list[float]:
-        arm = [r for r in records if (r["hidden"], r["output"], r["noise"]) == (hidden, output, noise)]
-        rates = sorted({r["rate"] for r in arm})
-        rate = min(rates, key=lambda rate: statistics.fmean(column(arm, "validation", rate=rate)))
-        return column(arm, key, rate=rate)
+    def tuned(key: str, hidden: str, output: str) -> list[float]:
+        arm = [r for r in records if (r["hidden"], r["output"], r["noise"]) == (hidden, output, NOISE[0])]
+        return column(arm, key, rate=best(arm, "validation"))
+
+    def sure(noise: float) -> list[float]:
+        """At one rate, so that only the labels differ."""
+        rate = max(r["rate"] for r in records)
+        return column(records, "sure", hidden="tanh", output="sigmoid", rate=rate, noise=noise)
 
     def against(hidden: str, output: str) -> Figure:
-        pairs = zip(best("loss", hidden, output), best("loss", "tanh", "sigmoid"), strict=True)
+        pairs = zip(tuned("loss", hidden, output), tuned("loss", "tanh", "sigmoid"), strict=True)
         return measured("loss less that of the pair", [a - b for a, b in pairs], -TIE, when="against",
                         hidden=hidden, output=output)  # fmt: skip
 
-    calm = best("calibration", "tanh", "sigmoid")
-    stretched, untrained = best("stretched", "tanh", "sigmoid"), best("untrained", "tanh", "sigmoid")
+    calm = tuned("calibration", "tanh", "sigmoid")
+    stretched, untrained = tuned("stretched", "tanh", "sigmoid"), tuned("untrained", "tanh", "sigmoid")
     others = [(hidden, output) for hidden in HIDDEN for output in OUTPUTS if (hidden, output) != ("tanh", "sigmoid")]
     return {
         2: [
@@ -118,8 +121,8 @@ def figures(records: list[Record]) -> Figures:
             measured("calibration error", untrained, CALIBRATED, above=False, when="any number"),
         ],
         6: [
-            measured("sure predictions", best("sure", "tanh", "sigmoid"), 0.5, when="clean labels"),
-            measured("sure predictions", best("sure", "tanh", "sigmoid", NOISE[1]), 0.5, when="noisy labels"),
+            measured("sure predictions", sure(NOISE[0]), 0.5, when="clean labels"),
+            measured("sure predictions", sure(NOISE[1]), 0.5, when="noisy labels"),
         ],
         12: [against(*other) for other in others],
     }

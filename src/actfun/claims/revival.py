@@ -20,8 +20,8 @@ def run(activation: str, optimizer_name: str, layer: int, seed: int) -> dict[str
 
     dead: how many were dead after the push; revived: the share of them that were not any more at the end. frozen:
     whether the weights into those in layer 1 are bit for bit what they were. behind: the share of the next layer's
-    units that get a gradient right after the push. not_dead, responding: the shares of pushed units that at the end
-    are not dead, are not flat on all samples.
+    units that get a gradient right after the push. not_dead: the share of pushed units that at the end are not dead;
+    responding: of those that the push made flat on all samples, the share that are not so any more.
     """
     split = task("digits").split(seed)
     network = mlp(split, activation, 64, 3, seed, gain(activation))
@@ -31,7 +31,8 @@ def run(activation: str, optimizer_name: str, layer: int, seed: int) -> dict[str
     with torch.no_grad():
         linear[layer - 1].bias[:PUSHED] = BIAS
     module = network.activations[layer - 1]
-    dead = metered(network, x).dead(module)[:PUSHED]
+    pushed = metered(network, x)
+    dead, flat = pushed.dead(module)[:PUSHED], pushed.flat(module)[:PUSHED]
     weights = linear[layer - 1].weight[:PUSHED][dead].detach().clone()
     network.zero_grad()
     task("digits").loss(network(x), y).backward()  # type: ignore[no-untyped-call]
@@ -47,7 +48,7 @@ def run(activation: str, optimizer_name: str, layer: int, seed: int) -> dict[str
         "frozen": bool(torch.equal(weights, linear[layer - 1].weight[:PUSHED][dead])),
         "behind": behind,
         "not_dead": float(alive.float().mean()),
-        "responding": float((~meter.flat(module)[:PUSHED]).float().mean()),
+        "responding": float((~meter.flat(module)[:PUSHED])[flat].float().mean()) if flat.any() else None,
     }
 
 
@@ -82,11 +83,15 @@ def figures(records: list[Record]) -> Figures:
         ],
         27: [
             measured("frozen", of("frozen", "relu", "Adagrad"), 0.5, above=False, when="as a cure", layer=1),
-            measured("revived", revived("Adagrad", 2), 0.0, when="as a cure", layer=2, optimizer="Adagrad"),
+            measured("revived", revived("Adagrad", 2), 0.5, when="as a cure", layer=2, optimizer="Adagrad"),
         ],
         29: [measured("not dead", of("not_dead", "leaky_relu", "SGD"), 0.99, when="units stay active")],
         33: [
             measured("responding", of("responding", "elu", name), 0.5, when="pushed far down", optimizer=name)
+            for name in ("SGD", "Adam")
+        ]
+        + [
+            measured("not dead", of("not_dead", "elu", name), 0.9, when="not to die is meant", optimizer=name)
             for name in ("SGD", "Adam")
         ],
     }

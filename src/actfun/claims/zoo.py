@@ -54,7 +54,7 @@ def figures(records: list[Record]) -> Figures:
 
     def sturdier(arm: str) -> Figure:
         more = [a - b for a, b in zip(lost(arm), lost("relu"), strict=True)]
-        return measured("accuracy lost to noise, less ReLU's", more, 0.0, when="compared with", arm=arm)
+        return measured("accuracy lost to noise, less ReLU's", more, POINTS, when="compared with", arm=arm)
 
     leaky = [arm for arm in ARMS if arm.startswith("leaky")]
     gained = {arm: [a - b for a, b in zip(of("accuracy", arm), of("accuracy", "relu"), strict=True)] for arm in leaky}

@@ -71,13 +71,13 @@ def _scale(quick: bool, full: bool, data: Path | None, seeds: int | None, first_
         raise ValueError(f"--seeds must be at least 1, got {count}")
     if first_seed < 0:
         raise ValueError(f"--first-seed must be at least 0, got {first_seed}")
-    images = tuple((name, str(data)) for name in found(data)) if data is not None else ()
+    images = tuple((name, str(data.resolve())) for name in found(data)) if data is not None else ()
     return Scale(tuple(range(first_seed, first_seed + count)), quick, full, images)
 
 
 def _announce(claims: int, jobs: "Sequence[Job]", store: "Store", workers: int, out: Path) -> None:
     screen = console(160)
-    kept = sum(job.id in store.finished for job in jobs)
+    kept = sum(_done(job, store) for job in jobs)
     screen.print(
         f"{counted(claims, 'claim')} of the article: {counted(len(jobs), 'run')} on "
         f"{counted(workers, 'worker process', 'es')}" + (f"; {kept} are done already." if kept else ".")
@@ -87,13 +87,18 @@ def _announce(claims: int, jobs: "Sequence[Job]", store: "Store", workers: int, 
     screen.print(f"Results go to {out}, each as it ends; after an interruption --resume goes on there.\n")
 
 
+def _done(job: "Job", store: "Store") -> bool:
+    """Whether a job has a result; one that failed is tried again."""
+    return job.id in store.finished and not store.finished[job.id]["failed"]
+
+
 def _run(jobs: "Sequence[Job]", store: "Store", workers: int) -> None:
     """Do what is missing: what times comes last, with nothing beside it."""
     from actfun.claims import verdicts
     from actfun.report.progress import ClaimProgress
     from actfun.runs.pool import Pool
 
-    missing = [job for job in jobs if job.id not in store.finished]
+    missing = [job for job in jobs if not _done(job, store)]
     together = [job for job in missing if not verdicts.EXPERIMENTS[job.experiment].alone]
     alone = [job for job in missing if verdicts.EXPERIMENTS[job.experiment].alone]
     threads = max(1, cores() // workers)

@@ -43,13 +43,6 @@ def sign_flip_p(differences: Sequence[float]) -> float:
     return float(result.pvalue)
 
 
-def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
-    """Spearman's, from -1 to 1; NaN where one of them is constant."""
-    if len(set(x)) < 2 or len(set(y)) < 2:
-        return math.nan
-    return float(stats.spearmanr(x, y).statistic)
-
-
 def holm(values: Sequence[float]) -> list[float]:
     """p-values adjusted by Holm's step-down method, in the order given."""
     adjusted = [0.0] * len(values)
