@@ -1,5 +1,6 @@
 """The article's claims: the data, the rule of their verdicts, the experiments, the command."""
 
+import inspect
 import io
 import json
 import re
@@ -11,7 +12,7 @@ from rich.console import Console
 from actfun import registry
 from actfun.claims import catalogue, depth, evidence, images, references, verdicts
 from actfun.claims.evidence import HOLDS, INCONCLUSIVE, ONLY_WHEN, REFUTED, exact, measured, verdict
-from actfun.claims.experiment import Job, Scale
+from actfun.claims.experiment import Job, Scale, best
 from actfun.claims.pairing import calibration_error
 from actfun.cli import main
 from actfun.compare.tasks import task
@@ -129,6 +130,42 @@ def test_numbers_of_the_literature_come_out_again(records):
     assert {row["source"] for row in found} >= {"Hayou 2019", "Roberts 2021", "Lu 2019", "mean field", "Monte Carlo"}
     apart = [row["what"] for row in found if not row["agrees"]]
     assert all(what.startswith("gelu, He, 50 layers") for what in apart), apart  # the theory is of infinite width
+
+
+@pytest.mark.parametrize("name", [name for name in verdicts.EXPERIMENTS if name != "exact"])
+def test_a_failed_run_breaks_nothing(records, name, monkeypatch):
+    """The first, the middle and the last run of each experiment in turn."""
+    for part in ("_by_theory", "_by_monte_carlo"):  # they take seconds, and no records
+        monkeypatch.setattr(references, part, lambda: iter(()))
+    own = [k for k, record in enumerate(records) if record["experiment"] == name]
+    chosen = [claim for claim in catalogue.claims() if name in claim.decided_by]
+    for k in {own[0], own[len(own) // 2], own[-1]}:
+        known = inspect.signature(verdicts.EXPERIMENTS[name].run).parameters
+        arguments = {key: value for key, value in records[k].items() if key in known}
+        failed = Job.of(verdicts.EXPERIMENTS[name], arguments).record({}, 0.0, "broken")
+        damaged = [*records[:k], failed, *records[k + 1 :]]
+        json.dumps(verdicts.judged(chosen, damaged), allow_nan=False)
+        json.dumps(references.references(damaged), allow_nan=False)
+
+
+def test_no_failed_run_chooses_a_rate():
+    rows = [{"rate": rate, "seed": seed, "loss": rate} for rate in (0.1, 0.2, 0.3) for seed in (0, 1)]
+    assert best(rows, "loss") == 0.1
+    assert best(rows, "loss", largest=True) == 0.3
+    del rows[0]["loss"], rows[-1]["loss"]
+    assert best(rows, "loss") == best(rows, "loss", largest=True) == 0.2
+
+
+def test_a_condition_is_met_if_all_its_figures_speak_for_it():
+    mixed = [FOR, exact("two calls", 0.0, 0.5, above=True, when="GELU itself"), AGAINST]
+    assert verdict("conditions", mixed).kind == REFUTED
+    assert verdict("conditions", [*mixed, OPEN]).kind == INCONCLUSIVE
+    third = exact("two calls", 1.0, 0.5, above=True, when="any number")
+    assert verdict("conditions", [*mixed, third]).conditions == (third.text("any number"),)
+    assert (
+        "undecided"
+        in verdict("conditions", [FOR, AGAINST, measured("two calls", [0.0, 1.2], 0.5, when="any number")]).text.en
+    )
 
 
 def test_a_wrong_number_of_the_literature_is_noticed(records, monkeypatch):

@@ -131,8 +131,9 @@ def verdict(rule: str, figures: Sequence[Figure]) -> Verdict:
     """The verdict on a claim.
 
     rule "every": holds if all figures speak for it, refuted if one speaks against it. "some": holds if one speaks for
-    it, refuted if all speak against it. "conditions": as "every", but if all figures of one condition speak for it, and
-    others against it, it holds only when such conditions are met. Whatever is left is inconclusive.
+    it, refuted if all speak against it. "conditions": as "every", but a condition is met if all its figures speak for
+    the claim, and it holds only when such conditions are met, if figures of others speak against it; it is refuted if
+    that is so for every condition. Whatever is left is inconclusive.
     """
     if not figures:
         return Verdict(INCONCLUSIVE)
@@ -148,6 +149,8 @@ def verdict(rule: str, figures: Sequence[Figure]) -> Verdict:
         met = tuple(condition for condition, of_it in cases.items() if of_it == {"for"})
         undecided = tuple(condition for condition, of_it in cases.items() if "open" in of_it and "against" not in of_it)
         return Verdict(ONLY_WHEN, met, undecided)
+    if rule == "conditions" and all("against" in of_it for of_it in cases.values()):
+        return Verdict(REFUTED)
     more = [figure.more_seeds for figure in figures if figure.side == "open"]
     return Verdict(INCONCLUSIVE, more_seeds=max((count for count in more if count), default=None))
 
