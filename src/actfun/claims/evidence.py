@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from actfun.compare.statistics import mean_interval
 
 HOLDS, ONLY_WHEN, REFUTED, INCONCLUSIVE = "holds", "holds only when", "refuted", "inconclusive"
-VERDICTS = {HOLDS: "成立", ONLY_WHEN: "仅在以下条件成立", REFUTED: "被推翻", INCONCLUSIVE: "尚无定论"}  # and in Chinese
+VERDICTS = {HOLDS: "成立", ONLY_WHEN: "仅在以下条件下成立", REFUTED: "被推翻", INCONCLUSIVE: "尚无定论"}  # and in Chinese
 
 
 class Text(NamedTuple):
@@ -116,8 +116,8 @@ class Verdict:
         """The verdict in words."""
         en, zh = self.kind, VERDICTS[self.kind]
         if self.conditions:
-            en += ": " + "; ".join(condition.en for condition in self.conditions)
-            zh += "：" + "；".join(condition.zh for condition in self.conditions)
+            en += ": " + "; or ".join(condition.en for condition in self.conditions)
+            zh += "：" + "；或".join(condition.zh for condition in self.conditions)
         if self.undecided:
             en += " (undecided: " + "; ".join(condition.en for condition in self.undecided) + ")"
             zh += "（未定：" + "；".join(condition.zh for condition in self.undecided) + "）"
