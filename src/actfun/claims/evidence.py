@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from actfun.compare.statistics import mean_interval
 
 HOLDS, ONLY_WHEN, REFUTED, INCONCLUSIVE = "holds", "holds only when", "refuted", "inconclusive"
-VERDICTS = {HOLDS: "成立", ONLY_WHEN: "仅在以下条件下成立", REFUTED: "被推翻", INCONCLUSIVE: "尚无定论"}  # and in Chinese
+VERDICTS = {HOLDS: "成立", ONLY_WHEN: "仅在以下条件下成立", REFUTED: "被推翻", INCONCLUSIVE: "尚无定论"}
 
 
 class Text(NamedTuple):
