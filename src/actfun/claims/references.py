@@ -82,28 +82,48 @@ def selu() -> tuple[float, float]:
     return alpha, 1.0 / math.sqrt(square)
 
 
-EDGES = (  # activation, scale of biases, scale of weights, variance
+EDGES: tuple[tuple[str, float, float, float | None], ...] = (  # activation, scale of biases, of weights, variance
     ("tanh", 0.05, 1.12254, 0.15369),
     ("tanh", 0.2, 1.30415, 0.51208),
     ("tanh", 0.5, 1.54967, 1.31794),
     ("tanh", 1.0, 1.85559, 3.03640),
     ("elu", 0.1, 1.17615, 0.43783),
+    ("tanh", 0.05**0.5, 1.76095**0.5, None),
+    ("elu", 0.2, 1.22925, None),
+    ("gelu", 0.2, 1.54701, None),
+    ("silu", 0.2, 1.67953, None),
 )
 CRITICAL = {"gelu": ((3 + 17**0.5) / 2, *depth.CRITICAL), "silu": (14.32017, 1.98800468, 0.55514317)}
 SELU = (1.6732632423543772, 1.0507009873554805)
-DRAWS, GAINS = 4_000_000, ("sigmoid", "tanh", "relu", "elu", "gelu", "silu")
+GAINS = {  # forward, backward
+    "sigmoid": (1.8462, 4.7226),
+    "tanh": (1.5925, 1.4674),
+    "relu": (2.0**0.5, 2.0**0.5),
+    "elu": (1.2452, 1.2234),
+    "gelu": (1.5335, 1.4811),
+    "silu": (1.6765, 1.6233),
+}
+MAXOUT = {2: 1.0, 3: 0.78391, 4: 0.64461, 5: 0.55555}  # by pieces: the inverse of the largest one's mean square
+DRAWS = 4_000_000
 
 
 def _by_theory() -> Iterator[Reference]:
     for name, bias, *expected in EDGES:
         what = f"edge of chaos, {name}, bias scale {bias:g}"
         for part, value, own in zip(("weight scale", "variance"), expected, edge_of_chaos(name, bias), strict=True):
-            yield Reference("Hayou 2019", f"{what}: {part}", value, own, 1e-4)
+            if value is not None:
+                yield Reference("Hayou 2019", f"{what}: {part}", value, own, 1e-4)
     for name, point in CRITICAL.items():
         for part, value, own in zip(("K*", "C_W", "C_b"), point, critical_point(name), strict=True):
             yield Reference("Roberts 2021", f"critical point of {name}: {part}", value, own, 1e-4)
     for part, value, own in zip(("alpha", "lambda"), SELU, selu(), strict=True):
         yield Reference("Klambauer 2017", f"SELU: {part}", value, own, 1e-9)
+    for name, both in GAINS.items():
+        for direction, value in zip(("forward", "backward"), both, strict=True):
+            yield Reference("quadrature", f"{direction} gain of {name}", value, gain(name, direction), 1e-4)
+    for pieces, value in MAXOUT.items():
+        what = f"squared forward gain of maxout, {pieces} pieces"
+        yield Reference("quadrature", what, value, gain("maxout", pieces=pieces) ** 2, 1e-5)
     yield Reference("He 2015", "forward gain of relu", 2.0**0.5, gain("relu"), 1e-9)
 
 
