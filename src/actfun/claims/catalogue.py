@@ -13,10 +13,8 @@ class Claim:
     """What the article says.
 
     id: 1 to 51. about: an activation's name, or "all". en, zh: the claim in our words. rule: see `evidence.verdict`.
-    decided_by: names of experiments. instead: what to say where the claim does not simply hold, in both
-    languages, or nothing.
-    standing: what the literature says: T true, C true on a condition, I imprecise,
-    W wrong.
+    decided_by: names of experiments. standing: what the literature says: T true, C true on a condition, I imprecise,
+    W wrong. instead: what to say where the claim does not simply hold, in both languages, or nothing.
     """
 
     id: int

@@ -1,13 +1,12 @@
 """Does it matter where outputs are centred? Steps to a training loss of 0.1 on digits, each arm at its best rate."""
 
 import math
-import statistics
 from typing import Any
 
 import torch
 
 from actfun.claims.evidence import Figure, measured
-from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
+from actfun.claims.experiment import Experiment, Figures, Record, Scale, best, column
 from actfun.claims.networks import grid, mlp, optimizer, outputs, training
 from actfun.compare.tasks import task
 from actfun.gains import gain
@@ -65,17 +64,12 @@ def figures(records: list[Record]) -> Figures:
 
     def steps(arm: str, name: str) -> list[float]:
         """Each seed's at the rate that is best for the others, so that no seed profits from its own luck."""
-        rates = sorted({r["rate"] for r in records if r["optimizer_name"] == name})
-        tried = [column(records, "steps", arm=arm, optimizer_name=name, rate=rate) for rate in rates]
-
-        def of(k: int) -> float:
-            def rank(values: list[float]) -> tuple[bool, float]:
-                mean = statistics.fmean(values[:k] + values[k + 1 :] or values)
-                return not math.isfinite(mean), mean
-
-            return min(tried, key=rank)[k]
-
-        return [of(k) for k in range(len(tried[0]))]
+        own = [r for r in records if (r["arm"], r["optimizer_name"]) == (arm, name)]
+        found = []
+        for seed in sorted({r["seed"] for r in own}):
+            rate = best([r for r in own if r["seed"] != seed] or own, "steps")
+            found += column([r for r in own if r["seed"] == seed], "steps", rate=rate)
+        return found
 
     def ratio(worse: str, better: str, name: str) -> Figure:
         values = [a / b for a, b in zip(steps(worse, name), steps(better, name), strict=True)]

@@ -52,16 +52,16 @@ def figures(records: list[Record]) -> Figures:
     def usual(name: str) -> float:
         return best([r for r in records if (r["optimizer_name"], r["init"]) == (name, "He")], "accuracy", largest=True)
 
-    slow, adagrad = usual("SGD"), usual("Adagrad")
-    risen = [b - a for a, b in zip(dead("SGD", slow), dead("SGD", largest), strict=True)]
-    spared = [s - a for s, a in zip(dead("SGD", slow), dead("Adagrad", adagrad), strict=True)]
+    sgd, adagrad = usual("SGD"), usual("Adagrad")
+    risen = [b - a for a, b in zip(dead("SGD", sgd), dead("SGD", largest), strict=True)]
+    spared = [s - a for s, a in zip(dead("SGD", sgd), dead("Adagrad", adagrad), strict=True)]
     xavier = [h - x for h, x in zip(dead("SGD", largest), dead("SGD", largest, "Xavier"), strict=True)]
     adaptive = [s - a for s, a in zip(dead("SGD", largest), dead("Adagrad", largest), strict=True)]
-    silent = column(records, "zero_units", optimizer_name="SGD", rate=slow, init="He")
+    silent = column(records, "zero_units", optimizer_name="SGD", rate=sgd, init="He")
     return {
         22: [measured("units with zeros that are dead", silent, 0.99)],
         23: [
-            measured("dead units", dead("SGD", slow), MANY, when="at the best rate", rate=slow),
+            measured("dead units", dead("SGD", sgd), MANY, when="at the best rate", rate=sgd),
             measured("dead units", dead("SGD", largest), MANY, when="at a large rate", rate=largest),
         ],
         25: [measured("dead with He less dead with Xavier", xavier, FEWER)],

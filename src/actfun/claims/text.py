@@ -11,7 +11,7 @@ from actfun.nn import FeedForward
 
 ARMS = ("gelu", "relu", "silu", "relu_squared", "swiglu")
 WIDTH, HIDDEN = 64, 170  # of SwiGLU: two thirds of 256, for it has three matrices where the others have two
-RATE, SHALLOW, TIE = 0.003, 2, 0.01
+RATE, SHALLOW, TIE = 0.003, 2, task("text").same_within
 DEEP, LONGER, DEEP_SEEDS = 6, 5, 5
 
 

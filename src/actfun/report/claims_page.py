@@ -26,14 +26,7 @@ def write_claims(path: Path, rows: Sequence[Row], references: Sequence[Row], mac
 
 def claims_page(rows: Sequence[Row], references: Sequence[Row], machine: Row) -> str:
     """The page as HTML text."""
-    shown = [
-        {
-            **row,
-            "style": STYLES[row["verdict"]],
-            "figures": [_figure(f) for f in row["measured"]],
-        }
-        for row in rows
-    ]
+    shown = [{**row, "style": STYLES[row["verdict"]], "figures": [_figure(f) for f in row["measured"]]} for row in rows]
     parts = [part for part in (_part(name, shown) for name in sections()) if part["claims"]]
     counts = Counter(row["verdict"] for row in rows)
     drawn = [part["name"] for part in parts if part["formula"]]

@@ -99,7 +99,7 @@ def curve_chart(name: str) -> dict[str, Any]:
         .add_params(alt.param(name="at", value=first(slider)))
         .properties(height=260)
     )
-    # Beside the specification, whose every value Altair would check: six seconds for the page.
+    # Beside the specification, whose every value Altair would check, for seconds.
     return {**finished(chart, f"{name} and its derivative"), "datasets": {"points": points}}
 
 
