@@ -104,6 +104,8 @@ def test_every_experiment_runs_and_speaks_to_the_claims_that_it_decides(records)
             decided.setdefault(claim, set()).add(name)
             said |= {key for figure in figures for key in (figure.what, figure.condition) if key}
     assert decided == {claim.id: set(claim.decided_by) for claim in catalogue.claims()}
+    compared = [*references._by_theory(), *references._by_monte_carlo(), *references._by_experiment(records)]
+    said |= {key for found in compared for key in (found.what, found.source) if key in evidence.texts()}
     assert said == set(evidence.texts()), "texts that nobody says, or figures without words"
 
 

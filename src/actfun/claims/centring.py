@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from actfun.claims.evidence import Figure, measured
+from actfun.claims.evidence import Figure, ratios
 from actfun.claims.experiment import Experiment, Figures, Record, Scale, best, column
 from actfun.claims.networks import grid, mlp, optimizer, outputs, training
 from actfun.compare.tasks import task
@@ -72,8 +72,8 @@ def figures(records: list[Record]) -> Figures:
         return found
 
     def ratio(worse: str, better: str, name: str) -> Figure:
-        values = [a / b for a, b in zip(steps(worse, name), steps(better, name), strict=True)]
-        return measured("steps over steps", values, LEAST, when="optimizer", a=worse, b=better, optimizer=name)
+        return ratios("steps over steps", steps(worse, name), steps(better, name), LEAST, when="optimizer",
+                      a=worse, b=better, optimizer=name)  # fmt: skip
 
     return {
         8: [ratio("sigmoid", "sigmoid - 1/2", name) for name in RATES],

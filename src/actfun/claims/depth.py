@@ -63,7 +63,8 @@ def figures(records: list[Record]) -> Figures:
 
     def decades(activation: str, init: str, depth: int, above: bool) -> Figure:
         values = column(records, "decades", activation=activation, init=init, depth=depth)
-        return measured("decades", values, LOST, above=above, when="depth and init", depth=depth, init=init)
+        rule = f"{init} (Roberts 2021)" if init == "critical" else init
+        return measured("decades", values, LOST, above=above, when="depth and init", depth=depth, init=rule)
 
     return {
         7: [decades("sigmoid", "Xavier", depth, above=False) for depth in DEPTHS],

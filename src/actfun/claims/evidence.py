@@ -4,7 +4,7 @@ import functools
 import math
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,10 +31,17 @@ def texts() -> dict[str, tuple[Text, Text]]:
     return {key: (Text(*words[:2]), Text(*words[2:] or ("", ""))) for key, words in entries.items()}
 
 
+def text(key: str, **numbers: float | str) -> Text:
+    """A text with its numbers filled in; nothing for no key."""
+    words = texts()[key][0] if key else Text("", "")
+    return Text(*(language.format(**numbers) for language in words))
+
+
 @dataclass(frozen=True)
 class Figure:
     """What was measured, and what the claim says of it: that it is above `threshold`, or below it.
 
+    threshold: None where the claim says nothing of it, and it only goes with the others.
     value, low, high: a mean with its 95% interval over `seeds`; an exact figure has all three equal, and no seeds; one
     seed alone has no interval. what, condition: keys of `texts`, with numbers to fill in; a condition tells in which
     case, where a claim may hold in some and not in others.
@@ -44,7 +51,7 @@ class Figure:
     value: float
     low: float | None
     high: float | None
-    threshold: float
+    threshold: float | None
     above: bool
     condition: str = ""
     seeds: int = 0
@@ -52,8 +59,7 @@ class Figure:
 
     def text(self, key: str) -> Text:
         """A text with this figure's numbers filled in."""
-        words = texts()[key][0] if key else Text("", "")
-        return Text(*(language.format(**dict(self.numbers)) for language in words))
+        return text(key, **dict(self.numbers))
 
     @property
     def reason(self) -> Text:
@@ -62,7 +68,9 @@ class Figure:
 
     @property
     def side(self) -> str:
-        """Whether it speaks "for" the claim, "against" it, or leaves it "open": the whole interval has to."""
+        """Whether it speaks "for" the claim or "against" it, as its whole interval has to; else "open", or "beside"."""
+        if self.threshold is None:
+            return "beside"
         if self.low is None or self.high is None or math.isnan(self.value):
             return "open"
         low, high = (self.low, self.high) if self.above else (-self.high, -self.low)
@@ -72,7 +80,9 @@ class Figure:
     @property
     def more_seeds(self) -> int | None:
         """About how many more would settle it, if mean and deviation stay; None where nobody can tell."""
-        if self.side != "open" or self.low is None or self.high is None or self.value == self.threshold:
+        if self.side != "open" or self.threshold is None or self.low is None or self.high is None:
+            return None
+        if self.value == self.threshold:
             return None
         widths = (self.high - self.low) / 2.0 / abs(self.value - self.threshold)
         return max(1, math.ceil(self.seeds * widths**2) - self.seeds)
@@ -88,7 +98,7 @@ def exact(
 def measured(
     what: str,
     values: Sequence[float],
-    threshold: float,
+    threshold: float | None,
     *,
     above: bool = True,
     when: str = "",
@@ -100,6 +110,23 @@ def measured(
     if len(finite) < len(values):  # a seed that gave nothing leaves the matter open
         low = high = None
     return Figure(what, mean, low, high, threshold, above, when, len(values), tuple(numbers.items()))
+
+
+def ratios(
+    what: str,
+    over: Sequence[float],
+    under: Sequence[float],
+    threshold: float,
+    *,
+    above: bool = True,
+    when: str = "",
+    **numbers: float | str,
+) -> Figure:
+    """The geometric mean of ratios, seed by seed: it does not depend on which of the two stands below the line."""
+    logarithms = [math.log(a / b) for a, b in zip(over, under, strict=True)]
+    figure = measured(what, logarithms, math.log(threshold), above=above, when=when, **numbers)
+    low, high = (None if x is None else math.exp(x) for x in (figure.low, figure.high))
+    return replace(figure, value=math.exp(figure.value), low=low, high=high, threshold=threshold)
 
 
 @dataclass(frozen=True)
@@ -133,8 +160,9 @@ def verdict(rule: str, figures: Sequence[Figure]) -> Verdict:
     rule "every": holds if all figures speak for it, refuted if one speaks against it. "some": holds if one speaks for
     it, refuted if all speak against it. "conditions": as "every", but a condition is met if all its figures speak for
     the claim, and it holds only when such conditions are met, if figures of others speak against it; it is refuted if
-    that is so for every condition. Whatever is left is inconclusive.
+    that is so for every condition. Whatever is left is inconclusive. Figures without a threshold do not count.
     """
+    figures = [figure for figure in figures if figure.threshold is not None]
     if not figures:
         return Verdict(INCONCLUSIVE)
     sides = [figure.side for figure in figures]
@@ -169,7 +197,7 @@ def as_record(figure: Figure) -> dict[str, Any]:
         "value": number(figure.value),
         "low": number(figure.low),
         "high": number(figure.high),
-        "claimed": f"{'>' if figure.above else '<'} {figure.threshold:g}",
+        "claimed": "" if figure.threshold is None else f"{'>' if figure.above else '<'} {figure.threshold:g}",
         "reason": figure.reason.en,
         "reason_zh": figure.reason.zh,
         "side": figure.side,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from actfun.claims.evidence import measured
 from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
 from actfun.claims.networks import grid, metered, mlp, optimizer, train
+from actfun.compare.models import Network
 from actfun.compare.tasks import Split, task
 from actfun.gains import gain
 from actfun.nn import Maxout
@@ -67,7 +68,8 @@ def _digits(split: Split, seed: int) -> dict[str, Any]:
     x = split.train[0]
     train(network, "digits", split, optimizer("Adam", network, 0.003), seed, 320)
     meter = metered(network, x)
-    shares, winning = meter.shares(), torch.cat([meter.winning(module) for module in network.activations])
+    zero, winning = meter.shares().zero, torch.cat([meter.winning(module) for module in network.activations])
+    dead = _without_gradient(network, split)
     first = next(module for module in network.modules() if isinstance(module, nn.Linear))
     with torch.no_grad():
         first.bias[: 2 * PUSHED : 2] = BIAS
@@ -75,15 +77,28 @@ def _digits(split: Split, seed: int) -> dict[str, Any]:
     train(network, "digits", split, optimizer("SGD", network, 0.1), seed + 1, AFTER)
     again = metered(network, x).winning(network.activations[0])[:PUSHED, 0][idle]
     return {
-        "dead": shares.dead,
-        "zero": shares.zero,
+        "dead": dead,
+        "zero": zero,
         "idle": 1.0 - float(winning.all(-1).float().mean()),
         "again": float(again.float().mean()) if len(again) else None,
     }
 
 
+def _without_gradient(network: Network, split: Split) -> float:
+    """The share of units none of whose pieces' weights gets a gradient from the training data.
+
+    By the slope of the largest piece, which is 1, no unit could be dead; this asks the gradients themselves.
+    """
+    x, y = split.train
+    network.zero_grad()
+    task("digits").loss(network(x), y).backward()  # type: ignore[no-untyped-call]
+    hidden = [module.weight.grad for module in network.modules() if isinstance(module, nn.Linear)][:DEPTH]
+    still = [(gradient.view(WIDTH, -1) == 0.0).all(1) for gradient in hidden if gradient is not None]
+    return float(torch.cat(still).float().mean())
+
+
 def run(what: str, seed: int, pieces: int = 2) -> dict[str, Any]:
-    """The largest error of a fit; or, on digits, shares of dead units, of zeros, of units with a piece that never wins.
+    """The largest error of a fit; or, on digits, the shares of units without gradient, of zeros, of idle pieces' units.
 
     again: a piece each of 16 units of the first layer is pushed to -10; of those that then win nowhere, the share
     that win somewhere after 500 more steps of SGD.
@@ -110,7 +125,7 @@ def figures(records: list[Record]) -> Figures:
     digits = {key: column(records, key, what="digits") for key in ("dead", "zero", "idle", "again")}
     return {
         47: [measured("error left", left(k), CLOSE, above=False, when="pieces", k=k, f="x²") for k in PIECES],
-        49: [measured("share of exact zeros", digits["zero"], 0.1)],
+        49: [measured("zeros in training", digits["zero"], 0.1)],
         50: [
             measured("dead Maxout units", digits["dead"], 1e-9, above=False, when="units"),
             measured("pieces that never win", digits["idle"], SELDOM, above=False, when="single pieces"),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from actfun.claims.experiment import Scale
-from actfun.compare.models import MLP, Contender, Network, draw
+from actfun.compare.models import MLP, Contender, Network, built, contender, draw
 from actfun.compare.tasks import Part, Split, task
 from actfun.compare.training import steps
 from actfun.nn import Elementwise, get
@@ -38,15 +38,22 @@ class Shifted(nn.Module):
         return y
 
 
-def mlp(split: Split, activation: str, width: int, depth: int, seed: int, scale: float, **parameters: Any) -> MLP:
-    """An MLP with drawn weights. scale: of the weights after activations; parameters: the activation's, or a shift."""
+def mlp(split: Split, label: str, width: int, depth: int, seed: int, scale: float, **parameters: Any) -> Network:
+    """An MLP with drawn weights.
+
+    label: an activation's, or of a contender that may have no more parameters than ReLU. scale: of the weights after
+    activations; parameters: the activation's, or a shift.
+    """
     shift = parameters.pop("shift", None)
 
-    def make() -> nn.Module:
-        module = get(activation, **parameters)
-        return module if shift is None else Shifted(module, shift)  # type: ignore[arg-type]
+    def of_width(width: int, of: Contender) -> Network:
+        def make() -> nn.Module:
+            module = get(of.activation, **parameters)
+            return module if shift is None else Shifted(module, shift)  # type: ignore[arg-type]
 
-    network = MLP(split.train[0].shape[1], width, depth, split.outputs, Contender(activation), make)
+        return MLP(split.train[0].shape[1], width, depth, split.outputs, of, make)
+
+    network = built(of_width, width, contender(label))
     draw(network, seed, scale)
     torch.manual_seed(seed)  # for activations that draw
     return network

@@ -1,13 +1,14 @@
 """Hidden and output activations for two classes: breast cancer, log-loss and calibration, five-fold."""
 
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from actfun.claims.evidence import Figure, measured
-from actfun.claims.experiment import Experiment, Figures, Record, Scale, best, column
+from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
 from actfun.claims.networks import grid, mlp, optimizer, outputs
 from actfun.compare.tasks import Part, Split, task
 from actfun.compare.training import steps
@@ -47,14 +48,18 @@ def folds(split: Split, seed: int) -> list[Split]:
     return found
 
 
-def run(hidden: str, output: str, rate: float, noise: float, tested: int, seed: int) -> dict[str, Any]:
-    """Validation and test log-loss, how sure predictions are, and calibration, in the mean over so many folds.
+def run(hidden: str, output: str, rates: Sequence[float], noise: float, tested: int, seed: int) -> dict[str, Any]:
+    """Test log-loss, how sure predictions are, and calibration, in the mean over so many folds.
 
-    stretched: calibration of logits three times as large; untrained: of the first feature in place of a logit.
+    Each fold is tested at the rate that its own validation rows choose. stretched: calibration of logits three times
+    as large; changed: the share of predictions that this changes; untrained: calibration of each feature in place of
+    a logit, in the mean over features.
     """
-    splits = folds(task(TASK).split(0), seed)[:tested]
-    measures = [_trained(split, hidden, output, rate, noise, seed) for split in splits]
-    return {key: statistics.fmean(fold[key] for fold in measures) for key in measures[0]}
+    tests = []
+    for split in folds(task(TASK).split(0), seed)[:tested]:
+        tried = [_trained(split, hidden, output, rate, noise, seed) for rate in rates]
+        tests.append(min(tried, key=lambda measures: measures["validation"]))
+    return {key: statistics.fmean(test[key] for test in tests) for key in tests[0]}
 
 
 def _trained(split: Split, hidden: str, output: str, rate: float, noise: float, seed: int) -> dict[str, float]:
@@ -76,48 +81,53 @@ def _trained(split: Split, hidden: str, output: str, rate: float, noise: float, 
 
     probability_of, z = function_of(spec("sigmoid")), logits(split.test)
     p, target = probability_of(z), split.test[1]
+    features = [calibration_error(probability_of(feature), target) for feature in split.test[0].unbind(1)]
     return {
         "validation": float(loss(logits(split.validation)[:, None], split.validation[1])),
         "loss": float(loss(z[:, None], target)),
         "sure": float((torch.maximum(p, 1.0 - p) > SURE).float().mean()),
         "calibration": calibration_error(p, target),
         "stretched": calibration_error(probability_of(STRETCH * z), target),
-        "untrained": calibration_error(probability_of(split.test[0][:, 0]), target),
+        "changed": float(((probability_of(STRETCH * z) > 0.5) != (p > 0.5)).float().mean()),
+        "untrained": statistics.fmean(features),
     }
 
 
 def jobs(scale: Scale) -> list[dict[str, Any]]:
-    """Hidden by output by rate on clean labels; tanh and sigmoid once more with noise."""
+    """Hidden by output; tanh and sigmoid once more at one rate, so that labels, with noise or without, alone differ."""
     rates, tested = (RATES[1:2], 2) if scale.quick else (RATES, FOLDS)
-    clean = grid(scale, hidden=HIDDEN, output=OUTPUTS, rate=rates, noise=NOISE[:1])
-    noisy = grid(scale, hidden=("tanh",), output=("sigmoid",), rate=rates[-1:], noise=NOISE[1:])
-    return [{**job, "tested": tested} for job in clean + noisy]
+    tuned = grid(scale, hidden=HIDDEN, output=OUTPUTS, rates=(rates,), noise=NOISE[:1])
+    labelled = grid(scale, hidden=("tanh",), output=("sigmoid",), rates=(RATES[-1:],), noise=NOISE)
+    return [{**job, "tested": tested} for job in tuned + labelled]
 
 
 def figures(records: list[Record]) -> Figures:
-    """Each arm at the rate with the best validation loss."""
+    """Pairs of activations, how sure and how well calibrated the predictions are."""
+    labelled = [record for record in records if list(record["rates"]) == list(RATES[-1:])]
+    arms = [record for record in records if record not in labelled]
 
     def tuned(key: str, hidden: str, output: str) -> list[float]:
-        arm = [r for r in records if (r["hidden"], r["output"], r["noise"]) == (hidden, output, NOISE[0])]
-        return column(arm, key, rate=best(arm, "validation"))
+        return column(arms, key, hidden=hidden, output=output)
 
     def sure(noise: float) -> list[float]:
-        """At one rate, so that only the labels differ."""
-        rate = max(r["rate"] for r in records)
-        return column(records, "sure", hidden="tanh", output="sigmoid", rate=rate, noise=noise)
+        return column(labelled, "sure", noise=noise)
 
     def against(hidden: str, output: str) -> Figure:
         pairs = zip(tuned("loss", hidden, output), tuned("loss", "tanh", "sigmoid"), strict=True)
         return measured("loss less that of the pair", [a - b for a, b in pairs], -TIE, when="against",
                         hidden=hidden, output=output)  # fmt: skip
 
-    calm = tuned("calibration", "tanh", "sigmoid")
-    stretched, untrained = tuned("stretched", "tanh", "sigmoid"), tuned("untrained", "tanh", "sigmoid")
+    calm, stretched, changed, untrained = (
+        tuned(key, "tanh", "sigmoid") for key in ("calibration", "stretched", "changed", "untrained")
+    )
+    risen = [b - a for a, b in zip(calm, stretched, strict=True)]
     others = [(hidden, output) for hidden in HIDDEN for output in OUTPUTS if (hidden, output) != ("tanh", "sigmoid")]
     return {
         2: [
             measured("calibration error", calm, CALIBRATED, above=False, when="logits trained by log-loss"),
             measured("calibration error", stretched, CALIBRATED, above=False, when="logits three times as large"),
+            measured("rise of the calibration error", risen, None, when="logits three times as large"),
+            measured("predictions changed", changed, None, when="logits three times as large"),
             measured("calibration error", untrained, CALIBRATED, above=False, when="any number"),
         ],
         6: [

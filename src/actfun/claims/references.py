@@ -2,84 +2,42 @@
 
 import math
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from actfun.claims import born, depth, fitting
+from actfun.claims import born, depth, fitting, theory
+from actfun.claims.evidence import Text, text, texts
 from actfun.claims.experiment import Record, column
 from actfun.functional import function_of
-from actfun.gains import gain, normal_mean
+from actfun.gains import gain
 from actfun.registry import spec
 
 
 class Reference(NamedTuple):
-    """A number to be expected, and ours. source: where it is from; tolerance: how far apart they may be."""
+    """A number to be expected, and ours.
+
+    source: where it is from; what: a key of `texts`, with numbers to fill in; tolerance: how far apart they may be.
+    """
 
     source: str
     what: str
+    numbers: Mapping[str, Any]
     expected: float
     ours: float
     tolerance: float
 
-
-def _mean_square(name: str, variance: float, derivative: bool = False) -> float:
-    """E[f(z)²] or E[f'(z)²] for z ~ N(0, variance)."""
-    activation, scale = spec(name), math.sqrt(variance)
-
-    def squared(z: Tensor) -> Tensor:
-        x = (scale * z).requires_grad_(derivative)
-        y = function_of(activation)(x)
-        if derivative:
-            (y,) = torch.autograd.grad(y.sum(), x)
-        return y * y
-
-    return normal_mean(squared, activation.kinks)
-
-
-def _root(function: Callable[[float], float], low: float, high: float) -> float:
-    """Where a function that changes sign once does, by halving."""
-    sign = function(low) > 0.0
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if (function(middle) > 0.0) == sign else (low, middle)
-    return 0.5 * (low + high)
-
-
-def edge_of_chaos(name: str, bias: float) -> tuple[float, float]:
-    """The weights' scale and the variance q at which correlations neither grow nor fade, for a scale of biases.
-
-    q = w²·E[f²] + b² and w²·E[f'²] = 1 (Poole et al., arXiv:1606.05340; Hayou et al., arXiv:1902.06853).
-    """
-
-    def excess(q: float) -> float:
-        return _mean_square(name, q) / _mean_square(name, q, derivative=True) + bias * bias - q
-
-    q = _root(excess, 1e-6, 50.0)
-    return 1.0 / math.sqrt(_mean_square(name, q, derivative=True)), q
-
-
-def critical_point(name: str) -> tuple[float, float, float]:
-    """K*, C_W and C_b at which both of a smooth activation's susceptibilities are 1 (Roberts et al., 5.3.3)."""
-
-    def parallel(k: float) -> float:
-        activation = spec(name)
-        mean = normal_mean(lambda z: function_of(activation)(math.sqrt(k) * z) ** 2 * (z * z - 1.0))
-        return mean / (2.0 * k)
-
-    k = _root(lambda k: parallel(k) - _mean_square(name, k, derivative=True), 0.5, 40.0)
-    weight = 1.0 / _mean_square(name, k, derivative=True)
-    return k, weight, k - weight * _mean_square(name, k)
-
-
-def selu() -> tuple[float, float]:
-    """alpha and lambda that give mean 0 and variance 1 (Klambauer et al., arXiv:1706.02515)."""
-    below = normal_mean(lambda z: torch.expm1(z.clamp_max(0.0)), (0.0,))
-    alpha = -normal_mean(lambda z: z.clamp_min(0.0), (0.0,)) / below
-    square = normal_mean(lambda z: torch.where(z > 0.0, z, alpha * torch.expm1(z.clamp_max(0.0))) ** 2, (0.0,))
-    return alpha, 1.0 / math.sqrt(square)
+    def as_record(self) -> dict[str, Any]:
+        """As references.json has it."""
+        source = text(self.source) if self.source in texts() else Text(self.source, self.source)
+        what = text(self.what, **self.numbers)
+        return {
+            "source": source.en, "source_zh": source.zh, "what": what.en, "what_zh": what.zh,
+            "expected": self.expected, "ours": self.ours, "tolerance": self.tolerance,
+            "agrees": abs(self.ours - self.expected) <= self.tolerance,
+        }  # fmt: skip
 
 
 EDGES: tuple[tuple[str, float, float, float | None], ...] = (  # activation, scale of biases, of weights, variance
@@ -103,47 +61,87 @@ GAINS = {  # forward, backward
     "gelu": (1.5335, 1.4811),
     "silu": (1.6765, 1.6233),
 }
+# Of the second moments of 64 independent outputs of N(0, 1): largest eigenvalue over the others (LeCun 1998, 4.3).
+INPUTS = 64
+CONDITIONS = {
+    "sigmoid": "370",
+    "relu": "30.9",
+    "gelu": "15.7",
+    "silu": "9.7",
+    "elu": "3.7",
+    "tanh": "1.0",
+}  # as printed
+BORN_DEAD = {  # by width and layers of weights: bound from below, by Monte Carlo, bound from above, as printed
+    (2, 10): ("0.870", "0.880", "0.925"),
+    (3, 10): ("0.513", "0.584", "0.699"),
+    (5, 10): ("0.064", "0.128", "0.249"),
+    (5, 20): ("0.214", "0.355", "0.453"),
+    (10, 10): ("0.0001", "0.0011", "0.0088"),
+    (10, 50): ("0.002", "0.033", "0.047"),
+}
 MAXOUT = {2: 1.0, 3: 0.78391, 4: 0.64461, 5: 0.55555}  # by pieces: the inverse of the largest one's mean square
 DRAWS = 4_000_000
+# Source, text, target, pieces, largest error, tolerance; a parabola's least error with k lines is 1/(2k²).
+FITS = (
+    *(("theory", "fit of a square", fitting.SQUARE, k, 0.5 / k**2, 0.05 / k**2) for k in fitting.PIECES[:2]),
+    ("theory", "fit of minus a square", fitting.MINUS_SQUARE, fitting.PIECES[-1], 0.5, 0.05),
+    ("Goodfellow 2013", "fit of a sine", fitting.SINE, fitting.TWO_UNITS, 0.0, 0.02),
+)
+
+
+def _half_a_digit(printed: str) -> float:
+    """What rounding to the last printed digit may hide."""
+    return 0.5 * 10.0 ** -len(printed.partition(".")[2]) + 1e-12
 
 
 def _by_theory() -> Iterator[Reference]:
     for name, bias, *expected in EDGES:
-        what = f"edge of chaos, {name}, bias scale {bias:g}"
-        for part, value, own in zip(("weight scale", "variance"), expected, edge_of_chaos(name, bias), strict=True):
+        found = theory.edge_of_chaos(name, bias)
+        for part, value, own in zip(("weight scale", "variance"), expected, found, strict=True):
             if value is not None:
-                yield Reference("Hayou 2019", f"{what}: {part}", value, own, 1e-4)
+                of: dict[str, Any] = {"name": name, "bias": bias, "part": part}
+                yield Reference("Hayou 2019", "edge of chaos", of, value, own, 1e-4)
     for name, point in CRITICAL.items():
-        for part, value, own in zip(("K*", "C_W", "C_b"), point, critical_point(name), strict=True):
-            yield Reference("Roberts 2021", f"critical point of {name}: {part}", value, own, 1e-4)
-    for part, value, own in zip(("alpha", "lambda"), SELU, selu(), strict=True):
-        yield Reference("Klambauer 2017", f"SELU: {part}", value, own, 1e-9)
+        for part, value, own in zip(("K*", "C_W", "C_b"), point, theory.critical_point(name), strict=True):
+            yield Reference("Roberts 2021", "critical point", {"name": name, "part": part}, value, own, 1e-4)
+    for part, value, own in zip(("alpha", "lambda"), SELU, theory.selu(), strict=True):
+        yield Reference("Klambauer 2017", "SELU", {"part": part}, value, own, 1e-9)
     for name, both in GAINS.items():
         for direction, value in zip(("forward", "backward"), both, strict=True):
-            yield Reference("quadrature", f"{direction} gain of {name}", value, gain(name, direction), 1e-4)
-    for pieces, value in MAXOUT.items():
-        what = f"squared forward gain of maxout, {pieces} pieces"
-        yield Reference("quadrature", what, value, gain("maxout", pieces=pieces) ** 2, 1e-5)
-    yield Reference("He 2015", "forward gain of relu", 2.0**0.5, gain("relu"), 1e-9)
+            of = {"name": name, "direction": direction}
+            yield Reference("quadrature", "gain", of, value, gain(name, direction), 1e-4)
+    for k, value in MAXOUT.items():
+        yield Reference(
+            "quadrature", "square gain of Maxout", {"pieces": k}, value, gain("maxout", pieces=k) ** 2, 1e-5
+        )
+    yield Reference("He 2015", "gain", {"name": "relu", "direction": "forward"}, 2.0**0.5, gain("relu"), 1e-9)
+    for name, printed in CONDITIONS.items():
+        own, of = theory.condition_number(name, INPUTS), {"name": name, "n": INPUTS}
+        yield Reference("quadrature", "condition number", of, float(printed), own, _half_a_digit(printed))
+    yield Reference("Lu 2019", "exact bound", {}, 5 / 32, born.bounds(2, 3)[0], 1e-12)
+    for (width, layers), (low, _, high) in BORN_DEAD.items():
+        for side, printed, own in zip(("lower", "upper"), (low, high), born.bounds(width, layers), strict=True):
+            of = {"width": width, "layers": layers, "side": side}
+            yield Reference("Lu 2019", "bound", of, float(printed), own, _half_a_digit(printed))
 
 
 def _by_monte_carlo() -> Iterator[Reference]:
     """The gains that `actfun.gain` computes by quadrature, within four standard errors of a mean square of draws."""
     z = torch.randn(DRAWS, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
-    def drawn(what: str, squares: Tensor, own: float) -> Reference:
+    def drawn(what: str, squares: Tensor, own: float, **of: float | str) -> Reference:
         mean, error = float(squares.mean()), float(squares.std()) / math.sqrt(len(squares))
-        return Reference("Monte Carlo", what, mean**-0.5, own, 2.0 * error * mean**-1.5)
+        return Reference("Monte Carlo", what, of, mean**-0.5, own, 2.0 * error * mean**-1.5)
 
     for name in GAINS:
         x = z.clone().requires_grad_()
         y = function_of(spec(name))(x)
         (slope,) = torch.autograd.grad(y.sum(), x)
-        yield drawn(f"forward gain of {name}", y.detach() ** 2, gain(name))
-        yield drawn(f"backward gain of {name}", slope**2, gain(name, "backward"))
+        yield drawn("gain", y.detach() ** 2, gain(name), name=name, direction="forward")
+        yield drawn("gain", slope**2, gain(name, "backward"), name=name, direction="backward")
     for pieces in range(2, 6):
         largest = z[: DRAWS // 60 * 60].view(-1, 60)[:, :pieces].amax(1)
-        yield drawn(f"forward gain of maxout, {pieces} pieces", largest**2, gain("maxout", pieces=pieces))
+        yield drawn("gain of Maxout", largest**2, gain("maxout", pieces=pieces), pieces=pieces)
 
 
 def _by_experiment(records: list[Record]) -> Iterator[Reference]:
@@ -151,33 +149,27 @@ def _by_experiment(records: list[Record]) -> Iterator[Reference]:
     for width, layers in born.SHAPES:
         shares = column(records, "born_dead", width=width, layers=layers)
         if shares:
-            low, high = born.bounds(width, layers)
-            what = f"born dead, width {width}, {layers} layers: middle of the bounds"
-            yield Reference("Lu 2019", what, (low + high) / 2, statistics.fmean(shares), (high - low) / 2)
-    for activation, init, *decades in depth.PREDICTED:
+            share, (low, high) = statistics.fmean(shares), born.bounds(width, layers)
+            of: dict[str, Any] = {"width": width, "layers": layers}
+            yield Reference("Lu 2019", "between the bounds", of, (low + high) / 2, share, (high - low) / 2)
+            printed = BORN_DEAD[width, layers][1]
+            chance = 4.0 * math.sqrt(float(printed) / (born.NETWORKS * len(shares)))  # four standard errors, at most
+            yield Reference(
+                "Monte Carlo", "born dead by chance", of, float(printed), share, _half_a_digit(printed) + chance
+            )
+    for name, init, *decades in depth.PREDICTED:
         for layers, expected in zip(depth.DEPTHS[1:], decades, strict=True):
-            values = column(records, "decades", activation=activation, init=init, depth=layers)
+            values = column(records, "decades", activation=name, init=init, depth=layers)
             if values:
-                what = f"{activation}, {init}, {layers} layers: decades of gradient lost (−) or won"
-                yield Reference("mean field", what, expected, statistics.fmean(values), 0.5)
-    for pieces in fitting.PIECES[:2]:
-        errors = column(records, "error_left", what=fitting.SQUARE, pieces=pieces)
+                of = {"name": name, "init": init, "layers": layers}
+                yield Reference("mean field", "decades of theory", of, expected, statistics.fmean(values), 0.5)
+    for source, what, target, pieces, expected, tolerance in FITS:
+        errors = column(records, "error_left", what=target, pieces=pieces)
         if errors:
-            least, what = 1.0 / (2.0 * pieces**2), f"one Maxout unit of {pieces} pieces fitted to x²: largest error"
-            yield Reference("theory", what, least, statistics.fmean(errors), 0.1 * least)
-    for source, target, what, expected, tolerance in (
-        ("theory", fitting.MINUS_SQUARE, "one Maxout unit fitted to −x²: largest error", 0.5, 0.05),
-        ("Goodfellow 2013", fitting.SINE, "two Maxout units' difference fitted to sin πx: largest error", 0.0, 0.02),
-    ):
-        errors = column(records, "error_left", what=target)
-        if errors:
-            yield Reference(source, what, expected, statistics.fmean(errors), tolerance)
+            yield Reference(source, what, {"pieces": pieces}, expected, statistics.fmean(errors), tolerance)
 
 
 def references(records: list[Record]) -> list[dict[str, Any]]:
     """All that can be had from the records, as references.json has them."""
-    return [
-        {**reference._asdict(), "agrees": abs(reference.ours - reference.expected) <= reference.tolerance}
-        for reference in (*_by_theory(), *_by_monte_carlo(), *_by_experiment(records))
-        if math.isfinite(reference.ours)  # a run that failed has nothing to say
-    ]
+    found = (*_by_theory(), *_by_monte_carlo(), *_by_experiment(records))
+    return [reference.as_record() for reference in found if math.isfinite(reference.ours)]  # a failed run says nothing

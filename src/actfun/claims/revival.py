@@ -75,6 +75,7 @@ def figures(records: list[Record]) -> Figures:
     return {
         24: [
             measured("gradient behind", of("behind", "relu", "SGD"), 1e-12, above=False),
+            measured("frozen", of("frozen", "relu", "SGD"), None, optimizer="SGD"),
             *(
                 measured("revived", revived(name, layer), 1e-12, above=False, layer=layer, optimizer=name)
                 for layer in (1, 2)
@@ -82,7 +83,15 @@ def figures(records: list[Record]) -> Figures:
             ),
         ],
         27: [
-            measured("frozen", of("frozen", "relu", "Adagrad"), 0.5, above=False, when="as a cure", layer=1),
+            measured(
+                "frozen",
+                of("frozen", "relu", "Adagrad"),
+                0.5,
+                above=False,
+                when="as a cure",
+                layer=1,
+                optimizer="Adagrad",
+            ),
             measured("revived", revived("Adagrad", 2), 0.5, when="as a cure", layer=2, optimizer="Adagrad"),
         ],
         29: [measured("not dead", of("not_dead", "leaky_relu", "SGD"), 0.99, when="units stay active")],

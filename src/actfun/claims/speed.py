@@ -9,17 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from actfun.claims.evidence import Figure, measured
+from actfun.claims.evidence import Figure, ratios
 from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
 from actfun.claims.networks import grid, mlp, optimizer, training
+from actfun.compare.models import EQUAL
 from actfun.compare.tasks import task
 from actfun.functional import function_of
 from actfun.registry import spec
 
 SIZE, CACHED, ROUNDS, IN_A_ROW, STEPS = 2**20, 2**16, 20, 3, 60
 CALLS = ("relu", "leaky_relu", "sigmoid", "tanh", "elu")
-STEPPED = (*CALLS, "maxout")
-SLOW, SLOW_STEP = 1.5, 1.05  # a call is slow that takes half as long again; in a step 5% count
+STEPPED = (*CALLS, "maxout", NARROW := "maxout" + EQUAL)
+SLOW, MORE = 1.5, 1.05  # a call is slow that takes half as long again; in a step 5% count
 
 
 def _call(function: Callable[[Tensor], Tensor], x: Tensor, g: Tensor | None) -> float:
@@ -90,24 +91,27 @@ def jobs(scale: Scale) -> list[dict[str, Any]]:
 def figures(records: list[Record]) -> Figures:
     """Exponentials are said to be slow, in a call and in training; ReLU cheap; Maxout dear."""
 
-    def ratio(where: str, a: str, b: str, threshold: float, above: bool) -> Figure:
-        pairs = zip(column(records, f"{where} {a}"), column(records, f"{where} {b}"), strict=True)
-        values = [x / y for x, y in pairs]
-        return measured("time over time", values, threshold, above=above, when=f"in {where}", a=a, b=b)
+    def ratio(where: str, a: str, b: str, threshold: float, /, above: bool, **given: str) -> Figure:
+        over, under = column(records, f"{where} {a}"), column(records, f"{where} {b}")
+        said = {"what": "time over time", "when": f"in {where}", "a": a, "b": b, **given}
+        return ratios(over=over, under=under, threshold=threshold, above=above, **said)
 
-    def slow(name: str) -> list[Figure]:
+    def slow(name: str, threshold: float = SLOW, what: str = "time over time") -> list[Figure]:
         cases = ("torch", "actfun", "torch forward", "actfun forward")
-        calls = [ratio(case, name, "relu", SLOW, above=True) for case in cases]
-        return [*calls, ratio("step", name, "relu", SLOW_STEP, above=True)]
+        calls = [ratio(case, name, "relu", threshold, above=True, what=what) for case in cases]
+        return [*calls, ratio("step", name, "relu", MORE, above=True, what=what)]
 
     return {
         9: slow("sigmoid"),
         17: slow("tanh"),
-        37: slow("elu"),
-        20: [ratio("torch forward", "relu", "copy", SLOW, above=False)],
+        37: slow("elu", MORE, "more time"),
+        20: [ratio("torch forward", "relu", "copy", SLOW, above=False, when="cheap")],
         31: [ratio("actfun", "leaky_relu", "relu", SLOW, above=False)],
-        49: [ratio("step", "maxout", "relu", SLOW_STEP, above=False)],
-        51: [ratio("step", "maxout", "relu", SLOW_STEP, above=True)],
+        49: [ratio("step", "maxout", "relu", MORE, above=False)],
+        51: [
+            ratio("step", "maxout", "relu", MORE, above=True),
+            ratio("step", NARROW, "relu", MORE, above=True, when="in narrow step", a="maxout"),
+        ],
     }
 
 

@@ -109,4 +109,4 @@ def _said(figure: Figure) -> str:
     if figure.seeds and figure.low is not None and figure.high is not None:
         number += f" ({figure.low:.4g} to {figure.high:.4g})"
     where = f", {record['condition']}" if record["condition"] else ""
-    return f"{record['what']}{where}: {number}, claimed {record['claimed']}"
+    return f"{record['what']}{where}: {number}" + (f", claimed {record['claimed']}" if record["claimed"] else "")

@@ -1,16 +1,20 @@
-"""Eight activations on digits, trained alike: accuracy with and without noise, zeros, means, pre-activations."""
+"""Nine activations on digits, trained alike: accuracy with and without noise, zeros, means, pre-activations."""
 
 import statistics
 from typing import Any
 
+import torch
+
 from actfun.claims.evidence import Figure, measured
 from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
 from actfun.claims.networks import grid, metered, mlp, noisy, optimizer, score, train
+from actfun.compare.models import EQUAL, contender
 from actfun.compare.tasks import task
 from actfun.gains import gain
 
+NARROW = "maxout" + EQUAL
 ARMS: dict[str, tuple[str, dict[str, float]]] = {
-    name: (name, {}) for name in ("relu", "tanh", "sigmoid", "elu", "gelu", "silu")
+    name: (name, {}) for name in ("relu", "tanh", "sigmoid", "elu", "gelu", "silu", "maxout", NARROW)
 } | {f"leaky_relu {slope:.2g}": ("leaky_relu", {"negative_slope": slope}) for slope in (0.01, 1 / 5.5, 0.3)}  # Xu 2015
 STEPS, RATE = 320, 0.003
 POINTS = task("digits").same_within
@@ -19,21 +23,23 @@ POINTS = task("digits").same_within
 def run(arm: str, seed: int) -> dict[str, Any]:
     """Test accuracy, that under noise of some standard deviations, and what the activations do on training data.
 
-    started_zero: the share of zero responses before training. z_std: the deviation of the pre-activations after it.
+    started_zero: the share of zero responses before training. mean: the distance from 0 of a unit's mean output, in
+    the mean over units. z_std: the deviation of the pre-activations after training.
     """
-    activation, parameters = ARMS[arm]
-    split, scale = task("digits").split(seed), gain(activation, "forward", **parameters)
-    network = mlp(split, activation, 64, 3, seed, scale, **parameters)
+    label, parameters = ARMS[arm]
+    split, scale = task("digits").split(seed), gain(contender(label).activation, "forward", **parameters)
+    network = mlp(split, label, 64, 3, seed, scale, **parameters)
     started = metered(network, split.train[0]).shares()
     train(network, "digits", split, optimizer("Adam", network, RATE), seed, STEPS)
-    shares = metered(network, split.train[0]).shares()
+    meter = metered(network, split.train[0])
+    shares, means = meter.shares(), torch.cat([meter.means(module) for module in network.activations])
     x, y = split.test
     return {
         "accuracy": score(network, "digits", split.test),
         "noisy": statistics.fmean(score(network, "digits", (shaken, y)) for shaken in noisy(x, seed)),
         "started_zero": started.zero,
         "zero": shares.zero,
-        "mean": abs(shares.mean),
+        "mean": float(means.abs().mean()),
         "z_std": shares.z_std,
     }
 
@@ -57,17 +63,27 @@ def figures(records: list[Record]) -> Figures:
         return measured("accuracy lost to noise, less ReLU's", more, POINTS, when="compared with", arm=arm)
 
     leaky = [arm for arm in ARMS if arm.startswith("leaky")]
-    gained = {arm: [a - b for a, b in zip(of("accuracy", arm), of("accuracy", "relu"), strict=True)] for arm in leaky}
+    gained = {
+        arm: [a - b for a, b in zip(of("accuracy", arm), of("accuracy", "relu"), strict=True)]
+        for arm in (*leaky, "maxout", NARROW)
+    }
     nearer = [a - b for a, b in zip(of("mean", "elu"), of("mean", "relu"), strict=True)]
     spread = [abs(deviation - 1.0) for deviation in of("z_std", "gelu")]
     return {
-        21: [sturdier(arm) for arm in ("tanh", "sigmoid", "gelu", leaky[0])],
-        31: [measured("share of exact zeros", of("zero", leaky[0]), 0.1)],
+        21: [
+            measured("zeros at the start", of("started_zero", "relu"), None),
+            *(sturdier(arm) for arm in ("tanh", "sigmoid", "elu", "gelu", "silu", leaky[0])),
+        ],
+        31: [measured("zeros in training", of("zero", leaky[0]), 0.1)],
         32: [
-            measured("accuracy gained", more, POINTS, above=False, when="compared with", arm=arm)
-            for arm, more in gained.items()
+            measured("accuracy gained", gained[arm], POINTS, above=False, when="compared with", arm=arm)
+            for arm in leaky
         ],
         34: [measured("mean of trained ELU less ReLU", nearer, 0.0, above=False)],
+        46: [
+            measured("accuracy of Maxout", gained["maxout"], None),
+            measured("accuracy of narrow Maxout", gained[NARROW], None),
+        ],
         39: [measured("deviation less 1", spread, 0.1, above=False, when="inputs are standard normal")],
     }
 

@@ -52,7 +52,9 @@ def claims(
         store.close()
     records = [store.finished[job.id] for job in jobs]
     rows = verdicts.judged(chosen, records)
-    command = " ".join(["actfun claims", *["--quick"] * quick, *["--full"] * full, *(["--only", only] if only else [])])
+    asked = {"--only": only, "--seeds": seeds, "--first-seed": first_seed or None, "--data": data and "FOLDER"}
+    options = [f"{option} {value}" for option, value in asked.items() if value is not None]
+    command = " ".join(["actfun claims", *["--quick"] * quick, *["--full"] * full, *options])
     _report(rows, records, {"command": command, "seeds": scale.seeds}, workers, out)
     if records and all(record["failed"] for record in records):
         raise typer.Exit(1)

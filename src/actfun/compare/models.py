@@ -132,6 +132,14 @@ def widest(build: Callable[[int], nn.Module], width: int, budget: int) -> int:
     return width
 
 
+def built(build: Callable[[int, Contender], Network], width: int, contender: Contender) -> Network:
+    """A contender's network of that width, or narrower, where it may have no more parameters than ReLU's."""
+    if contender.equal_parameters:
+        budget = parameters(build(width, Contender("relu")))
+        width = widest(lambda narrower: build(narrower, contender), width, budget)
+    return build(width, contender)
+
+
 def initialise(network: Network, contender: Contender, seed: int, matched: bool) -> None:
     """Draw the weights with a scale of 1, or, if `matched`, the activation's own forward gain in layers fed by it."""
     draw(network, seed, gain(contender.activation) if matched else 1.0)

@@ -11,7 +11,7 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from torch import Tensor
 from torch.nn import functional
 
-from actfun.compare.models import MLP, CharTransformer, Contender, Network, parameters, widest
+from actfun.compare.models import MLP, CharTransformer, Contender, Network, built
 from actfun.registry import nearest
 
 Part = tuple[Tensor, Tensor]
@@ -120,24 +120,19 @@ def _split_text(seed: int) -> Split:
 
 def _mlp(width: int, depth: int) -> Callable[[Contender, Split], Network]:
     def build(contender: Contender, split: Split) -> Network:
-        def of_width(width: int, contender: Contender = contender) -> MLP:
+        def of_width(width: int, contender: Contender) -> MLP:
             return MLP(split.train[0].shape[1], width, depth, split.outputs, contender)
 
-        if not contender.equal_parameters:
-            return of_width(width)
-        budget = parameters(of_width(width, Contender("relu")))
-        return of_width(widest(of_width, width, budget))
+        return built(of_width, width, contender)
 
     return build
 
 
 def _transformer(contender: Contender, split: Split) -> Network:
-    def of_width(d_hidden: int, contender: Contender = contender) -> CharTransformer:
+    def of_width(d_hidden: int, contender: Contender) -> CharTransformer:
         return CharTransformer(split.outputs, LENGTH, 64, 2, d_hidden, contender)
 
-    if not contender.equal_parameters:
-        return of_width(256)
-    return of_width(widest(of_width, 256, parameters(of_width(256, Contender("relu")))))
+    return built(of_width, 256, contender)
 
 
 def accuracy(logits: Tensor, targets: Tensor) -> float:

@@ -56,8 +56,8 @@ def _part(name: str, rows: Sequence[Row]) -> Row:
 def _figure(figure: Row) -> Row:
     """A figure with its numbers as text, and where they lie in its picture: the claimed side, threshold, interval."""
     value, low, high = figure["value"], figure["low"], figure["high"]
-    sign, threshold = figure["claimed"].split()
-    limit = float(threshold)
+    sign, threshold = figure["claimed"].split() if figure["claimed"] else ("", None)
+    limit = None if threshold is None else float(threshold)
     known = [number for number in (value, low, high, limit) if number is not None]
     least, most = min(known), max(known)
     unit = (WIDTH - 2 * MARGIN) / (most - least) if most > least else 0.0
@@ -65,7 +65,7 @@ def _figure(figure: Row) -> Row:
     def x(number: float | None) -> float | None:
         return None if number is None else round(MARGIN + (number - least) * unit, 1)
 
-    place = x(limit) or 0.0
+    place = x(limit)
     interval = (
         f"{low:.3g} … {high:.3g}".replace("-", MINUS)
         if figure["seeds"] and low is not None and high is not None
@@ -80,5 +80,5 @@ def _figure(figure: Row) -> Row:
         "x_high": x(high) if interval else None,
         "limit": place,
         "claimed_from": place if sign == ">" else 0.0,
-        "claimed_width": round(WIDTH - place if sign == ">" else place, 1),
+        "claimed_width": None if place is None else round(WIDTH - place if sign == ">" else place, 1),
     }

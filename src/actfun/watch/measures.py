@@ -69,23 +69,34 @@ class Shares:
 
 
 class _Moments:
-    """Mean and deviation of numbers that come in parts, summed in float64."""
+    """Means of units, mean and deviation of all, of numbers that come in parts, summed in float64."""
 
     def __init__(self) -> None:
-        self.count, self.total, self.squares = 0, 0.0, 0.0
+        self.count, self.squares = 0, 0.0
+        self.totals = torch.zeros(0, dtype=torch.float64)  # of each unit
 
     def add(self, values: Tensor) -> None:
-        self.count += values.numel()
-        self.total += float(values.sum(dtype=torch.float64))
-        self.squares += float(values.double().square().sum())
+        rows = values.flatten(0, -2)
+        self.count += rows.numel()
+        totals = rows.sum(0, dtype=torch.float64)
+        self.totals = self.totals.to(totals.device) + totals if len(self.totals) else totals
+        self.squares += float(rows.double().square().sum())
 
     @classmethod
     def of(cls, parts: "Iterable[_Moments]") -> "_Moments":
-        whole = cls()
-        for part in parts:
-            whole.count, whole.total = whole.count + part.count, whole.total + part.total
-            whole.squares += part.squares
+        """Those of all units together."""
+        found, whole = list(parts), cls()
+        whole.count, whole.squares = sum(part.count for part in found), sum(part.squares for part in found)
+        whole.totals = torch.cat([whole.totals, *(part.totals.cpu() for part in found)])
         return whole
+
+    @property
+    def total(self) -> float:
+        return float(self.totals.sum())
+
+    @property
+    def means(self) -> Tensor:
+        return self.totals / max(self.count / max(len(self.totals), 1), 1)
 
     @property
     def mean(self) -> float:
@@ -193,6 +204,11 @@ class Meter:
     def winning(self, module: nn.Module) -> Tensor:
         """Which of a maxout module's pieces are the largest on some sample: a mask (units, pieces)."""
         return self._seen(self._counts[module].winning)
+
+    def means(self, module: nn.Module) -> Tensor:
+        """The mean of what each of a module's units gave: (units,), float64."""
+        moments = self._counts[module].y
+        return self._seen(moments.means if moments.count else None)
 
     def gradient_norm(self, module: nn.Module) -> float:
         """The norm of the gradients at a module's pre-activations, of all data together; 0 where none came."""
