@@ -57,55 +57,60 @@ def _rates(records: list[Record]) -> tuple[dict[str, float], dict[str, float]]:
     return usual, large
 
 
+def _dead(records: list[Record], name: str, rate: float, init: str = "He") -> list[float]:
+    return column(records, "dead", optimizer_name=name, rate=rate, init=init)
+
+
+def _fewer(what: str, a: list[float], b: list[float], name: str, rate: float, when: str = "") -> Figure:
+    """How many fewer units are dead in `b` than in `a`."""
+    return measured(what, [x - y for x, y in zip(a, b, strict=True)], FEWER, when=when, optimizer=name, rate=rate)
+
+
+def _remedies(records: list[Record], usual: dict[str, float], large: dict[str, float]) -> Figures:
+    """Xavier's scale, a smaller rate, another optimiser."""
+    beyond = {name: _dead(records, name, large[name]) for name in TRIED}
+    at_best = {name: _dead(records, name, usual[name]) for name in TRIED}
+    xavier = {name: _dead(records, name, large[name], "Xavier") for name in TRIED}
+    against, what = large["SGD"], "dead with SGD less dead with another"
+    return {
+        25: [
+            _fewer("dead with He less dead with Xavier", beyond[name], xavier[name], name, large[name])
+            for name in TRIED if xavier[name]
+        ],
+        26: [
+            _fewer("dead at a large rate less dead at the best", beyond[name], at_best[name], name, large[name])
+            for name in TRIED
+        ],
+        27: [
+            _fewer(what, dead, other, name, against, when)
+            for name in TRIED[1:]
+            for dead, other, when in (
+                (at_best["SGD"], at_best[name], "as prevention at best rates"),
+                (beyond["SGD"], _dead(records, name, against), "as prevention"),
+            )
+        ],
+    }  # fmt: skip
+
+
 def figures(records: list[Record]) -> Figures:
     """At each optimiser's best rate and at ten times that.
 
     A rank correlation of rate and death would be capped: no unit dies at small rates, and nearly all beyond large ones.
     """
     usual, large = _rates(records)
-
-    def of(key: str, name: str, rate: float, init: str = "He") -> list[float]:
-        return column(records, key, optimizer_name=name, rate=rate, init=init)
-
-    def fewer(what: str, a: list[float], b: list[float], name: str, rate: float, when: str = "") -> Figure:
-        """How many fewer units are dead in `b` than in `a`."""
-        saved = [x - y for x, y in zip(a, b, strict=True)]
-        return measured(what, saved, FEWER, when=when, optimizer=name, rate=rate)
-
-    at_best = {name: of("dead", name, usual[name]) for name in TRIED}
-    beyond = {name: of("dead", name, large[name]) for name in TRIED}
-    xavier = {name: of("dead", name, large[name], "Xavier") for name in TRIED}
-    sgd, too_large = usual["SGD"], large["SGD"]
-    prevented = "dead with SGD less dead with another"
+    given = {"optimizer_name": "SGD", "rate": usual["SGD"], "init": "He"}
     return {
         22: [
-            measured("units with zeros that are dead", of("zero_units", "SGD", sgd), 0.99),
-            measured("zero responses", of("zero", "SGD", sgd), None),
+            measured("units with zeros that are dead", column(records, "zero_units", **given), 0.99),
+            measured("zero responses", column(records, "zero", **given), None),
         ],
         23: [
-            measured("dead units", dead[name], MANY, when=when, optimizer=name, rate=rates[name])
-            for dead, rates, when in (
-                (at_best, usual, "at the best rate"), (beyond, large, "at ten times the best rate"),
-            )
+            measured("dead units", _dead(records, name, rates[name]), MANY, when=when, optimizer=name, rate=rates[name])
+            for rates, when in ((usual, "at the best rate"), (large, "at ten times the best rate"))
             for name in TRIED
         ],
-        25: [
-            fewer("dead with He less dead with Xavier", beyond[name], xavier[name], name, large[name])
-            for name in TRIED if xavier[name]
-        ],
-        26: [
-            fewer("dead at a large rate less dead at the best", beyond[name], at_best[name], name, large[name])
-            for name in TRIED
-        ],
-        27: [
-            fewer(prevented, dead, other, name, too_large, when)
-            for name in TRIED[1:]
-            for dead, other, when in (
-                (at_best["SGD"], at_best[name], "as prevention at best rates"),
-                (beyond["SGD"], of("dead", name, too_large), "as prevention"),
-            )
-        ],
-    }  # fmt: skip
+        **_remedies(records, usual, large),
+    }
 
 
 EXPERIMENT = Experiment("dying", jobs, run, figures)
