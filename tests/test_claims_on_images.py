@@ -111,6 +111,22 @@ def test_images_speak_to_claims(mnist):
     assert records[0]["accuracy"] > 0.3, "three times what guessing gives"
 
 
+def test_validation_images_choose_the_rate():
+    """Of two rates, one is better on validation images, the other on test images and in training."""
+    common = {"dataset": "MNIST", "noisy": 0.0}
+    better = {"rate": 1e-3, "validation": 0.9, "accuracy": 0.7, "early_loss": 1.0}
+    tempting = {"rate": 1e-4, "validation": 0.8, "accuracy": 0.95, "early_loss": 0.5}
+    records = [
+        {**common, **rate, "arm": arm, "seed": seed}
+        for arm in images.ARMS
+        for rate in (better, {**tempting, "validation": 0.95} if arm == "relu" else tempting)
+        for seed in (0, 1)
+    ]
+    found = images.figures(records)
+    assert found[32][0].value == pytest.approx(0.7 - 0.95)
+    assert found[35][0].value == pytest.approx(0.5 - 1.0)
+
+
 def test_the_paper_s_protocol_is_what_a_full_run_asks_for():
     jobs = images.jobs(Scale(tuple(range(10)), full=True, images=(("MNIST", "here"),)))
     assert {job["epochs"] for job in jobs} == {50}

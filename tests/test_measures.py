@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import actfun as af
-from actfun.watch.measures import FLAT, Meter, slopes
+from actfun.watch.measures import FLAT, Meter, largest_slope, slopes
 
 
 def test_flat_follows_the_rule_for_tanh_and_sigmoid():
@@ -34,6 +34,20 @@ def test_dead_units_are_those_that_no_sample_wakes():
         slopes(torch.nn.ReLU(), z)
 
 
+@pytest.mark.parametrize(("z", "dead"), [(-6.8, False), (-7.0, True)])
+def test_a_slope_of_a_thousandth_of_the_largest_is_death(z, dead):
+    """ELU's slope is e^z: 0.0011 at -6.8, 0.0009 at -7."""
+    with Meter([module := af.nn.ELU()]) as meter:
+        module(torch.full((10, 1), z))
+    assert meter.dead(module).item() is dead
+
+
+def test_the_largest_slope_is_1_where_slopes_keep_growing():
+    assert largest_slope(af.get("relu_squared").chosen.derivatives["x"], ()) == 1.0
+    assert largest_slope(af.get("sigmoid").chosen.derivatives["x"], ()) == pytest.approx(0.25)
+    assert largest_slope(af.get("gelu").chosen.derivatives["x"], ()) == pytest.approx(1.1289, abs=1e-4)
+
+
 def test_moments_are_those_of_all_data_together():
     torch.manual_seed(0)
     parts = [torch.randn(50, 3) * k + k for k in (1.0, 2.0)]
@@ -45,6 +59,9 @@ def test_moments_are_those_of_all_data_together():
     assert shares.mean == pytest.approx(float(af.elu(z).mean()), rel=1e-5)
     assert shares.std == pytest.approx(float(af.elu(z).std(correction=0)), rel=1e-5)
     assert shares.z_std == pytest.approx(float(z.std(correction=0)), rel=1e-5)
+    assert meter.means(module).tolist() == pytest.approx(af.elu(z).mean(0).tolist(), rel=1e-5)
+    with Meter([module := af.nn.ELU()]) as meter, pytest.raises(ValueError, match="no data"):
+        meter.means(module)
 
 
 @pytest.mark.parametrize("inplace", [False, True])
