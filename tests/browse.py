@@ -27,6 +27,7 @@ def look(page: Page) -> dict[str, object]:
         "charts": charts.count(),
         "drawn": sum(charts.nth(k).locator("svg path").count() > 0 for k in range(charts.count())),
         "wider": page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"),
+        "title": page.title(),
         "text": page.locator("body").inner_text(),
     }
 

@@ -11,6 +11,7 @@ from test_report_page import ACCURACIES, CHROMIUM, comparison
 
 from actfun.claims import catalogue, verdicts
 from actfun.claims.experiment import Scale
+from actfun.claims.references import Reference
 from actfun.registry import names
 from actfun.report import show
 from actfun.report.claims_page import claims_page, write_claims
@@ -45,7 +46,7 @@ def rows():
     return verdicts.judged(chosen, [verdicts.run(job) for job in jobs])
 
 
-REFERENCE = {"source": "He 2015", "what": "gain", "expected": 1.414, "ours": 1.414, "tolerance": 1e-9, "agrees": True}
+REFERENCE = Reference("quadrature", "gain", {"name": "relu", "direction": "forward"}, 1.4, 1.4, 1e-9).as_record()
 
 
 def test_the_claims_page(tmp_path, rows):
@@ -56,7 +57,8 @@ def test_the_claims_page(tmp_path, rows):
     assert seen["moved"]
     assert all(seen["moved"].values())
     english, chinese = seen["375"]["text"], seen["375 zh"]["text"]
-    for row in rows:
+    assert "Sigmoid" in seen["375"]["title"] != seen["375 zh"]["title"]
+    for row in (*rows, {"claim": REFERENCE["what"], "claim_zh": REFERENCE["what_zh"]}):
         assert row["claim"] in english
         assert row["claim_zh"] not in english
         assert row["claim_zh"] in chinese
