@@ -36,7 +36,7 @@ def claims_page(rows: Sequence[Row], references: Sequence[Row], machine: Row) ->
         corrected=[row for row in shown if row["verdict"] in (REFUTED, ONLY_WHEN)],
         counts=[(STYLES[kind], counts[kind], kind, VERDICTS[kind]) for kind in STYLES if counts[kind]],
         references=references,
-        agreeing=sum(row["agrees"] for row in references),
+        apart=[row for row in references if not row["agrees"]],
         machine=machine,
         specs={name: curves.curve_chart(name) for name in drawn},
         library=html.library(),
@@ -54,10 +54,13 @@ def _part(name: str, rows: Sequence[Row]) -> Row:
 
 
 def _figure(figure: Row) -> Row:
-    """A figure with its numbers as text, and where they lie in its picture: the claimed side, threshold, interval."""
+    """A figure with its numbers as text, and where they lie in its picture: the claimed side, threshold, interval.
+
+    One without a threshold is drawn beside 0.
+    """
     value, low, high = figure["value"], figure["low"], figure["high"]
     sign, threshold = figure["claimed"].split() if figure["claimed"] else ("", None)
-    limit = None if threshold is None else float(threshold)
+    limit = float(threshold or 0.0)
     known = [number for number in (value, low, high, limit) if number is not None]
     least, most = min(known), max(known)
     unit = (WIDTH - 2 * MARGIN) / (most - least) if most > least else 0.0
@@ -65,7 +68,7 @@ def _figure(figure: Row) -> Row:
     def x(number: float | None) -> float | None:
         return None if number is None else round(MARGIN + (number - least) * unit, 1)
 
-    place = x(limit)
+    place = x(limit) or 0.0
     interval = (
         f"{low:.3g} … {high:.3g}".replace("-", MINUS)
         if figure["seeds"] and low is not None and high is not None
@@ -73,6 +76,7 @@ def _figure(figure: Row) -> Row:
     )
     return {
         **figure,
+        "claimed": figure["claimed"].replace("-", MINUS),
         "text": "–" if value is None else f"{value:.4g}".replace("-", MINUS),
         "interval": interval,
         "x": x(value),
@@ -80,5 +84,5 @@ def _figure(figure: Row) -> Row:
         "x_high": x(high) if interval else None,
         "limit": place,
         "claimed_from": place if sign == ">" else 0.0,
-        "claimed_width": None if place is None else round(WIDTH - place if sign == ">" else place, 1),
+        "claimed_width": round(WIDTH - place if sign == ">" else place, 1),
     }
