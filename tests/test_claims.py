@@ -84,7 +84,9 @@ def test_numbers_of_the_literature_come_out_again(records):
     found = references.references(records)
     assert {row["source"] for row in found} >= {"Hayou 2019", "Roberts 2021", "Lu 2019", "mean field", "Monte Carlo"}
     apart = [row["what"] for row in found if not row["agrees"]]
-    assert all(what.startswith("gelu, He, 50 layers") for what in apart), apart  # the theory is of infinite width
+    assert all(what.startswith("gelu, He, 50 layers of width 256") for what in apart), (
+        apart
+    )  # the theory is of infinite width
 
 
 @pytest.mark.parametrize("name", [name for name in verdicts.EXPERIMENTS if name != "exact"])

@@ -12,7 +12,7 @@ from actfun.claims.networks import HE, XAVIER, grid
 from actfun.compare.models import MLP, Contender
 from actfun.watch.measures import Meter
 
-WIDTH, SAMPLES = 256, 64
+WIDTH, WIDE, SAMPLES = 256, 1024, 64
 # Variances of GELU's weights and biases at which mean and slope of a smooth activation's correlations are stable
 # (Roberts, Yaida and Hanin, The Principles of Deep Learning Theory, section 5.3.3).
 CRITICAL = (1.98305826, 0.17292239)
@@ -29,32 +29,37 @@ PREDICTED = (
     ("silu", "He", -0.87, -6.9),
     ("gelu", "critical", -0.05, -0.26),
 )
+NARROW = ("gelu", "He", 50)  # where 256 units are too few for a theory of infinitely many: once more with WIDE
 DEPTHS = (1, 10, 50)
 LOST = -1.0  # a gradient has vanished that is ten times smaller
 
 
-def run(activation: str, init: str, depth: int, seed: int) -> dict[str, Any]:
+def run(activation: str, init: str, depth: int, seed: int, width: int = WIDTH) -> dict[str, Any]:
     """log10 of the gradient's norm at the first pre-activation over that `depth` layers on; inputs have variance 1."""
     weight_scale, bias_scale = INITS[init]
     generator = torch.Generator().manual_seed(seed)
-    network = MLP(WIDTH, WIDTH, depth, WIDTH, Contender(activation)).double()
+    network = MLP(width, width, depth, width, Contender(activation)).double()
     for layer in network.layers:
         if isinstance(layer, nn.Linear):
-            nn.init.normal_(layer.weight, 0.0, weight_scale / math.sqrt(WIDTH), generator=generator)
+            nn.init.normal_(layer.weight, 0.0, weight_scale / math.sqrt(width), generator=generator)
             nn.init.normal_(layer.bias, 0.0, bias_scale, generator=generator)
     network.requires_grad_(False)
-    x, back = torch.randn(2, SAMPLES, WIDTH, dtype=torch.float64, generator=generator)
+    x, back = torch.randn(2, SAMPLES, width, dtype=torch.float64, generator=generator)
     with Meter(network.activations) as meter:
         torch.autograd.backward(network(x.requires_grad_()), back)
     return {"decades": math.log10(meter.gradient_norm(network.activations[0]) / float(back.norm()))}
 
 
 def jobs(scale: Scale) -> list[dict[str, Any]]:
-    """Each arm at each depth."""
+    """Each arm at each depth; but in a quick run, one of them with wider layers too."""
+    arms: list[tuple[str, str, tuple[int, ...], int]] = [
+        (activation, init, DEPTHS, WIDTH) for activation, init, *_ in PREDICTED
+    ]
+    arms += [] if scale.quick else [(NARROW[0], NARROW[1], NARROW[2:], WIDE)]
     return [
-        {**job, "activation": activation, "init": init}
-        for activation, init, *_ in PREDICTED
-        for job in grid(scale, depth=DEPTHS)
+        {**job, "activation": activation, "init": init, "width": width}
+        for activation, init, depths, width in arms
+        for job in grid(scale, depth=depths)
     ]
 
 
@@ -62,7 +67,7 @@ def figures(records: list[Record]) -> Figures:
     """Sigmoid is said to lose gradients; Xavier is said to save ReLU's; GELU is said to keep them."""
 
     def decades(activation: str, init: str, depth: int, above: bool) -> Figure:
-        values = column(records, "decades", activation=activation, init=init, depth=depth)
+        values = column(records, "decades", activation=activation, init=init, depth=depth, width=WIDTH)
         rule = f"{init} (Roberts 2021)" if init == "critical" else init
         return measured("decades", values, LOST, above=above, when="depth and init", depth=depth, init=rule)
 

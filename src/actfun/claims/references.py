@@ -159,10 +159,11 @@ def _by_experiment(records: list[Record]) -> Iterator[Reference]:
             )
     for name, init, *decades in depth.PREDICTED:
         for layers, expected in zip(depth.DEPTHS[1:], decades, strict=True):
-            values = column(records, "decades", activation=name, init=init, depth=layers)
-            if values:
-                of = {"name": name, "init": init, "layers": layers}
-                yield Reference("mean field", "decades of theory", of, expected, statistics.fmean(values), 0.5)
+            for width in (depth.WIDTH, depth.WIDE):
+                values = column(records, "decades", activation=name, init=init, depth=layers, width=width)
+                if values:
+                    of = {"name": name, "init": init, "layers": layers, "width": width}
+                    yield Reference("mean field", "decades of theory", of, expected, statistics.fmean(values), 0.5)
     for source, what, target, pieces, expected, tolerance in FITS:
         errors = column(records, "error_left", what=target, pieces=pieces)
         if errors:
