@@ -45,7 +45,7 @@ def run(activation: str, init: str, depth: int, seed: int, width: int = WIDTH) -
             nn.init.normal_(layer.bias, 0.0, bias_scale, generator=generator)
     network.requires_grad_(False)
     x, back = torch.randn(2, SAMPLES, width, dtype=torch.float64, generator=generator)
-    with Meter(network.activations) as meter:
+    with Meter(network.activations[:1]) as meter:
         torch.autograd.backward(network(x.requires_grad_()), back)
     return {"decades": math.log10(meter.gradient_norm(network.activations[0]) / float(back.norm()))}
 

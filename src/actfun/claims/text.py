@@ -43,7 +43,7 @@ def run(arm: str, blocks: int, steps: int, seed: int) -> dict[str, Any]:
 def jobs(scale: Scale) -> list[dict[str, Any]]:
     """Each arm; in a quick run fewer steps, in a full one deeper networks too."""
     few, usual = Scale(scale.seeds[:DEEP_SEEDS]), task("text").steps
-    shallow = [{**job, "blocks": SHALLOW, "steps": 40 if scale.quick else usual} for job in grid(scale, arm=ARMS)]
+    shallow = [{**job, "blocks": SHALLOW, "steps": 20 if scale.quick else usual} for job in grid(scale, arm=ARMS)]
     deep = [{**job, "blocks": DEEP, "steps": LONGER * usual} for job in grid(few, arm=ARMS)]
     return shallow + deep * scale.full
 
