@@ -8,7 +8,7 @@ import statistics
 from typing import Any
 
 from actfun.claims.evidence import Figure, measured
-from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
+from actfun.claims.experiment import Experiment, Figures, Record, Scale, column, less
 from actfun.claims.networks import HE, XAVIER, grid, metered, mlp, optimizer, score, train
 from actfun.compare.tasks import task
 
@@ -72,7 +72,7 @@ def _dead(records: list[Record], name: str, rate: float, init: str = "He") -> li
 
 def _fewer(what: str, a: list[float], b: list[float], name: str, rate: float, when: str = "") -> Figure:
     """How many fewer units are dead in `b` than in `a`."""
-    return measured(what, [x - y for x, y in zip(a, b, strict=True)], FEWER, when=when, optimizer=name, rate=rate)
+    return measured(what, less(a, b), FEWER, when=when, optimizer=name, rate=rate)
 
 
 def _remedies(records: list[Record], usual: dict[str, float], large: dict[str, float]) -> Figures:

@@ -90,6 +90,11 @@ def best(records: Sequence[Record], key: str, largest: bool = False) -> float:
     return min(sorted({float(record["rate"]) for record in records}), key=rank)
 
 
+def less(a: Sequence[float], b: Sequence[float]) -> list[float]:
+    """Differences, seed by seed."""
+    return [x - y for x, y in zip(a, b, strict=True)]
+
+
 def column(records: Sequence[Record], key: str, **given: Any) -> list[float]:
     """One measure of the records that have the given values, in order of seed."""
     chosen = [r for r in records if all(r.get(name) == value for name, value in given.items())]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from actfun.claims.evidence import Figure, measured
-from actfun.claims.experiment import Experiment, Figures, Record, Scale, best, column
+from actfun.claims.experiment import Experiment, Figures, Record, Scale, best, column, less
 from actfun.claims.networks import grid, mlp, noisy, optimizer, outputs
 from actfun.claims.zoo import POINTS
 from actfun.compare.images import split
@@ -78,9 +78,6 @@ def _of(dataset: str, records: list[Record]) -> Figures:
     def tuned(key: str, arm: str) -> list[float]:
         of_arm = [record for record in records if record["arm"] == arm]
         return column(of_arm, key, rate=best(of_arm, "validation", largest=True))
-
-    def less(a: list[float], b: list[float]) -> list[float]:
-        return [x - y for x, y in zip(a, b, strict=True)]
 
     def lost(arm: str) -> list[float]:
         return less(tuned("accuracy", arm), tuned("noisy", arm))

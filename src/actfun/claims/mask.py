@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from actfun.claims.evidence import measured
-from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
+from actfun.claims.experiment import Experiment, Figures, Record, Scale, column, less
 from actfun.claims.networks import grid, mlp, optimizer, score, train
 from actfun.compare.tasks import task
 from actfun.functional import function_of
@@ -50,7 +50,7 @@ def figures(records: list[Record]) -> Figures:
         return column(records, key, activation=activation)
 
     off = of("errors", "stochastic_gelu")
-    behind = [a - b for a, b in zip(of("accuracy", "gelu"), of("accuracy", "stochastic_gelu"), strict=True)]
+    behind = less(of("accuracy", "gelu"), of("accuracy", "stochastic_gelu"))
     return {
         38: [
             measured("two draws", of("differ", "stochastic_gelu"), 0.0, when="the stochastic form"),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from actfun.claims.evidence import Figure, measured
-from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
+from actfun.claims.experiment import Experiment, Figures, Record, Scale, column, less
 from actfun.claims.networks import grid, mlp, optimizer, outputs
 from actfun.compare.tasks import Part, Split, task
 from actfun.compare.training import steps
@@ -113,20 +113,19 @@ def figures(records: list[Record]) -> Figures:
         return column(labelled, "sure", noise=noise)
 
     def against(hidden: str, output: str) -> Figure:
-        pairs = zip(tuned("loss", hidden, output), tuned("loss", "tanh", "sigmoid"), strict=True)
-        return measured("loss less that of the pair", [a - b for a, b in pairs], -TIE, when="against",
+        more = less(tuned("loss", hidden, output), tuned("loss", "tanh", "sigmoid"))
+        return measured("loss less that of the pair", more, -TIE, when="against",
                         hidden=hidden, output=output)  # fmt: skip
 
     calm, stretched, changed, untrained = (
         tuned(key, "tanh", "sigmoid") for key in ("calibration", "stretched", "changed", "untrained")
     )
-    risen = [b - a for a, b in zip(calm, stretched, strict=True)]
     others = [(hidden, output) for hidden in HIDDEN for output in OUTPUTS if (hidden, output) != ("tanh", "sigmoid")]
     return {
         2: [
             measured("calibration error", calm, CALIBRATED, above=False, when="logits trained by log-loss"),
             measured("calibration error", stretched, CALIBRATED, above=False, when="logits three times as large"),
-            measured("rise of the calibration error", risen, None, when="logits three times as large"),
+            measured("rise of the calibration error", less(stretched, calm), None, when="logits three times as large"),
             measured("predictions changed", changed, None, when="logits three times as large"),
             measured("calibration error", untrained, CALIBRATED, above=False, when="any number"),
         ],

@@ -3,7 +3,7 @@
 from typing import Any
 
 from actfun.claims.evidence import Figure, measured
-from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
+from actfun.claims.experiment import Experiment, Figures, Record, Scale, column, less
 from actfun.claims.networks import grid, optimizer, score, train
 from actfun.compare.models import Block, CharTransformer, Contender, Network, draw
 from actfun.compare.tasks import LENGTH, Split, task
@@ -53,8 +53,7 @@ def figures(records: list[Record]) -> Figures:
 
     def behind(arm: str, blocks: int) -> Figure:
         own, gelu = (column(records, "nats", arm=name, blocks=blocks) for name in (arm, "gelu"))
-        more = [a - b for a, b in zip(own, gelu, strict=True)]
-        return measured("nats more than GELU", more, -TIE, when="compared in", arm=arm, blocks=blocks)
+        return measured("nats more than GELU", less(own, gelu), -TIE, when="compared in", arm=arm, blocks=blocks)
 
     depths = sorted({record["blocks"] for record in records})
     return {43: [behind(arm, blocks) for blocks in depths for arm in ARMS if arm != "gelu"]}

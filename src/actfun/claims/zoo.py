@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from actfun.claims.evidence import Figure, measured
-from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
+from actfun.claims.experiment import Experiment, Figures, Record, Scale, column, less
 from actfun.claims.networks import grid, metered, mlp, noisy, optimizer, score, train
 from actfun.compare.models import EQUAL, contender
 from actfun.compare.tasks import task
@@ -56,18 +56,15 @@ def figures(records: list[Record]) -> Figures:
         return column(records, key, arm=arm)
 
     def lost(arm: str) -> list[float]:
-        return [a - b for a, b in zip(of("accuracy", arm), of("noisy", arm), strict=True)]
+        return less(of("accuracy", arm), of("noisy", arm))
 
     def sturdier(arm: str) -> Figure:
-        more = [a - b for a, b in zip(lost(arm), lost("relu"), strict=True)]
+        more = less(lost(arm), lost("relu"))
         return measured("accuracy lost to noise, less ReLU's", more, POINTS, when="compared with", arm=arm)
 
     leaky = [arm for arm in ARMS if arm.startswith("leaky")]
-    gained = {
-        arm: [a - b for a, b in zip(of("accuracy", arm), of("accuracy", "relu"), strict=True)]
-        for arm in (*leaky, "maxout", NARROW)
-    }
-    nearer = [a - b for a, b in zip(of("mean", "elu"), of("mean", "relu"), strict=True)]
+    gained = {arm: less(of("accuracy", arm), of("accuracy", "relu")) for arm in (*leaky, "maxout", NARROW)}
+    nearer = less(of("mean", "elu"), of("mean", "relu"))
     spread = [abs(deviation - 1.0) for deviation in of("z_std", "gelu")]
     return {
         21: [
