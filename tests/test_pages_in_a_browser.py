@@ -7,13 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from test_report_page import ACCURACIES, CHROMIUM, comparison
 
 from actfun.claims import catalogue, verdicts
 from actfun.claims.experiment import Scale
 from actfun.claims.references import Reference
-from actfun.registry import names
-from actfun.report import show
+from actfun.functional import function_of
+from actfun.registry import names, spec
+from actfun.report import curves, show
 from actfun.report.claims_page import claims_page, write_claims
 from actfun.report.page import write_compare
 from actfun.runs.machine import machine
@@ -89,6 +91,14 @@ def test_the_page_of_an_activation(name, tmp_path):
     sound(seen, path)
     assert all(seen["moved"].values())
     assert bool(seen["moved"]) == (name != "tanh")
+
+
+@pytest.mark.parametrize("name", [name for name in names() if spec(name).kind == "elementwise"])
+def test_the_curve_shown_first_is_the_function_itself(name):
+    points, slider = curves.rows(name)
+    shown = [p for p in points if p["line"] == curves.SHOWN["function"] and p["at"] == curves.first(slider)]
+    expected = function_of(spec(name))(torch.tensor([p["x"] for p in shown], dtype=torch.float64))
+    assert [p["y"] for p in shown] == pytest.approx(expected.tolist(), abs=1e-3)
 
 
 def test_no_name_is_without_a_picture(tmp_path):

@@ -109,12 +109,10 @@ def leaky_virtues() -> list[Figure]:
 def elu_slope() -> list[Figure]:
     """Compared with the share of the largest slope that counts as flat (`watch.measures.FLAT`)."""
 
-    def at(x: float) -> float:
-        return float(slope("elu", torch.tensor(x, dtype=torch.float64)))
+    def at(below: float) -> float:
+        return float(slope("elu", torch.tensor(-below, dtype=torch.float64)))
 
-    return [
-        exact("slope of ELU", at(x), FLAT, above=True, when="input at", x=x) for x in (-1.0, -2.0, -5.0, -10.0)
-    ]  # fmt: skip
+    return [exact("slope of ELU", at(x), FLAT, above=True, when="input at", x=x) for x in (1.0, 2.0, 5.0, 10.0)]
 
 
 def elu_mean() -> list[Figure]:

@@ -36,8 +36,8 @@ def _slider(name: str) -> Slider:
     if activation.kind == "reduction":
         return Slider("pieces", tuple(range(1, 9)), 4, _envelope)
     if name == "gelu":
-        deviations = tuple(numpy.linspace(0.05, 2.05, POSITIONS).round(2).tolist())
-        return Slider("σ", deviations, 1.05, lambda x, s: s * function_of(activation)(x / s))
+        deviations = tuple(numpy.linspace(0.1, 2.1, POSITIONS).round(2).tolist())
+        return Slider("σ", deviations, 1.0, lambda x, s: s * function_of(activation)(x / s))
     if activation.kind == "random":
         return Slider("", (0.0,), 0.0, lambda x, _: function_of(activation)(x, training=False))  # its mean
     free = [(argument, p) for argument, p in activation.parameters.items() if isinstance(p, Parameter)]
