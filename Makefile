@@ -33,7 +33,7 @@ bench: $(READY) ## write docs/speed.md: every activation side by side with torch
 	@$(BIN)/actfun bench --dtypes float32,bfloat16,float16 --out runs/bench --resume
 	@cp runs/bench/speed.md runs/bench/speed.svg docs/
 
-claims: $(READY) ## write docs/claims.md: the article's claims, run, in ten minutes
+claims: $(READY) ## write docs/claims.md: the article's claims, run, in about eleven minutes
 	@$(BIN)/actfun claims --out runs/claims --resume
 	@cp runs/claims/claims.md docs/claims.md
 
