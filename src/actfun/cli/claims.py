@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from actfun.claims.experiment import Job, Scale
     from actfun.runs.store import Store
 
-SEEDS, QUICK_SEEDS = 10, 3  # on two cores about ten minutes, and one
+SEEDS, QUICK_SEEDS = 10, 3  # on two cores about eleven minutes, and one
 
 
 @app.command()
