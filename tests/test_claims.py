@@ -3,6 +3,7 @@
 import inspect
 import io
 import json
+import os
 import re
 
 import pytest
@@ -110,6 +111,11 @@ def test_a_wrong_number_of_the_literature_is_noticed(records, monkeypatch):
     monkeypatch.setitem(references.BORN_DEAD, (2, 10), ("0.871", "0.940", "0.925"))
     apart = [row["what"] for row in references.references(records) if not row["agrees"]]
     assert {"SELU: alpha", "born dead, width 2, 10 layers: lower bound", "born dead, width 2, 10 layers"} <= {*apart}
+
+
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="all run in one process anyway")
+def test_one_process_runs_the_experiments(request):
+    assert request.node.nodeid.endswith("@claims"), "the tests of this file may be run by any process"
 
 
 def kinds(ids: set[int], records=()) -> dict[int, str]:
