@@ -70,6 +70,9 @@ def test_claims_come_out_as_a_table_and_as_json(records):
     for row in rows:
         assert row["measured"]
         assert row["why"]
+        for language in ("", "_zh"):
+            read = [figure["what" + language] + figure["condition" + language] for figure in row["measured"]]
+            assert len(set(read)) == len(read), "two figures that read alike"
         assert "{" not in row["why"] + row["verdict_text"] + row["verdict_text_zh"]
     for width in (80, 200):
         console = Console(width=width, record=True, file=io.StringIO())
