@@ -14,6 +14,7 @@ from actfun.nn import Elementwise, get
 from actfun.watch.measures import Meter
 
 HE, XAVIER = 2.0**0.5, 1.0
+NARROW = Contender("maxout", equal_parameters=True).label
 NOISES = (1.0, 2.0, 3.0)
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "SGD": torch.optim.SGD,

@@ -11,15 +11,14 @@ from torch import Tensor, nn
 
 from actfun.claims.evidence import Figure, ratios
 from actfun.claims.experiment import Experiment, Figures, Record, Scale, column
-from actfun.claims.networks import grid, mlp, optimizer, training
-from actfun.compare.models import EQUAL
+from actfun.claims.networks import NARROW, grid, mlp, optimizer, training
 from actfun.compare.tasks import task
 from actfun.functional import function_of
 from actfun.registry import spec
 
 SIZE, CACHED, ROUNDS, IN_A_ROW, STEPS = 2**20, 2**16, 20, 3, 60
 CALLS = ("relu", "leaky_relu", "sigmoid", "tanh", "elu")
-STEPPED = (*CALLS, "maxout", NARROW := "maxout" + EQUAL)
+STEPPED = (*CALLS, "maxout", NARROW)
 # A call is slow that takes half as long again, and takes more if by a quarter: from run to run its time varies by a
 # tenth. In a training step, of which activations are a small part, 5% count.
 SLOW, MORE, STEP = 1.5, 1.25, 1.05

@@ -7,12 +7,11 @@ import torch
 
 from actfun.claims.evidence import Figure, measured
 from actfun.claims.experiment import Experiment, Figures, Record, Scale, column, less
-from actfun.claims.networks import grid, metered, mlp, noisy, optimizer, score, train
-from actfun.compare.models import EQUAL, contender
+from actfun.claims.networks import NARROW, grid, metered, mlp, noisy, optimizer, score, train
+from actfun.compare.models import contender
 from actfun.compare.tasks import task
 from actfun.gains import gain
 
-NARROW = "maxout" + EQUAL
 ARMS: dict[str, tuple[str, dict[str, float]]] = {
     name: (name, {}) for name in ("relu", "tanh", "sigmoid", "elu", "gelu", "silu", "maxout", NARROW)
 } | {f"leaky_relu {slope:.2g}": ("leaky_relu", {"negative_slope": slope}) for slope in (0.01, 1 / 5.5, 0.3)}  # Xu 2015
