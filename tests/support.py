@@ -81,8 +81,8 @@ def trial_of(shipped: Shipped) -> Trial:
 
 def forget() -> None:
     """Take what kernels there are out of memory, as if this were a new process."""
-    cpu._ready.cache_clear()
-    cpu._kernel.cache_clear()
+    for memory in (cpu._ready, cpu._kernel, cpu._lookup, graphs.graph):
+        memory.cache_clear()
 
 
 ELEMENTWISE = [spec(name) for name in names() if spec(name).kind == "elementwise"]
