@@ -105,11 +105,14 @@ def forward_kernel(x, y, n, numbers, streams, formula: tl.constexpr, BLOCK: tl.c
 
 @triton.jit
 def backward_kernel(x, g, y, n, numbers, streams, formula: tl.constexpr, BLOCK: tl.constexpr):
-    """y = g * formula(x, parameters)."""
+    """y = g * formula(x, parameters), but where one of both is exactly 0 that one: 0·inf would be NaN."""
     offsets = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = offsets < n
     parameters = [_load(stream, offsets, inside) for stream in streams]
-    value = _load(g, offsets, inside) * formula(_load(x, offsets, inside), *numbers, *parameters)
+    slope = tl.cast(formula(_load(x, offsets, inside), *numbers, *parameters), tl.float32)
+    given = _load(g, offsets, inside)
+    smaller = tl.where(tl.abs(given) < tl.abs(slope), given, slope)
+    value = tl.where(smaller == 0.0, smaller, given * slope)
     tl.store(y + offsets, value.to(y.dtype.element_ty), mask=inside)
 
 
