@@ -29,7 +29,6 @@ accuracy: $(READY) ## write docs/accuracy.md: every float32 through every activa
 	@cp runs/accuracy/accuracy.md docs/accuracy.md
 
 bench: $(READY) ## write docs/speed.md: every activation side by side with torch and what else is installed
-	-@$(BIN)/actfun build
 	@$(BIN)/actfun bench --dtypes float32,bfloat16,float16 --out runs/bench --resume
 	@cp runs/bench/speed.md runs/bench/speed.svg docs/
 

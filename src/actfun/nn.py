@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from actfun import torch_private
 from actfun.functional import bind, call, check_pieces, maxout, stochastic_gelu
-from actfun.op import prepare
+from actfun.op import register
 from actfun.registry import Activation, Parameter, names, nearest, spec
 
 
@@ -66,7 +67,7 @@ class Elementwise(nn.Module):
 
     def _value(self, argument: str) -> Any:
         value = getattr(self, argument)
-        if not isinstance(value, Tensor):
+        if isinstance(value, float):
             return value
         low = self.activation.parameters[argument].low  # type: ignore[union-attr]
         if self.training and isinstance(value, nn.Parameter) and value.requires_grad:
@@ -90,7 +91,7 @@ def raise_to(parameter: nn.Parameter, low: float) -> None:
     if torch.compiler.is_compiling():
         with torch.no_grad():
             parameter.clamp_(min=low)
-    elif torch._C._functorch.maybe_current_level() is None:  # under functorch it may be anybody's tensor
+    elif not torch_private.is_transformed():  # under functorch it may be anybody's tensor
         parameter.data.clamp_(min=low)  # past the version counter: an earlier use in this step may have saved it
 
 
@@ -182,7 +183,7 @@ def module_of(activation: Activation) -> type[nn.Module]:
     """The class of an activation, made once."""
     if activation.kind != "elementwise":
         return {"stochastic_gelu": StochasticGELU, "maxout": MaxoutPieces}[activation.name]
-    prepare(activation)
+    register(activation)
     arguments = {argument: parameter.default for argument, parameter in activation.parameters.items()}
     arguments |= {"inplace": False} if activation.inplace else {}
     arguments |= {"learnable": False, "num_parameters": 1} if activation.learnable else {}

@@ -51,6 +51,9 @@ class Activation:
     reference: where it was introduced.
     module: its class name in `actfun.nn` (and `torch.nn`); inplace: whether torch's takes `inplace=`.
     torch: name in `torch.nn.functional`, or None where torch has no such function.
+    torch_is_exact: torch's function of the name gives the same bits, gradients included, so it is what is called.
+    keeps: what backward needs beside the parameters: "input", or "output" where, for positive parameters, the
+        derivative formula gives the same at the output as at the input.
     kind: "elementwise"; "random" (its last argument is uniform noise in [0, 1)); "reduction" (folds pieces).
     """
 
@@ -68,6 +71,8 @@ class Activation:
     parameters: Mapping[str, Parameter | Choice] = field(default_factory=dict)
     inplace: bool = False
     torch: str | None = None
+    torch_is_exact: bool = False
+    keeps: str = "input"
     kind: str = "elementwise"
     derivatives: dict[str, Formula] = field(default_factory=dict)
 

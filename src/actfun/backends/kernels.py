@@ -28,11 +28,9 @@ def kernel(
     backward: bool,
     streams: Sequence[bool],
     lanes: int,
-    past_caches: bool = False,
 ) -> str:
     """y = output(x, g, parameters), from the first dtype to the second.
 
-    past_caches: y goes straight to memory; it starts at a multiple of 64 bytes, and so does each portion of it.
     The block holds 8 bytes a parameter: the address of a float32 for each element where `streams` says so, else one.
     """
     with function(name, 6) as (builder, made):
@@ -55,7 +53,7 @@ def kernel(
             return values
 
         def store(i: Any, value: Any, mask: Any) -> None:
-            llvm.store(builder, y, i, value, dtypes[1], mask, past_caches)
+            llvm.store(builder, y, i, value, dtypes[1], mask)
 
         rare = next((n for n in ordered(output) if n.op == "rarely"), None)
         if rare is None:
@@ -63,8 +61,6 @@ def kernel(
         else:
             names = ["x", "g"] if backward else ["x"]
             _Rare(builder, output, rare.args[0], names, lanes).run(inputs, store, y, start, stop)
-        if past_caches:
-            builder.fence("seq_cst")  # before anyone is told that y is there
     return str(made.module)
 
 

@@ -87,7 +87,6 @@ def _execute(work: list[Any], results: "Store") -> None:
 
 
 def _report(records: list[dict[str, Any]], facts: dict[str, Any], folder: Path) -> None:
-    from actfun.backends import native
     from actfun.bench.contestants import CONTESTANTS, COPY
     from actfun.report import bench as report
     from actfun.runs.machine import machine
@@ -96,7 +95,6 @@ def _report(records: list[dict[str, Any]], facts: dict[str, Any], folder: Path) 
     facts |= {
         "machine": machine(1, torch.get_num_threads()),
         "versions": versions,
-        "native": native.module() is not None,
     }
     (folder / "bench.json").write_text(json.dumps(facts | {"cells": records}, indent=1) + "\n")
     (folder / "speed.svg").write_text(report.chart(records), encoding="utf-8")

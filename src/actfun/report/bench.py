@@ -144,7 +144,6 @@ def markdown(records: Sequence[Record], facts: dict[str, Any], picture: str) -> 
         f"by *calls* where a call for 16 elements takes more than {CALLS:.0%} of its time; else by *memory* where the",
         f"copy takes more than {MEMORY:.0%} of it; else by *arithmetic*. Ratios above 1 mean that actfun is faster.",
         "",
-        f"Calls went the short way in C++ (`actfun build`): {'yes' if facts['native'] else 'no'}.",
         "",
         *[f"- {sentence}" for sentence in summary(records)],
         "",
