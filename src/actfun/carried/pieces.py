@@ -26,18 +26,18 @@ ROUNDER = 12582912.0  # 1.5·2²³: adding it leaves no bits behind the point
 DEGREES = range(4, 12)
 CLOSE = {False: 0.1, True: 0.3}  # how far a polynomial may be from a value, from a derivative, in their last place
 TINY = 2.0**-60
-SPREAD = 2.0  # the standard deviation of inputs for which the pieces are chosen
-LANES = 16  # how often a number outside counts: from when a vector waited for one; now that is more than it costs
+SPREAD = 3.0  # the standard deviation of inputs for which the pieces are chosen
+LANES = 16  # how much dearer a number outside is than the operations of its graph, for it interrupts a loop of vectors
 TRIED = 16  # choices of pieces
 CENTRES, BEST = 2**12, 16  # candidates in a piece, in the middle sixteenth of it; those for which polynomials are made
 SEEN = 2**11  # numbers of a piece with which these are compared
-LEADS = (0.0, 0.25, 0.5, 1.0)
+LEADS = (0.0, 0.25, 0.5, 1.0)  # multiples of x tried; of -x where the left side is mirrored
 HOPEFUL = 1.2  # what may be expected to be wrong, by an estimate from above, of what is allowed
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """Where |x| ≤ reach, x is in piece number rint(x·(slope + bend·x)), for a symmetric function |x| is."""
+    """Where |x| ≤ reach, x is in piece number rint(x·(slope + bend·x)); for a symmetric function -|x| or |x| is."""
 
     symmetric: bool
     reach: float
@@ -81,19 +81,19 @@ class Polynomial:
 
 
 class Fit:
-    """Polynomials for a function."""
+    """Polynomials for a function; for one whose right side follows from its left, of the left side mirrored."""
 
-    def __init__(self, trial: Trial) -> None:
-        self.trial = trial
+    def __init__(self, trial: Trial, symmetry: str | None = None) -> None:
+        self.trial, self.mirrored = trial, symmetry in ("line", "step")
 
     def values(self, x: Any) -> Any:
-        return self.trial.exact({"x": x})
+        return self.trial.exact({"x": -x if self.mirrored else x})
 
     def _weight(self, x: Any) -> Any:
         """How much an error counts: 1 for a unit in the last place, near a root for two thirds of what is allowed."""
         near = numpy.zeros(len(x), bool)
         for root in self.trial.roots:
-            near |= numpy.abs(x - root) < REACH
+            near |= numpy.abs((-x if self.mirrored else x) - root) < REACH
         unit = numpy.ldexp(1.0, numpy.maximum(numpy.frexp(self.values(x))[1] - 24, -149))
         return 1.0 / numpy.maximum(unit, near * (NEAR_ROOT / 1.5))
 
@@ -123,14 +123,17 @@ class Fit:
         Where the function is 0 at 0 it is the slope there, from below, so that the sign of a zero stays.
         """
         x, y, weight = self._samples(low, high, 16)
-        middle = 0.5 * (low + high)
-        tried = numpy.array(LEADS if leads else (0.0,))
-        at, zero, near = self.values(numpy.array([middle, 0.0, TINY]))
-        if leads and low <= 0.0 <= high and zero == 0.0:
-            slope = near / TINY
-            tried = numpy.array([slope if slope == numpy.float32(slope) else numpy.nextafter(numpy.float32(slope), 0)])
+        zero, near = self.values(numpy.array([0.0, TINY]))
+        through = leads and low <= 0.0 <= high and zero == 0.0
+        tried = numpy.array(LEADS if leads else (0.0,)) * (-1.0 if self.mirrored else 1.0)
+        if through:  # from below, and mirrored from above in magnitude, for the rest is not to be above 0 there
+            slope, side = near / TINY, (near * math.inf if self.mirrored else 0.0)
+            tried = numpy.array(
+                [slope if slope == numpy.float32(slope) else numpy.nextafter(numpy.float32(slope), side)]
+            )
+        middle = 0.0 if through else 0.5 * (low + high)
         lead = tried[:, None].astype(numpy.float64)
-        rest, first = y - lead * x, at - lead * middle
+        rest, first = y - lead * x, self.values(numpy.array([middle]))[0] - lead * middle
         lost = (0.7 * numpy.abs(rest) * (lead != 0.0) + 0.9 * numpy.abs(rest - first)) * weight * 2.0**-24
         best = int(numpy.argmin(lost.max(1)))
         return float(lead[best, 0]), float(lost[best].max())
@@ -158,7 +161,7 @@ class Fit:
             powers = r[:, None] ** numpy.arange(power, degree + 1) * weight[:, None]
             best = numpy.linalg.lstsq(powers, rest, rcond=None)[0][0]
             if power == 1 and first == 0.0 and lead:
-                best = max(best, 0.0)
+                best = min(best, -TINY) if self.mirrored else max(best, 0.0)  # else -0.0 would come out as 0.0
             made.coefficients.append(float(numpy.float32(best)))
             rest = rest - made.coefficients[-1] * r**power * weight
         return made
@@ -184,8 +187,13 @@ def _looked_up(index: Node, polynomials: dict[int, Polynomial], entry: Any) -> N
     return node("lookup", index, *(entry(polynomials[j]) for j in range(ENTRIES)))
 
 
-def _graph(pieces: Pieces, polynomials: dict[int, Polynomial], odd: bool) -> tuple[Node, Node]:
-    """The graph of the polynomials, and that of whether x is out of reach."""
+def _graph(
+    pieces: Pieces, polynomials: dict[int, Polynomial], symmetry: str | None, levels: bool = False
+) -> tuple[Node, Node]:
+    """The graph of the polynomials, and that of whether x is out of reach.
+
+    levels: whether the function is x ("line") or 1 ("step") beyond the reach on the right, to the last bit.
+    """
     x = leaf("input", "x")
     size = x.magnitude()
     t = size if pieces.symmetric else x
@@ -198,24 +206,41 @@ def _graph(pieces: Pieces, polynomials: dict[int, Polynomial], odd: bool) -> tup
     y = first
     for other in others:
         y = y.fma(r, other)
+    lead: Any = 0.0
     if any(polynomial.lead for polynomial in polynomials.values()):
-        y = t.fma(_looked_up(index, polynomials, lambda p: p.lead), y)
-    return y.with_sign_of(x) if odd else y, size > pieces.reach
+        lead = _looked_up(index, polynomials, lambda p: p.lead)
+    if symmetry == "line":  # of x, so that the sign of a zero stays
+        y = x.fma((x > 0.0).select(lead + 1.0, -lead), y)
+    elif isinstance(lead, Node):
+        y = t.fma(lead, y)
+    if symmetry == "step":
+        y = (x > 0.0).select(1.0 - y, y)
+    if levels:
+        return (x > pieces.reach).select(x if symmetry == "line" else 1.0, y), x < -pieces.reach
+    return y.with_sign_of(x) if symmetry == "odd" else y, size > pieces.reach
 
 
-def _parity(trial: Trial) -> float:
-    """1 for an even function, -1 for an odd one, else 0."""
+def _levels(fit: Fit, symmetry: str | None, reach: float) -> bool:
+    """Whether nothing of the left side is to be seen on the right, out of reach."""
+    x = numpy.linspace(reach, 2.0 * reach, SEEN, dtype=numpy.float32)
+    right = x if symmetry == "line" else numpy.ones_like(x)
+    return symmetry in ("line", "step") and bool((fit.trial.exact({"x": x}).astype(numpy.float32) == right).all())
+
+
+def _symmetry(trial: Trial) -> str | None:
+    """How the right of a function follows from its left: "even", "odd", x more ("line"), 1 less the left ("step")."""
     x = numpy.linspace(0.1, 10.0, 100)
     left, right = trial.exact({"x": -x}), trial.exact({"x": x})
-    return next((sign for sign in (1.0, -1.0) if numpy.allclose(left, sign * right, 1e-12, 0.0)), 0.0)
+    sides = {"even": left, "odd": -left, "line": x + left, "step": 1.0 - left}
+    return next((name for name, side in sides.items() if numpy.allclose(side, right, 1e-12, 0.0)), None)
 
 
 def _choices(fit: Fit, symmetric: bool, otherwise: float) -> list[tuple[Pieces, int, bool]]:
     """Pieces and degrees that come close enough, those first that take least time for inputs of the usual spread."""
     if symmetric:
-        all_pieces = [Pieces.made(True, reach) for reach in (6.0, 7.0, 8.0, 9.5)]
+        all_pieces = [Pieces.made(True, reach) for reach in (5.0, 5.5, 6.0, 6.5, 7.0, 7.5, 8.0, 9.5)]
     else:
-        reaches, skews = (4.5, 5.0, 5.5, 6.0, 7.0, 8.0), (1.0, 2.0, 3.0, 5.0, 8.0)
+        reaches, skews = (4.5, 5.0, 5.5, 6.0, 7.0, 8.0, 9.5), (1.0, 2.0, 3.0, 5.0, 8.0)
         all_pieces = [Pieces.made(False, reach, skew) for reach in reaches for skew in skews]
     found = []
     for pieces in all_pieces:
@@ -232,9 +257,11 @@ def _choices(fit: Fit, symmetric: bool, otherwise: float) -> list[tuple[Pieces, 
 
 def pieced(careful: Node, trial: Trial) -> Node:
     """A graph that does what `careful` does, by polynomials where that is right; `careful` itself where none are."""
-    parity, fit = _parity(trial), Fit(trial)
-    for pieces, degree, leads in _choices(fit, parity != 0.0, cost(careful))[:TRIED]:
-        fast, far = _graph(pieces, fit.polynomials(pieces, degree, leads), parity < 0.0)
+    symmetry = _symmetry(trial)
+    fit = Fit(trial, symmetry)
+    for pieces, degree, leads in _choices(fit, symmetry is not None, cost(careful))[:TRIED]:
+        levels = _levels(fit, symmetry, pieces.reach)
+        fast, far = _graph(pieces, fit.polynomials(pieces, degree, leads), symmetry, levels)
         result = far.rarely(careful, fast)
         if trial.wrong(result) is None:
             return result
