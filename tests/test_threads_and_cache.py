@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -219,3 +220,39 @@ def test_a_forked_child_may_call_after_its_parent_did():
         torch.set_num_threads(2)
         os._exit(0 if torch.allclose(af.sigmoid(X)[::100], RIGHT[::100]) else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+FORK_MEANWHILE = """
+import os, signal, threading, time, torch, actfun as af
+from actfun.backends import disk, machine
+
+compiled, begun = machine.compiled, threading.Event()
+
+def slowly(text):
+    begun.set()
+    time.sleep(0.5)  # time enough for the fork
+    return compiled(text)
+
+os.environ[disk.SETTING], machine.compiled = "", slowly
+work = threading.Thread(target=af.mish, args=(torch.ones(9),))
+work.start()
+begun.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(60)  # ends a child that waits for ever
+    os._exit(0 if float(af.tanh(torch.ones(9)).sum()) > 6.8 else 1)
+print(os.waitpid(child, 0)[1])
+work.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_child_forked_while_a_thread_compiles_may_call(guarded):
+    code = FORK_MEANWHILE
+    if not guarded:
+        code = "import os, torch; os.register_at_fork = lambda **when: None" + code
+        code = code.replace("alarm(60)", "alarm(3)").replace("sleep(0.5)", "sleep(3.0)")
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ("0" if guarded else str(int(signal.SIGALRM))), done.stderr
