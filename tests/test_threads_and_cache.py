@@ -116,6 +116,36 @@ def test_a_folder_that_cannot_be_written_costs_one_warning(monkeypatch, tmp_path
     assert len(caught) == 1
 
 
+def without_home(monkeypatch) -> None:
+    """As for a user whom the system has no home folder for."""
+    for name in (disk.SETTING, "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", staticmethod(lambda: Path("~nobody-of-this-name").expanduser()))
+    monkeypatch.setattr(disk, "_warned", set())
+
+
+def test_no_home_folder_costs_one_warning(monkeypatch, empty):
+    without_home(monkeypatch)
+    with pytest.warns(RuntimeWarning, match=f"cannot be kept in a folder .*home.*{disk.SETTING}") as caught:
+        assert close(af.sigmoid(X))
+        af.tanh(X)
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("where", [Path.read_bytes, Path.mkdir], ids=lambda method: method.__name__)
+def test_a_folder_that_cannot_be_entered_costs_one_warning(monkeypatch, empty, where):
+    def refused(path, *arguments, **named):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, where.__name__, refused)
+    monkeypatch.setattr(Path, "mkdir", refused)
+    monkeypatch.setattr(disk, "_warned", set())
+    with pytest.warns(RuntimeWarning, match="Permission denied") as caught:
+        assert close(af.sigmoid(X))
+        af.tanh(X)
+    assert len(caught) == 1
+
+
 def test_nothing_is_kept_if_the_setting_is_empty(monkeypatch, empty):
     monkeypatch.setenv(disk.SETTING, "")
     with warnings.catch_warnings():
