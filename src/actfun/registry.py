@@ -21,11 +21,13 @@ class Parameter:
     default: the value when none is given.
     low: the smallest value that a learnable one may take in training.
     learnable: whether a tensor may be given, which then receives a gradient (its derivative formula must exist).
+    nonzero: whether 0 is not allowed.
     """
 
     default: float
     low: float = -INFINITY
     learnable: bool = False
+    nonzero: bool = False
 
 
 @dataclass(frozen=True)
