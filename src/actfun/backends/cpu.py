@@ -139,7 +139,7 @@ def quickly(formula: Callable[..., Any], x: Tensor, numbers: tuple[float, ...], 
     """As `evaluate`, for contiguous tensors of one dtype, with numbers for parameters."""
     n, signs = x.numel(), _signs(numbers) if numbers else ()
     if n < threads.SERIAL_BELOW:
-        y = torch.empty_like(x)
+        y = torch.empty_like(x, memory_format=torch.contiguous_format)
         kernel, block, _ = _ready(formula, times is not None, x.dtype, numbers, signs)
         kernel.quick(x.data_ptr(), 0 if times is None else times.data_ptr(), y.data_ptr(), block, 0, n)
         return y

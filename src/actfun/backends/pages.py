@@ -12,6 +12,8 @@ import weakref
 import torch
 from torch import Tensor
 
+from actfun.backends.layout import format_of
+
 LARGE = 2**25  # bytes: from here on glibc returns to the system what is freed
 HUGE = 2**21  # bytes of a huge page on x86 and ARM
 KEPT_AT_MOST = 2**28  # bytes
@@ -20,15 +22,15 @@ _kept: list[mmap.mmap] = []  # what is free, the latest last
 
 
 def empty_like(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """As torch.empty_like."""
-    dtype = dtype or x.dtype
+    """As torch.empty_like, but laid out as results of torch's operations are."""
+    dtype, layout = dtype or x.dtype, format_of(x)
     if x.numel() * dtype.itemsize < LARGE or not hasattr(mmap, "MADV_FREE"):
-        return torch.empty_like(x, dtype=dtype)
-    like = torch.empty_like(x, dtype=dtype, device="meta")
+        return torch.empty_like(x, dtype=dtype, memory_format=layout)
+    like = torch.empty_like(x, dtype=dtype, device="meta", memory_format=layout)
     try:
         block = _block(-(-like.nbytes // HUGE) * HUGE)
     except OSError:
-        return torch.empty_like(x, dtype=dtype)  # torch says what there is to say
+        return torch.empty_like(x, dtype=dtype, memory_format=layout)  # torch says what there is to say
     view = memoryview(block)  # lives as long as the tensor's storage does
     weakref.finalize(view, _keep, block).atexit = False
     memory = torch.frombuffer(view, dtype=torch.uint8).untyped_storage()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from actfun import float32 as derived
 from actfun import primitives
-from actfun.backends.layout import laid_out_like
+from actfun.backends.layout import format_of, laid_out_like
 from actfun.backends.lowering import Lowering
 
 BLOCK = 1024
@@ -127,7 +127,7 @@ def evaluate(
 
     Arguments and result are as in `actfun.backends.cpu.evaluate`.
     """
-    y = torch.empty_like(x, dtype=dtype or x.dtype)
+    y = torch.empty_like(x, dtype=dtype or x.dtype, memory_format=format_of(x))
     x = laid_out_like(y, x, x.dtype)
     n = x.numel()
     if n == 0:
