@@ -1,6 +1,8 @@
 """The graphs that CPU kernels are made of, and which of their rounding errors are carried."""
 
+import io
 import math
+import sys
 
 import numpy
 import pytest
@@ -142,3 +144,22 @@ def test_another_formula_is_searched_once_and_kept(monkeypatch, tmp_path):
     assert [path.suffix for path in tmp_path.glob("*/*")] == [".graph"]
     monkeypatch.setattr(graphs, "searched", None)
     assert graphs._found(twice_sigmoid, 0, False) is first
+
+
+class Screen(io.StringIO):
+    """A stderr that is a terminal, or is none."""
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self.isatty = lambda: terminal
+
+
+@pytest.mark.parametrize(("terminal", "patience", "lines"), [(True, 0.01, 1), (True, 3600.0, 0), (False, 0.01, 0)])
+def test_a_long_search_is_announced_on_a_terminal(monkeypatch, terminal, patience, lines):
+    monkeypatch.setenv("ACTFUN_CACHE", "")
+    monkeypatch.setattr(graphs, "PATIENCE", patience)
+    screen = Screen(terminal)
+    monkeypatch.setattr(sys, "stderr", screen)
+    graphs._found(twice_sigmoid, 0, False)
+    assert screen.getvalue().count("searching for a float32 kernel of twice_sigmoid") == lines
+    assert screen.getvalue().count("\n") == lines

@@ -1,4 +1,4 @@
-"""The registered operators: one node where PyTorch records, traces or exports, and torch's behaviour where it has one."""
+"""The registered operators: one node where PyTorch records or exports, and torch's behaviour where it has one."""
 
 import copy
 import io

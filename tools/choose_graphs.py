@@ -2,9 +2,10 @@
 
     .venv/bin/python tools/choose_graphs.py [NAME]...
 
-Without names it is every activation's turn. To be run after a change of a formula (for its activation), of a primitive
-or of the search (for all); then `make accuracy` shows what the choice is worth. The search's arithmetic is LAPACK's, so
-another processor may find other graphs that are as good: what each must fulfil is in tests/test_shipped_graphs.py.
+With names only what these activations lack is searched for, as after a change of a formula; without names everything
+anew, as after a change of a primitive or of the search. Then `make accuracy` shows what the choice is worth. The
+search's arithmetic is LAPACK's, so another processor may find other graphs that are as good: what each must fulfil is
+in tests/test_shipped_graphs.py.
 """
 
 import sys
@@ -36,10 +37,11 @@ def questions(activations: Sequence[str]) -> dict[str, Question]:
 
 
 def write(activations: Sequence[str]) -> None:
-    """Search for the graphs of activations, and remove the files of none."""
+    """Search for what activations lack, or for everything where none are given, and remove the files of none."""
     CHOSEN.mkdir(exist_ok=True)
-    for name, question in questions(activations).items():
-        (CHOSEN / name).write_text(written(searched(*question)))
+    for name, question in questions(activations or names()).items():
+        if not activations or not (CHOSEN / name).exists():
+            (CHOSEN / name).write_text(written(searched(*question)))
     needed = questions(names())
     for file in CHOSEN.iterdir():
         if file.name not in needed:
@@ -47,4 +49,4 @@ def write(activations: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    write(sys.argv[1:] or names())
+    write(sys.argv[1:])

@@ -52,6 +52,8 @@ def _checked(name: str, argument: str, parameter: Parameter, value: Any) -> Any:
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name}: {argument} must be a number, got {type(value).__name__}")
+    if parameter.nonzero and value == 0.0:
+        raise ValueError(f"{name}: {argument} must not be 0, got {value}")
     return float(value)
 
 

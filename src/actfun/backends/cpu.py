@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from actfun.backends import graphs, kernels, machine, tables, threads
-from actfun.backends.layout import laid_out_like
+from actfun.backends.layout import format_of, laid_out_like
 from actfun.backends.lowering import uses
 from actfun.backends.nudges import STEPS, nudged
 from actfun.carried.primitives import PRIMITIVES
@@ -131,7 +131,7 @@ def evaluate(
     dtype: of the result; x's when not given. The result is laid out in memory as torch would, or it is `out`, which has
     no gaps and may be x.
     """
-    y = torch.empty_like(x, dtype=dtype) if out is None else out
+    y = torch.empty_like(x, dtype=dtype, memory_format=format_of(x)) if out is None else out
     if not x.is_contiguous():
         x = laid_out_like(y, x, x.dtype)
     if times is not None:

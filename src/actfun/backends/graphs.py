@@ -5,8 +5,11 @@ for the activations of this package lies in the folder `chosen`, written by `too
 graphs that were tried with every number. What it finds for others is kept on disk.
 """
 
+import contextlib
 import functools
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ from actfun.carried.trial import LARGEST, Trial
 from actfun.carried.writing import read, written
 
 CHOSEN = Path(__file__).parent / "chosen"
+PATIENCE = 2.0  # seconds after which somebody wants to know what takes so long
 G = leaf("input", "g")  # what a slope is multiplied by on the way back
 
 lower = Lowering(
@@ -83,7 +87,27 @@ def _found(formula: Callable[..., Any], parameters: Parameters, derivative: bool
     name = file_name(formula, parameters, derivative)
     if (path := CHOSEN / name).exists():
         return read(path.read_text())
-    return read(disk.kept(name, lambda: written(searched(formula, parameters, derivative)).encode()).decode())
+
+    def search() -> bytes:
+        with _announced(f"actfun: searching for a float32 kernel of {formula.__name__}; this may take minutes, once"):
+            return written(searched(formula, parameters, derivative)).encode()
+
+    return read(disk.kept(name, search).decode())
+
+
+@contextlib.contextmanager
+def _announced(line: str) -> Iterator[None]:
+    """Say on a terminal what takes longer than PATIENCE; who reads a file has no use for it."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield
+        return
+    timer = threading.Timer(PATIENCE, print, (line,), {"file": sys.stderr, "flush": True})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def comes_with(formula: Callable[..., Any], numbers: tuple[float, ...], derivative: bool) -> bool:

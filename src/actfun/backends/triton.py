@@ -15,7 +15,7 @@ from torch import Tensor
 
 from actfun import float32 as derived
 from actfun import primitives
-from actfun.backends.layout import laid_out_like
+from actfun.backends.layout import format_of, laid_out_like
 from actfun.backends.lowering import Lowering
 
 BLOCK = 1024
@@ -163,7 +163,7 @@ def evaluate(
     if x.is_cuda and x.get_device() != torch.cuda.current_device():  # where kernels run, wherever the tensors are
         with torch.cuda.device(x.device):
             return evaluate(formula, x, *parameters, times=times, dtype=dtype, out=out)
-    y = torch.empty_like(x, dtype=dtype) if out is None else out
+    y = torch.empty_like(x, dtype=dtype, memory_format=format_of(x)) if out is None else out
     numbers: tuple[Any, ...] = parameters
     streams: tuple[Tensor, ...] = ()
     if any(isinstance(value, Tensor) for value in parameters):
