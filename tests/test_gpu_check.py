@@ -16,7 +16,7 @@ import actfun as af
 TOOLS = Path(__file__).parent.parent / "tools"
 sys.path.append(str(TOOLS))
 
-from gpu_checks import correct, corners, page, speed  # noqa: E402
+from gpu_checks import corners, correct, page, speed  # noqa: E402
 from gpu_checks.run import SMALL, Run, Section  # noqa: E402
 
 UNCOMPILED = "values and gradients,special values,layouts,in place,learnable parameters,float64,memory,eager"
@@ -38,6 +38,12 @@ def test_a_dry_run_checks_measures_and_writes_both_files(tmp_path):
         assert not section["failures"] and not section["unreached"] and section["error"] is None, name
     written = (tmp_path / "gpu.md").read_text()
     assert all(f"\n| {name} | " in written for name in (*sections, "relu", "leaky_relu"))
+
+
+def test_float32_patterns_lie_everywhere_and_differ_in_their_last_bits_too(run):
+    patterns = torch.cat(list(correct.inputs(torch.float32, run))).view(torch.int32)
+    assert len(patterns.unique()) == SMALL.patterns
+    assert len((patterns & 0xFF).unique()) == 256 and len((patterns >> 24).unique()) == 256
 
 
 def test_compiled_results_are_checked_too(run, monkeypatch):

@@ -33,6 +33,7 @@ MEASURES: dict[str, tuple[Callable[[Run, Section], None], float]] = {
     "memory": (speed.memory, 5.0),
     "eager": (speed.eager, 50.0),
     "GPT block": (speed.blocks, 50.0),
+    "launch shapes": (speed.shapes, 10.0),
     "compiled": (speed.compiled, 60.0),
 }
 

@@ -27,6 +27,8 @@ def page(record: dict[str, Any]) -> str:
         lines += ["## Bytes kept for backward", "", MEMORY, "", *_memory(sections["memory"]["rows"])]
     if "GPT block" in sections:
         lines += ["## Training steps of a GPT block", "", BLOCK, "", *_blocks(sections["GPT block"]["rows"])]
+    if "launch shapes" in sections:
+        lines += ["## Other launch shapes", "", SHAPES, "", *_shapes(sections["launch shapes"]["rows"])]
     for name in ("eager", "compiled"):
         if name in sections:
             lines += [f"## Time, {name}", "", TIMES, "", *_times(sections[name]["rows"])]
@@ -39,6 +41,7 @@ than a normal number. *g · gradient*: with a random incoming gradient. *inf · 
 of 0."""
 MEMORY = "What the forward pass of Linear-activation-Linear leaves allocated, in bytes for each hidden element."
 BLOCK = "bfloat16, forward, backward and SGD, in milliseconds as called."
+SHAPES = "Microseconds of a forward kernel over 2^26 elements, with so many elements and warps to a block."
 TIMES = """\
 torch's time / actfun's, as called from Python, and in brackets on the device alone (a CUDA graph of the same calls).
 Above 1 actfun is faster."""
@@ -120,6 +123,11 @@ def _blocks(rows: list[dict[str, Any]]) -> list[str]:
         for row in rows
     ]
     return table(("", "", "torch ms", "actfun ms", "torch / actfun"), shown)
+
+
+def _shapes(rows: list[dict[str, Any]]) -> list[str]:
+    shown = [(r["name"], r["dtype"], r["block"], r["warps"], f"{r['seconds'] * 1e6:.1f}") for r in rows]
+    return table(("", "dtype", "elements", "warps", "µs"), shown)
 
 
 def _times(rows: list[dict[str, Any]]) -> list[str]:

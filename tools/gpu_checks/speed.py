@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+import actfun as af
 from actfun.accuracy.subject import library_function
 from gpu_checks.correct import Function, ours
 from gpu_checks.run import Run, Section
@@ -20,6 +21,7 @@ from gpu_checks.run import Run, Section
 ROUNDS = 5
 FIRST = ("gelu", "silu", "relu", "tanh", "elu", "sigmoid")  # in this order, should time run out
 DTYPES = (torch.bfloat16, torch.float32)
+SHAPES = ((512, 4), (1024, 4), (1024, 8), (2048, 4), (2048, 8), (4096, 8))
 Call = Callable[[], Any]
 
 
@@ -221,3 +223,20 @@ def _kept(run: Run, call: Callable[[], Tensor], own: list[Tensor]) -> int:
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         call()
     return sum(size for place, size in storages.items() if place not in {t.untyped_storage().data_ptr() for t in own})
+
+
+def shapes(run: Run, section: Section) -> None:
+    """Kernels with other numbers of elements and warps to a block than they have: seconds at 2^26 elements."""
+    if run.device.type != "cuda":
+        return
+    from actfun.backends import triton as gpu
+
+    count = 2**26
+    cells = [(name, dtype, block, warps) for name in ("gelu", "relu") for dtype in DTYPES for block, warps in SHAPES]
+    for name, dtype, block, warps in run.each(section, cells):
+        x = torch.randn(count, device=run.device).to(dtype)
+        arguments = x, torch.empty_like(x), count, (), (), gpu.lower(af.spec(name).formula, dtype), block
+        options = {"num_warps": warps, "enable_fp_fusion": False}
+        kernel = gpu.forward_kernel[(count // block, 1, 1)]
+        taken = _in_turn(run, {"": _repeated(run, lambda k=kernel, a=arguments, o=options: k(*a, **o))})
+        section.rows.append({"name": name, "dtype": str(dtype), "block": block, "warps": warps, "seconds": taken[""]})
