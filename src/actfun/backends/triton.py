@@ -118,9 +118,10 @@ def _store(pointer, value, left, whole, BLOCK: tl.constexpr):
 
 @triton.jit
 def _passed(g, slope):
-    """g * slope, but a slope of 0 passes nothing, be it of inf, and a g of 0 stays 0, be the slope infinite."""
-    nothing = (slope == 0.0) | ((g == 0.0) & (tl.abs(slope) == float("inf")))
-    return tl.where(nothing, 0.0, g * slope)
+    """g * slope, but where one of both is exactly 0 that one: 0·inf would be NaN."""
+    wide = tl.cast(slope, tl.float32)
+    smaller = tl.where(tl.abs(g) < tl.abs(wide), g, wide)
+    return tl.where(smaller == 0.0, smaller, g * wide)
 
 
 @triton.jit(do_not_specialize=["n"])
