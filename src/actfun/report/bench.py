@@ -28,22 +28,25 @@ def summary(records: Sequence[Record]) -> list[str]:
         if steps:
             low, high = (pick(map(ratio, steps)) for pick in (min, max))
             sentences.append(
-                f"Of {len(steps)} {mode} training steps, one takes {median(steps):.2f} times as long with torch's "
-                f"activations as with actfun's in the median, {low:.2f} at least and {high:.2f} at most."
+                f"Training steps, {mode}: with torch's activations one takes {median(steps):.2f} times as long as with "
+                f"actfun's in the median of {len(steps)}, {low:.2f} at least and {high:.2f} at most."
             )
     count = len(misses(records, {}))
     return [*sentences, f"{count or 'No'} figure{'s' * (count != 1)} miss{'es' * (count == 1)} a target."]
 
 
 def shortfalls(records: Sequence[Record], limits: Mapping[str, str]) -> list[str]:
-    """What misses its target, a paragraph for each target and limit."""
-    found: dict[tuple[str, str | None], list[str]] = {}
+    """The lines of a list of what misses its target, by target and limit."""
+    found: dict[tuple[str, str | None], dict[str, list[str]]] = {}
     for miss in misses(records, limits):
-        found.setdefault((miss.target, miss.limit), []).append(f"{miss.name}: {miss.figure}")
-    return [
-        f"- **{target}.** {limit or 'No limit is known that stops these.'} {len(rows)} in all. {'; '.join(rows)}."
-        for (target, limit), rows in found.items()
-    ] or ["Nothing."]
+        of, _, where = miss.name.partition(", ")
+        rows = found.setdefault((miss.target, miss.limit), {}).setdefault(of, [])
+        rows.append(f"{where} **{miss.figure}**".strip())
+    lines = []
+    for (target, limit), rows_by_name in found.items():
+        lines.append(f"- {target}. {limit or 'What limit stops these is not known.'}")
+        lines += [f"  - {of}: {'; '.join(rows)}" for of, rows in rows_by_name.items()]
+    return lines or ["Nothing."]
 
 
 def tables(records: Sequence[Record], width: int) -> list[Table]:
