@@ -214,6 +214,7 @@ def test_steps_are_drawn_and_without_a_compiler_they_are_eager(tmp_path):
     [
         (["gleu"], "gelu"),
         (["--sizes", "4096,many"], "'many' is not a number of elements"),
+        (["--sizes", ","], "--sizes names nothing"),
         (["--dtypes", "float23"], "float32"),
         (["--against", "numpy"], "--against: 'numpy' is not known"),
         (["--against", "compile"], "--against: compile is not there; it needs a C++ compiler"),

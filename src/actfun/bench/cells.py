@@ -12,7 +12,6 @@ from actfun.bench.timing import circumstances, in_turn
 SIZES = (16, 4096, 65_536, 2**20, 2**24)  # the first shows what a call costs
 SMALLEST = 4096  # elements from which on it is the work that is timed, and not the call alone
 DTYPES = ("float32", "bfloat16", "float16")
-SPREADS = (1.0, 3.0)  # of 10,000 normal numbers one or two are beyond 3.8 and 11.5
 
 
 @dataclass(frozen=True)

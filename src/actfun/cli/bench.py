@@ -17,95 +17,86 @@ if TYPE_CHECKING:
     from actfun.runs.store import Store
 
 
+PARTS = ("steps", "compiled", "eager")
+USUAL = {"spreads": "1,3", "seconds": "1"}
+
+
+def _option(help: str) -> Any:
+    return typer.Option(help=help, show_default=False)
+
+
 @app.command()
 def bench(
     activations: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[NAME]...",
-            help="activations [default: all; in steps and fused relu, gelu, silu, tanh, elu]",
+            help="activations [default: all; relu, gelu, silu, tanh, elu in steps]",
             show_default=False,
         ),
     ] = None,
-    steps: Annotated[bool, typer.Option("--steps", help="training steps of networks, and what else is named")] = False,
-    compiled: Annotated[
-        bool, typer.Option("--compiled", help="calls through torch.compile, and what else is named")
-    ] = False,
-    eager: Annotated[bool, typer.Option("--eager", help="calls without it, and what else is named")] = False,
-    sizes: Annotated[
-        str | None,
-        typer.Option(
-            help="numbers of elements [default: 4096,65536,1048576,16777216, eager 16 too]", show_default=False
-        ),
-    ] = None,
-    dtypes: Annotated[
-        str | None,
-        typer.Option(help="float32, bfloat16, float16 [default: all eager, two compiled]", show_default=False),
-    ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(help="beside torch compile, jax, onnxruntime [default: those installed]", show_default=False),
-    ] = None,
-    spreads: Annotated[str, typer.Option(help="standard deviations of eager calls' normal inputs")] = "1,3",
-    seconds: Annotated[
-        float, typer.Option(help="time to spend on each eager call; others in proportion", min=0.0)
-    ] = 1.0,
+    steps: Annotated[bool, typer.Option("--steps", help="training steps of whole networks")] = False,
+    compiled: Annotated[bool, typer.Option("--compiled", help="calls through torch.compile")] = False,
+    eager: Annotated[bool, typer.Option("--eager", help="calls without it")] = False,
+    sizes: Annotated[str | None, _option("numbers of elements [default: 16,4096,65536,1048576,16777216]")] = None,
+    dtypes: Annotated[str | None, _option("float32, bfloat16, float16 [default: all; two compiled]")] = None,
+    against: Annotated[str | None, _option("compile, jax, onnxruntime beside torch [default: those installed]")] = None,
+    spreads: Annotated[str, typer.Option(help="standard deviations of eager calls' normal inputs")] = USUAL["spreads"],
+    seconds: Annotated[float, typer.Option(help="time for an eager call; others in proportion", min=0.0)] = 1.0,
     threads: Annotated[
-        int | None, typer.Option(help="threads of each library [default: one a core]", min=1, show_default=False)
+        int | None, typer.Option(help="threads [default: one a core]", min=1, show_default=False)
     ] = None,
     out: Annotated[Path, typer.Option(help="folder for bench.json, speed.md and speed.svg")] = Path("actfun-bench"),
     resume: Annotated[bool, typer.Option("--resume", help="go on with what is in the folder")] = False,
 ) -> None:
-    """Time training steps, compiled calls and eager calls, side by side with torch and what else is installed."""
+    """Time training steps, compiled calls and eager calls, or those named, side by side with torch and others."""
     from actfun.report.speed import known_limits
     from actfun.runs.store import Store
 
-    named = {"steps": steps, "compiled": compiled, "eager": eager}
-    parts = [part for part, asked in named.items() if asked] or list(named)
+    named = [part for part, asked in zip(PARTS, (steps, compiled, eager), strict=True) if asked]
     given = {"sizes": sizes, "dtypes": dtypes, "against": against, "spreads": spreads, "seconds": f"{seconds:g}"}
     torch.set_num_threads(threads or cores())
     with user_input():
         limits = known_limits()
-        work = _work(activations or [], parts, given, seconds)
+        work = _work(activations or [], named or PARTS, given, seconds)
         results = Store(out, resume, "bench")
     _announce(f"{counted(len(work), 'cell')}", out)
     _execute(work, results)
-    flags = [f"--{part}" for part, asked in named.items() if asked]
-    usual = {"spreads": "1,3", "seconds": "1"}
-    options = [f"--{option} {value}" for option, value in given.items() if value not in (None, usual.get(option))]
-    command = " ".join(["actfun bench", *(activations or []), *flags, *options])
+    options = [f"--{option} {value}" for option, value in given.items() if value not in (None, USUAL.get(option))]
+    command = " ".join(["actfun bench", *(activations or []), *(f"--{part}" for part in named), *options])
     _report([results.finished[job.id] for job in work], command, limits, out)
 
 
-def _work(asked: list[str], parts: list[str], given: dict[str, str | None], seconds: float) -> list[Any]:
+def _work(asked: list[str], parts: Sequence[str], given: dict[str, str | None], seconds: float) -> list[Any]:
     """What is to be timed, in the order of the page. Raises ValueError where something given cannot be right."""
     from actfun.accuracy.subject import library_function
     from actfun.bench import cells, compiled, steps
     from actfun.bench.contestants import EAGER, has_compiler
     from actfun.bench.networks import networks
 
-    def chosen(option: str, usual: Sequence[Any], of: Callable[[str], Any]) -> list[Any]:
+    def chosen(option: str, of: Callable[[str], Any]) -> Any:
         text = given[option]
-        return list(usual) if text is None else list(dict.fromkeys(map(of, words(text))))
+        if text is not None and not words(text):
+            raise ValueError(f"--{option} names nothing")
+        return None if text is None else tuple(dict.fromkeys(map(of, words(text))))
 
-    names = elementwise(asked)
-    spreads, peers = chosen("spreads", (), _spread), _peers(given["against"])
-    dtype = functools.partial(_one_of, "--dtypes", known=cells.DTYPES)
+    names, peers = elementwise(asked), _peers(given["against"])
+    sizes, spreads = chosen("sizes", _size), chosen("spreads", _spread)
+    dtypes = chosen("dtypes", functools.partial(_one_of, "--dtypes", known=cells.DTYPES))
     both = [name for name in names if library_function(EAGER, name) is not None]
     usual = [name for name in both if asked or name in steps.ACTIVATIONS]
-    work: list[Any] = []
-    if "compiled" in parts and not has_compiler() and len(parts) == 1:
+    compiles = has_compiler()
+    if tuple(parts) == ("compiled",) and not compiles:
         raise ValueError("--compiled: torch.compile needs a C++ compiler, such as g++")
-    if "steps" in parts:
-        work += steps.steps(usual, networks(), (False, True)[: 1 + has_compiler()], seconds)
-    if "compiled" in parts and has_compiler():
-        kinds, sizes = chosen("dtypes", compiled.DTYPES, dtype), chosen("sizes", compiled.SIZES, _size)
-        work += compiled.compiled(both, usual, kinds, sizes, seconds)
-    if "eager" in parts:
-        kinds, sizes = chosen("dtypes", cells.DTYPES, dtype), chosen("sizes", cells.SIZES, _size)
-        work += cells.cells(names, kinds, sizes, spreads, peers, seconds)
-    if not work:
+    if "eager" not in parts and not both:
         raise ValueError(f"torch has no {' nor '.join(names)} to compare with")
+    work: list[Any] = []
+    if "steps" in parts:
+        work += steps.steps(usual, networks(), (False, True) if compiles else (False,), seconds)
+    if "compiled" in parts and compiles:
+        work += compiled.compiled(both, usual, dtypes or compiled.DTYPES, sizes or compiled.SIZES, seconds)
+    if "eager" in parts:
+        work += cells.cells(names, dtypes or cells.DTYPES, sizes or cells.SIZES, spreads, peers, seconds)
     return work
 
 
