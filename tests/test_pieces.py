@@ -5,28 +5,25 @@ import itertools
 import numpy
 import pytest
 import torch
-from support import CASES, Case
+from support import CAREFUL, Case, Shipped, trial_of
 
-from actfun.backends import cpu, graphs, kernels
-from actfun.backends.lowering import uses
+from actfun.backends import cpu, kernels
 from actfun.carried import economy
 from actfun.carried.graph import Node, computed, constant, node, ordered
 from actfun.carried.pieces import ENTRIES, Pieces
-from actfun.carried.primitives import PRIMITIVES
 from actfun.carried.trial import Trial
 
-CAREFUL = [case for case in CASES if uses(case.formula, PRIMITIVES)]
 BENT = [case for case in CAREFUL if case.activation.name == "elu"]  # at 0, where no polynomial fits it
 PIECED = [case for case in CAREFUL if case not in BENT]
 GELU = next(case for case in PIECED if str(case) == "gelu")
 
 
 def trial(case: Case) -> Trial:
-    return graphs.trial_of(case.formula, case.parameters or 0, case.argument is not None)
+    return trial_of(Shipped(case, case.parameters or 0))
 
 
 def graph(case: Case) -> Node:
-    return graphs._found(case.formula, case.parameters or 0, case.argument is not None)
+    return Shipped(case, case.parameters or 0).graph()
 
 
 @pytest.mark.parametrize("case", PIECED, ids=str)

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import math
+import types
 from typing import Any, ClassVar
 
 import torch
@@ -190,7 +191,11 @@ def module_of(activation: Activation) -> type[nn.Module]:
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     signature = inspect.Signature([inspect.Parameter(name, kind, default=value) for name, value in arguments.items()])
     facts = {"__module__": __name__, "__doc__": activation.summary, "__signature__": signature}
-    return type(activation.module, (Elementwise,), {"activation": activation, **facts})
+    # A code object for each: torch.compile counts recompilations by it, and gives up at eight.
+    code = Elementwise.forward.__code__.replace(co_qualname=f"{activation.module}.forward")
+    forward = types.FunctionType(code, globals(), "forward")
+    forward.__doc__ = Elementwise.forward.__doc__
+    return type(activation.module, (Elementwise,), {"activation": activation, "forward": forward, **facts})
 
 
 def __getattr__(name: str) -> type[nn.Module]:

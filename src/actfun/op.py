@@ -73,7 +73,9 @@ class Operator:
         return torch_ops.evaluate(self.activation.formula, x, *self._settle(x, parameters))
 
     def call_nested(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
-        """A call with a nested tensor of strided layout."""
+        """A call with a nested tensor. One of jagged layout is a subclass, which takes any operation."""
+        if x.layout is torch.jagged:
+            return self.call(x, *parameters)
         return torch.nested.as_nested_tensor([self.call(part, *parameters) for part in x.unbind()])
 
     def call_inplace(self, x: Tensor, *parameters: float | Tensor) -> Tensor:

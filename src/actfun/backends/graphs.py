@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy
 import torch
 
 from actfun import primitives
@@ -17,13 +18,14 @@ from actfun.backends import disk
 from actfun.backends import torch as torch_ops
 from actfun.backends.lowering import Lowering, uses
 from actfun.carried import economy, pairs, pieces
-from actfun.carried.graph import Node, leaf
+from actfun.carried.graph import Node, computed, leaf, ordered
 from actfun.carried.pairs import Pair
 from actfun.carried.primitives import PRIMITIVES
-from actfun.carried.trial import Trial
+from actfun.carried.trial import LARGEST, Trial
 from actfun.carried.writing import read, written
 
 CHOSEN = Path(__file__).parent / "chosen"
+G = leaf("input", "g")  # what a slope is multiplied by on the way back
 
 lower = Lowering(
     native={
@@ -92,10 +94,28 @@ def comes_with(formula: Callable[..., Any], numbers: tuple[float, ...], derivati
 @functools.cache
 def graph(formula: Callable[..., Any], backward: bool, parameters: Parameters, sixteen: bool) -> Node:
     """What a kernel does to an element: formula(x, *parameters), times g if it goes backward."""
-    g = leaf("input", "g")
     if sixteen:
         value = full(formula, parameters)
-        return (Pair(g) * value if backward else value).odd()
+        return _times_g(value.hi, (Pair(G) * value).odd()) if backward else value.odd()
     careful = uses(formula, PRIMITIVES)
     result = _found(formula, parameters, backward) if careful else full(formula, parameters).rounded()
-    return g * result if backward else result
+    return _times_g(result, G * result) if backward else result
+
+
+def _times_g(slope: Node, product: Node) -> Node:
+    """g·slope, but where one of both is exactly 0 that one, whatever the other is: 0·inf would be NaN.
+
+    A g of 0 needs a look only where slopes overflow (relu_squared's): in the cache it takes up to a sixth of the time.
+    """
+    if slope.value:
+        return product
+    smaller = (G.magnitude() < slope.magnitude()).select(G, slope) if _overflows(slope) else slope
+    return (smaller.magnitude() <= 0.0).select(smaller, product)
+
+
+def _overflows(slope: Node) -> bool:
+    """Whether a slope is infinite for a finite x, parameters being 1."""
+    size = numpy.append(2.0 ** numpy.arange(-149, 128), LARGEST).astype(numpy.float32)
+    x, nodes = numpy.append(-size, size), ordered(slope)
+    inputs = {n.args[0]: numpy.ones_like(x) for n in nodes if n.op == "input"} | {"x": x}
+    return bool(numpy.isinf(computed(nodes, inputs)[slope]).any())

@@ -11,7 +11,7 @@ import torch
 from llvmlite import ir
 
 from actfun.backends import llvm
-from actfun.backends.arithmetic import emitted
+from actfun.backends.arithmetic import OPERATIONS, emitted
 from actfun.backends.llvm import FLOAT, INT16, INT32, INT64
 from actfun.backends.loops import counted, function, vectors
 from actfun.carried.graph import Node, ordered
@@ -167,8 +167,16 @@ def lookup(name: str) -> str:
     return str(made.module)
 
 
+def _product(builder: Any, g: Any, slope: Any) -> Any:
+    """g·slope, or the one that is exactly 0; NaN is neither."""
+    size = [OPERATIONS["abs"](builder, value) for value in (g, slope)]
+    smaller = builder.select(builder.fcmp_ordered("<", *size), g, slope)
+    nothing = builder.fcmp_ordered("==", smaller, llvm.filled(FLOAT, smaller, 0.0))
+    return builder.select(nothing, smaller, builder.fmul(g, slope))
+
+
 def multiplied_lookup(name: str, dtype: torch.dtype, lanes: int) -> str:
-    """y = g * table[x]; entries are float32."""
+    """y = g * table[x], but where one of both is exactly 0 that one (see `graphs.graph`); entries are float32."""
     with function(name, 6) as (builder, made):
         x, g, y, table, start, stop = made.args
         entries = builder.ptrtoint(builder.alloca(ir.ArrayType(FLOAT, SCRATCH)), INT64)
@@ -184,8 +192,8 @@ def multiplied_lookup(name: str, dtype: torch.dtype, lanes: int) -> str:
             def multiply(k: Any, mask: Any) -> None:
                 i = builder.add(first, k)
                 entry = llvm.load(builder, entries, k, torch.float32, lanes)
-                product = builder.fmul(llvm.load(builder, g, i, dtype, lanes, mask), entry)
-                llvm.store(builder, y, i, product, dtype, mask)
+                given = llvm.load(builder, g, i, dtype, lanes, mask)
+                llvm.store(builder, y, i, _product(builder, given, entry), dtype, mask)
 
             _several(builder, INT64(0), count, fetch)
             vectors(builder, INT64(0), count, lanes, multiply)
