@@ -116,7 +116,7 @@ def test_the_page_goes_from_steps_to_kernels_and_names_install_and_machine():
     text = page(GOOD)
     places = [text.index(f"## {title}") for title in ("Training steps", "Compiled calls", "Eager calls", "What falls")]
     assert places == sorted(places)
-    assert "Machine: some, wide vectors, 2 cores, 2 threads" in text
+    assert "Machine: some, wide vectors, 2 cores, threads used: 2" in text
     assert "torch 2, jax not installed" in text
 
 

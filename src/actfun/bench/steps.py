@@ -14,7 +14,7 @@ from actfun.bench.timing import circumstances, in_turn
 from actfun.nn import get
 
 ACTIVATIONS = ("relu", "gelu", "silu", "tanh", "elu")
-SECONDS = 6.0  # of a step's budget, to one of an eager call's: its differences are percents
+SECONDS = 10.0  # of a step's budget, to one of an eager call's: its differences are percents
 
 
 class Function(nn.Module):

@@ -67,9 +67,9 @@ def markdown(records: Sequence[Record], facts: dict[str, Any], picture: str | No
         "",
         f"Written by `{facts['command']}`: do not edit.",
         "",
-        f"Machine: {machine['processor']}, {facts['vectors']} vectors, {machine['cores']} cores, {machine['threads']} "
-        f"threads; {machine['platform']}, Python {machine['python']}; {machine['date']}. {versions}. The install is "
-        "the usual one, as `pip install` leaves it.",
+        f"Machine: {machine['processor']}, {facts['vectors']} vectors, {machine['cores']} cores, threads used: "
+        f"{machine['threads']}; {machine['platform']}, Python {machine['python']}; {machine['date']}. {versions}. "
+        "The install is the usual one, as `pip install` leaves it.",
         "",
         ABOUT,
         "",
