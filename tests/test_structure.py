@@ -47,6 +47,7 @@ ONLY_IN = {
     "sklearn": {"compare/tasks.py"},
     "torchvision": {"compare/images.py"},
     "scipy": {"compare/statistics.py"},
+    "transformers": {"bench/networks.py"},
 }
 STANDARD_LIBRARY_ONLY = (
     "language.py",

@@ -3,7 +3,8 @@
 Tried with PyTorch 2.11 and 2.13. Nothing here decides how an activation is computed: `actfun.op` does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -76,3 +77,20 @@ def apply_of(function: type[torch.autograd.Function]) -> Callable[..., Any]:
     """The apply of a Function that no transformation of functorch meets: without its look for one, which takes 2 µs."""
     base = getattr(torch._C, "_FunctionBase", None)
     return super(torch.autograd.Function, function).apply if base else function.apply  # type: ignore[misc]
+
+
+def empty_compiler_cache() -> AbstractContextManager[None]:
+    """A context in which Inductor finds nothing that was compiled before; where PyTorch lacks it, it may."""
+    from torch._inductor import utils
+
+    return utils.fresh_cache() if hasattr(utils, "fresh_cache") else nullcontext()
+
+
+def compiler_counts() -> Mapping[str, Mapping[str, int]]:
+    """Dynamo's counts, which go on until they are cleared: "stats" has "unique_graphs", "graph_break" the reasons.
+
+    Dynamo itself needs them, so there is no version without.
+    """
+    from torch._dynamo.utils import counters
+
+    return counters
