@@ -29,6 +29,11 @@ def ndtr(x):
     return where(x >= 0.0, add_smaller(1.0, -tail), tail)
 
 
+def weighted_tail(t):
+    """t·Φ(-t) for t ≥ 0."""
+    return gaussian_decay(t, t * ndtr_scaled(t))
+
+
 @activation(
     module="GELUTanh",
     range=(-0.17004075057125406, INFINITY),
@@ -67,8 +72,7 @@ def gelu_tanh_dx(x):
 )
 def gelu(x):
     """x weighted by the probability that a standard normal variable lies below it."""
-    t = minimum(absolute(x), FAR)
-    tail = gaussian_decay(t, t * ndtr_scaled(t))
+    tail = weighted_tail(minimum(absolute(x), FAR))
     return where(x >= 0.0, add_smaller(x, -tail), -tail)
 
 
