@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+import re
 import subprocess
 import sys
 
@@ -51,10 +52,11 @@ def test_decomposed_and_traced_graphs_are_in_the_dtype_of_the_input(name):
     assert kinds <= {torch.float32, torch.bool}
     torch.testing.assert_close(decomposed.module()(x), module(x), rtol=2e-6, atol=1e-9)
     traced = torch.jit.trace(module, x)
-    assert "Double" not in str(traced.inlined_graph)
+    assert not re.search(r"Double\(\d", str(traced.inlined_graph))  # a number among the operands has no dimension
     torch.testing.assert_close(traced(x), module(x), rtol=2e-6, atol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:You are using the legacy TorchScript-based ONNX export")
 @pytest.mark.parametrize("dynamo", [True, False], ids=["default exporter", "by torch.jit.trace"])
 def test_onnx_runtime_runs_what_both_exporters_write(dynamo, monkeypatch):
     """All activations in one network, so that one export and one session stand for all."""

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from actfun.backends import torch as torch_ops
 from actfun.backends.sums import summed
-from actfun.dispatch import evaluate, kernels_for, overwrite
+from actfun.dispatch import evaluate, kernels_for, overwrite, torch_operations
 from actfun.registry import Formula
 from actfun.torch_private import in_dual_level, is_watched
 
@@ -64,8 +63,9 @@ class TransformableElementwise(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
         x, *parameters = _remembered(ctx)
+        backend = torch_operations(x, again=True)
         parts = [
-            torch_ops.evaluate(ctx.operator.activation.derivatives[argument], x, *parameters, times=tangent)
+            backend.evaluate(ctx.operator.activation.derivatives[argument], x, *parameters, times=tangent)
             for argument, tangent in zip(ctx.operator.arguments, tangents[2:], strict=True)
             if tangent is not None
         ]
@@ -91,16 +91,13 @@ def gradient(formula: Formula, kept: Tensor, parameters: list[Any], g: Tensor, l
     """g times a derivative, summed to the shape of the argument that it belongs to."""
     # Grad mode is on here only under create_graph; in a dual level the gradient itself may need a tangent.
     again = torch.is_grad_enabled() or in_dual_level()
-    backend = None if again else kernels_for(kept, g, *parameters)
+    backend = (None if again else kernels_for(kept, g, *parameters)) or torch_operations(kept, again)
     if like is kept:
-        y: Tensor = (backend or torch_ops).evaluate(formula, kept, *parameters, times=g)
+        y: Tensor = backend.evaluate(formula, kept, *parameters, times=g)
         if again and kept.requires_grad and not y.requires_grad:  # a constant slope: its own gradient is 0, not none
             return torch.where(torch.zeros((), dtype=torch.bool, device=y.device), kept, y)
         return y
-    if backend is not None:
-        y = backend.evaluate(formula, kept, *parameters, times=g, dtype=torch.float32)
-    else:
-        wide = torch.float64 if kept.dtype is torch.float64 else torch.float32
-        y = torch_ops.evaluate(formula, kept.to(wide), *parameters, times=g)
+    wide = torch.float64 if kept.dtype is torch.float64 else torch.float32
+    y = backend.evaluate(formula, kept, *parameters, times=g, dtype=wide)
     total = y.sum_to_size(like.shape) if is_watched() else summed(y, like.shape)
     return total.to(like.dtype)

@@ -1,7 +1,8 @@
 """The one place that chooses a backend for a tensor.
 
-Plain CPU and CUDA tensors of float32, bfloat16 or float16 go to a kernel. All others take torch operations: float64,
-other devices, subclasses that dispatch, what a mode traces or fakes, and what functorch wraps.
+Plain CPU and CUDA tensors of float32, bfloat16 or float16 go to a kernel. All others take torch operations, in float32
+for 32 and 16 bits: other devices, subclasses that dispatch, what a mode traces or fakes, and what functorch wraps.
+float64 takes them in float64.
 """
 
 import functools
@@ -11,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from actfun.backends import torch as torch_ops
+from actfun.backends import torch as torch64
+from actfun.backends import torch32
 from actfun.registry import Formula
-from actfun.torch_private import plain_device
+from actfun.torch_private import is_watched, plain_device
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -57,8 +59,18 @@ def kernels_for(x: Tensor, *others: Any) -> ModuleType | None:
     return _cpu() if device == "cpu" else _triton()
 
 
+def torch_operations(x: Tensor, again: bool = False) -> ModuleType:
+    """The torch operations that a formula of x takes.
+
+    again: whether PyTorch is to differentiate them. Their own derivatives overflow in float32 where formulas do not, so
+    they take float64 then, but not in a graph that is being recorded, which is in the dtype of its input.
+    """
+    return torch64 if x.dtype is torch.float64 or (again and not is_watched()) else torch32
+
+
 def evaluate(formula: Formula, x: Tensor, parameters: tuple[Any, ...]) -> Tensor:
-    backend = kernels_for(x, *parameters) or torch_ops
+    """A formula of a tensor."""
+    backend = kernels_for(x, *parameters) or torch_operations(x)
     y: Tensor = backend.evaluate(formula, x, *parameters)
     return y
 

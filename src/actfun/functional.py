@@ -8,8 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from actfun import formulas  # noqa: F401  (fills the registry)
-from actfun.backends import torch as torch_ops
-from actfun.dispatch import DTYPES, check_input
+from actfun.dispatch import DTYPES, check_input, torch_operations
 from actfun.op import register
 from actfun.registry import Activation, Choice, Parameter, names, nearest, spec
 
@@ -129,7 +128,7 @@ def stochastic_gelu(x: Tensor, training: bool = True, generator: Generator | Non
     wide = torch.float64 if x.dtype is torch.float64 else torch.float32
     with torch.no_grad():  # the gradient is that of the mask, which is all that backward needs
         noise = torch.empty_like(x, dtype=wide).uniform_(generator=generator)
-        dropped = torch_ops.evaluate(spec("stochastic_gelu").derivatives["x"], x, noise) == 0.0
+        dropped = torch_operations(x).evaluate(spec("stochastic_gelu").derivatives["x"], x, noise) == 0.0
     return x.masked_fill(dropped, 0.0)
 
 
@@ -165,7 +164,8 @@ def maxout(x: Tensor, pieces: int, dim: int = -1) -> Tensor:
 
 _SPECIAL: dict[str, Callable[..., Tensor]] = {"stochastic_gelu": stochastic_gelu, "maxout": maxout}
 
-torch_ops.lower(spec("stochastic_gelu").derivatives["x"])  # torch.compile cannot trace the lowering itself
+for _dtype in DTYPES:  # torch.compile cannot trace the lowering itself
+    stochastic_gelu(torch.zeros(1, dtype=_dtype))
 for _name in names():  # before anything compiled can call them
     if spec(_name).kind == "elementwise":
         register(spec(_name))

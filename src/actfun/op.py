@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from actfun.autograd import Elementwise, TransformableElementwise
-from actfun.backends import torch as torch_ops
-from actfun.dispatch import DTYPES, LAYOUTS, check_input, evaluate, kernels_for, overwrite
+from actfun.dispatch import DTYPES, LAYOUTS, check_input, evaluate, kernels_for, overwrite, torch_operations
 from actfun.registry import Activation, Parameter
 from actfun.torch_private import apply_of, functorch_cannot_follow, in_dual_level
 
@@ -65,12 +64,14 @@ class Operator:
         """A call under functorch or in forward mode."""
         settled = self._settle(x, parameters)
         if functorch_cannot_follow():
-            return torch_ops.evaluate(self.activation.formula, x, *settled)  # PyTorch differentiates
+            backend = torch_operations(x, again=True)  # PyTorch differentiates
+            return backend.evaluate(self.activation.formula, x, *settled)  # type: ignore[no-any-return]
         return self._transform(self, False, x, *settled)  # type: ignore[no-any-return]
 
     def trace(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
         """A call under torch.jit.trace, which can keep neither a Function nor an operator that ONNX does not know."""
-        return torch_ops.evaluate(self.activation.formula, x, *self._settle(x, parameters))
+        settled = self._settle(x, parameters)
+        return torch_operations(x).evaluate(self.activation.formula, x, *settled)  # type: ignore[no-any-return]
 
     def call_nested(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
         """A call with a nested tensor. One of jagged layout is a subclass, which takes any operation."""

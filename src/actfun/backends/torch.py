@@ -116,21 +116,25 @@ lower = Lowering(
 
 
 def evaluate(
-    formula: Callable[..., Any], x: Tensor, *parameters: float | Tensor, times: Tensor | None = None
+    formula: Callable[..., Any],
+    x: Tensor,
+    *parameters: float | Tensor,
+    times: Tensor | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """A formula over tensors, times another tensor if one is given, rounded once to the dtype of x.
+    """A formula over tensors, times another tensor if one is given, rounded once.
 
-    parameters: numbers, or tensors that broadcast against x.
+    parameters: numbers, or tensors that broadcast against x. dtype: of the result; x's when not given.
     """
-    dtype = arithmetic(x)
-    values = [value.to(dtype) if isinstance(value, Tensor) else _as_in(x, value) for value in parameters]
-    wide = x.to(dtype)
+    computed = arithmetic(x)
+    values = [value.to(computed) if isinstance(value, Tensor) else _as_in(x, value) for value in parameters]
+    wide = x.to(computed)
     y = lower(formula)(wide, *values)
     if not isinstance(y, Tensor) or any(y is value for value in (wide, *values)):
         y = _where(
             wide == wide, y, y
         )  # a tensor of its own, of x's shape, where a formula gives an argument or a number
-    return (y if times is None else _product(y, times.to(dtype))).to(x.dtype)
+    return (y if times is None else _product(y, times.to(computed))).to(dtype or x.dtype)
 
 
 def _product(slope: Tensor, g: Tensor) -> Tensor:

@@ -88,8 +88,6 @@ NDTR_SLOPE_16 = (
 )
 
 
-
-
 def _ndtr_inverse(x: Tensor, slope: Sequence[float], scale: float = 1.0) -> Any:
     """scale/(Φ(-x)·exp(x²/2)): it rises from 2 with slopes from √(8/π) to √(2π), which are smooth in x/(x + 4)."""
     return 2.0 * scale + x * polynomial([scale * c for c in slope], x / (x + 4.0))
@@ -175,7 +173,11 @@ lower_16 = Lowering(
 
 
 def evaluate(
-    formula: Callable[..., Any], x: Tensor, *parameters: float | Tensor, times: Tensor | None = None
+    formula: Callable[..., Any],
+    x: Tensor,
+    *parameters: float | Tensor,
+    times: Tensor | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
     """A formula over tensors of float32, bfloat16 or float16, times another tensor if one is given, in x's dtype.
 
@@ -186,4 +188,4 @@ def evaluate(
     y: Tensor = lowered(formula)(x.float(), *values)
     if times is not None:
         y = torch.where(y == 0.0, 0.0, y * times.float())
-    return y.to(x.dtype)
+    return y.to(dtype or x.dtype)
