@@ -6,12 +6,18 @@ Exit code: 1 where a result is wrong or a check of results could not be ended, e
 """
 
 import argparse
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 BEGUN = time.perf_counter()  # importing torch takes seconds of the budget
+
+# PyTorch keeps compiled graphs by the names of their operators: a folder of an earlier run has those of earlier code.
+FRESH = tempfile.TemporaryDirectory(prefix="gpu-check-")
+os.environ["TORCHINDUCTOR_CACHE_DIR"] = FRESH.name
 
 import torch  # noqa: E402
 from gpu_checks import corners, correct, page, speed  # noqa: E402
