@@ -155,10 +155,11 @@ def maxout(x: Tensor, pieces: int, dim: int = -1) -> Tensor:
     check_pieces("maxout", pieces)
     if not isinstance(dim, int) or not -x.dim() <= dim < x.dim():
         raise ValueError(f"maxout: dim must be from {-x.dim()} to {x.dim() - 1} for {x.dim()} dimensions, got {dim!r}")
-    if x.shape[dim] % pieces:
-        raise ValueError(f"maxout: pieces must divide x.shape[{dim}] = {x.shape[dim]}, got {pieces}")
-    dim %= x.dim()
-    values: Tensor = x.unflatten(dim, (-1, pieces)).max(dim + 1).values  # type: ignore[no-untyped-call]
+    try:
+        parts = x.unflatten(dim, (-1, pieces))  # type: ignore[no-untyped-call]
+    except RuntimeError:  # rather than a question before, which torch.jit.trace would warn of
+        raise ValueError(f"maxout: pieces must divide x.shape[{dim}] = {x.shape[dim]}, got {pieces}") from None
+    values: Tensor = parts.max(dim % x.dim() + 1).values
     return values
 
 

@@ -72,7 +72,7 @@ class Operator:
     def trace(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
         """A call under torch.jit.trace, which can keep neither a Function nor an operator that ONNX does not know."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # a parameter's shape holds for the whole graph
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]  # a parameter's shape holds for the whole graph
             settled = self._settle(x, parameters)
         return torch_operations(x).evaluate(self.activation.formula, x, *settled)  # type: ignore[no-any-return]
 
