@@ -181,7 +181,7 @@ def test_graphs_and_breaks_are_counted():
 
 def test_it_writes_tables_and_a_page_and_goes_on(tmp_path):
     arguments = ["relu", "gelu", "--eager", "--sizes", "16,4096", "--dtypes", "float32", "--against", "torch"]
-    arguments += ["--seconds", "0.05", "--out", str(tmp_path)]
+    arguments += ["--seconds", "0.05", "--threads", "1", "--out", str(tmp_path)]
     first = run(*arguments)
     assert first.returncode == 0, first.stderr
     assert "Eager calls: torch / actfun, float32, forward + backward" in first.stdout
@@ -190,7 +190,9 @@ def test_it_writes_tables_and_a_page_and_goes_on(tmp_path):
     assert all(set(cell["seconds"]) == {OURS, EAGER, COPY} for cell in facts["cells"])
     assert facts["versions"]["torch"] == facts["machine"]["torch"]
     page = (tmp_path / "speed.md").read_text()
-    command = "actfun bench relu gelu --eager --sizes 16,4096 --dtypes float32 --against torch --seconds 0.05"
+    command = (
+        "actfun bench relu gelu --eager --sizes 16,4096 --dtypes float32 --against torch --seconds 0.05 --threads 1"
+    )
     assert f"Written by `{command}`" in page
     assert f"{facts['vectors']} vectors" in page
     assert not (tmp_path / "speed.svg").exists()

@@ -9,8 +9,8 @@ from support import CAREFUL, Case, Shipped, trial_of
 
 from actfun.backends import cpu, kernels
 from actfun.carried import economy
+from actfun.carried.fits import ENTRIES, Pieces
 from actfun.carried.graph import Node, computed, constant, node, ordered
-from actfun.carried.pieces import ENTRIES, Pieces
 from actfun.carried.trial import Trial
 
 BENT = [case for case in CAREFUL if case.activation.name == "elu"]  # at 0, where no polynomial fits it

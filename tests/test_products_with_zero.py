@@ -88,6 +88,23 @@ def test_a_gradient_of_zero_stays_zero_but_where_the_slope_is_not_known(activati
     assert torch.equal(way(function, torch.full_like(x, math.nan), torch.zeros_like(x)).isnan(), slope.isnan())
 
 
+@each
+def test_compiled_too(activation):
+    compiled = torch.compile(function_of(activation), fullgraph=True, backend="aot_eager")
+    torch._dynamo.reset()
+    test_a_slope_of_zero_passes_nothing_and_any_other_what_comes(
+        activation, torch.float32, lambda _, x, g: by_backward(compiled, x, g)
+    )
+
+
+@pytest.mark.parametrize("function", [lambda x: af.maxout(x, 2), af.stochastic_gelu], ids=["maxout", "stochastic_gelu"])
+def test_what_was_not_chosen_gets_nothing(function):
+    x = torch.linspace(-4.0, 4.0, 64).requires_grad_()
+    y = function(x)
+    (g,) = torch.autograd.grad(y, x, torch.full_like(y, math.inf))
+    assert set(g.tolist()) == {0.0, math.inf}
+
+
 def test_the_points_have_slopes_of_zero_and_slopes_that_overflow():
     x = points(torch.float32)
     zeros = {a.name for a in ELEMENTWISE if (exact_slope(a, x) == 0.0).any()}

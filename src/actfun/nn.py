@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from actfun import torch_private
-from actfun.functional import bind, call, check_pieces, maxout, stochastic_gelu
+from actfun.functional import bind, call, check_pieces, function_of, maxout, stochastic_gelu
 from actfun.op import register
 from actfun.registry import Activation, Parameter, names, nearest, spec
 
@@ -44,6 +44,7 @@ class Elementwise(nn.Module):
         self.chosen, numbers = bind(self.activation, (), given)
         free = {argument: p for argument, p in self.activation.parameters.items() if isinstance(p, Parameter)}
         self.arguments = tuple(free)
+        self._function = function_of(self.chosen)
         for (argument, parameter), value in zip(free.items(), numbers, strict=True):
             if learnable and parameter.learnable:
                 if not parameter.low <= value < math.inf:
@@ -64,6 +65,8 @@ class Elementwise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The activation of x; same shape and dtype."""
+        if not self.arguments and not self.inplace:
+            return self._function(x)
         return call(self.chosen, x, tuple(self._value(argument) for argument in self.arguments), self.inplace)
 
     def _value(self, argument: str) -> Any:

@@ -6,6 +6,7 @@ can be fused, where PyTorch compiles or decomposes the graph. The profiler shows
 """
 
 import types
+import warnings
 from typing import Any
 
 import torch
@@ -70,7 +71,9 @@ class Operator:
 
     def trace(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
         """A call under torch.jit.trace, which can keep neither a Function nor an operator that ONNX does not know."""
-        settled = self._settle(x, parameters)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]  # a parameter's shape holds for the whole graph
+            settled = self._settle(x, parameters)
         return torch_operations(x).evaluate(self.activation.formula, x, *settled)  # type: ignore[no-any-return]
 
     def call_nested(self, x: Tensor, *parameters: float | Tensor) -> Tensor:

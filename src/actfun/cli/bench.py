@@ -55,6 +55,7 @@ def bench(
 
     named = [part for part, asked in zip(PARTS, (steps, compiled, eager), strict=True) if asked]
     given = {"sizes": sizes, "dtypes": dtypes, "against": against, "spreads": spreads, "seconds": f"{seconds:g}"}
+    given["threads"] = None if threads is None else str(threads)
     torch.set_num_threads(threads or cores())
     with user_input():
         limits = known_limits()
