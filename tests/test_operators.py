@@ -2,6 +2,7 @@
 
 import copy
 import io
+import os
 import pickle
 import re
 import subprocess
@@ -356,3 +357,33 @@ def test_what_autograd_runs_is_one_class_for_each_way():
     node = af.silu(leaf).grad_fn
     assert type(node).__name__ == "siluBackward"
     assert node._forward_cls.__mro__[1] is Elementwise
+
+
+COMPILED_FROM_CACHE = """
+import sys, torch, actfun as af
+from actfun.registry import activation, derivative
+names = {"__name__": "__main__"}
+exec(f"def scaled(x):\\n    return {sys.argv[1]} * x\\n", names)
+activation(monotonic=True, convex=True, latex="x", reference="a test")(names["scaled"])
+if sys.argv[2] == "untold":
+    af.scaled
+    torch.compiler.config.cache_key_tag = ""
+torch.set_grad_enabled(False)
+print(float(torch.compile(lambda x: af.scaled(x), fullgraph=True)(torch.ones(4))[0]))
+"""
+
+
+def test_caches_of_torch_compile_do_not_outlive_a_formula(tmp_path):
+    """PyTorch's caches on disk know an operator by its name; without the tag the second run would find the first's."""
+    printed = []
+    for factor, told in (("2.0", "told"), ("3.0", "told"), ("2.0", "untold"), ("3.0", "untold")):
+        done = subprocess.run(
+            [sys.executable, "-c", COMPILED_FROM_CACHE, factor, told],
+            env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / told)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        printed.append(done.stdout.strip())
+    assert printed[:2] == ["2.0", "3.0"]
+    assert printed[2:] == ["2.0", "2.0"], "the tag is no longer what keeps them apart"

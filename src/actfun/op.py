@@ -5,17 +5,21 @@ calls the method of `Operator` for it. An operator is composite: one node in a g
 can be fused, where PyTorch compiles or decomposes the graph. The profiler shows it by its name.
 """
 
+import functools
+import hashlib
 import types
 import warnings
+from pathlib import Path
 from typing import Any
 
 import torch
+import torch.compiler.config
 from torch import Tensor
 
 from actfun.autograd import Elementwise, TransformableElementwise
 from actfun.dispatch import DTYPES, LAYOUTS, check_input, evaluate, kernels_for, overwrite, torch_operations
 from actfun.registry import Activation, Parameter
-from actfun.torch_private import apply_of, functorch_cannot_follow, in_dual_level
+from actfun.torch_private import apply_of, functorch_cannot_follow, in_dual_level, remove
 
 
 class Operator:
@@ -127,10 +131,34 @@ def register(activation: Activation) -> None:
         earlier, library = _registered.get(form.name, (None, None))
         if earlier is not form and not form.torch_is_exact:
             if library is not None:
-                library._destroy()  # type: ignore[no-untyped-call]
+                remove(library)
             library = torch.library.Library("actfun", "FRAGMENT")  # type: ignore[no-untyped-call]
             _define(Operator(form), library)
             _registered[form.name] = form, library
+            _tell_caches(form)
+
+
+@functools.cache
+def _fingerprint() -> str:
+    """Of the code that operators are taken apart by."""
+    package = Path(__file__).parent
+    parts = ("op.py", "autograd.py", "dispatch.py", "primitives.py", "backends/torch*.py", "formulas/*.py")
+    files = sorted(path for part in parts for path in package.glob(part))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+
+def _tell_caches(activation: Activation) -> None:
+    """Put what an operator means into the key of torch.compile's caches on disk, which know it by its name alone.
+
+    Without that a new version of this package, or a formula written again, would run what the old one compiled.
+    """
+    tag = _fingerprint()
+    if not activation.formula.__module__.startswith("actfun."):
+        codes = (formula.__code__ for formula in (activation.formula, *activation.derivatives.values()))
+        told = repr([(code.co_code, code.co_consts, code.co_names) for code in codes])
+        tag = f"{activation.name}:{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+    if tag not in torch.compiler.config.cache_key_tag:
+        torch.compiler.config.cache_key_tag += f" actfun:{tag}"
 
 
 def _define(operator: Operator, library: torch.library.Library) -> None:

@@ -79,6 +79,12 @@ def apply_of(function: type[torch.autograd.Function]) -> Callable[..., Any]:
     return super(torch.autograd.Function, function).apply if base else function.apply  # type: ignore[misc]
 
 
+def remove(library: torch.library.Library) -> None:
+    """Take back a library's operators, so that they can be defined anew; without the name the earlier ones stay."""
+    if hasattr(library, "_destroy"):
+        library._destroy()  # type: ignore[no-untyped-call]
+
+
 def empty_compiler_cache() -> AbstractContextManager[None]:
     """A context in which Inductor finds nothing that was compiled before; where PyTorch lacks it, it may."""
     from torch._inductor import utils
