@@ -141,7 +141,10 @@ def _product(slope: Tensor, g: Tensor) -> Tensor:
     """slope·g, but 0 where one of both is exactly 0 and the other not finite, but for NaN of a slope.
 
     Factors are replaced, not the product, so that derivatives of this are right beside and at roots of the slope.
+    Compiled, where relu's gradient would take half as long again, an exact slope of 0 passes 0 without a look at g.
     """
+    if torch.compiler.is_compiling():
+        return slope * torch.where(slope == 0.0, 0.0, g)
     nothing = ((slope == 0.0) & ~g.isfinite()) | ((g == 0.0) & slope.isinf())
     return torch.where(nothing, 0.0, slope) * torch.where(nothing, 0.0, g)
 
