@@ -413,7 +413,9 @@ def test_derivatives_that_would_go_wrong_later_are_refused(function, of, argumen
     assert set(_registry["relu"].derivatives) == {"x"}
 
 
-@pytest.mark.parametrize("value", [leaf("input", "x"), Pair(1.0), Pair(leaf("input", "x")) > 0.0], ids=str)
+@pytest.mark.parametrize(
+    "value", [leaf("input", "x"), Pair(1.0), Pair(leaf("input", "x")) > 0.0], ids=["node", "pair", "condition"]
+)
 def test_what_stands_for_numbers_has_no_truth(value):
     with pytest.raises(TypeError, match="where"):
         bool(value)

@@ -106,14 +106,14 @@ def outcome(subject: Subject, work: Sequence[Job], finished: Mapping[str, dict[s
 
 def _inputs(job: Job) -> list[Tensor]:
     if job.dtype == "float32":
-        return patterns(job)
+        return patterns(job.index, job.portions)
     return [_sample64(spec(job.name).kinks) if job.dtype == "float64" else arguments(getattr(torch, job.dtype))]
 
 
-def patterns(job: Job) -> list[Tensor]:
-    """Float32 numbers, in blocks."""
-    size = 2**32 // job.portions
-    first, step = job.index * size, 1 if job.portions > 1 else STRIDE
+def patterns(index: int = 0, portions: int = 1) -> list[Tensor]:
+    """Float32 numbers, in blocks: a portion of all, or where there is one portion some of them."""
+    size = 2**32 // portions
+    first, step = index * size, 1 if portions > 1 else STRIDE
     starts = range(first, first + size, BLOCK * step)
     return [_bits(torch.arange(start, min(start + BLOCK * step, first + size), step)) for start in starts]
 

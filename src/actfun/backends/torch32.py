@@ -26,7 +26,10 @@ def polynomial(coefficients: Sequence[float], x: Tensor) -> Any:
     """A polynomial, highest power first, summed in pairs (Estrin's scheme)."""
     terms: list[Any] = list(reversed(coefficients))
     while len(terms) > 1:
-        pairs = [low + (x if isinstance(high, float) and high == 1.0 else high * x) for low, high in zip(terms[::2], terms[1::2], strict=False)]
+        pairs = [
+            low + (x if isinstance(high, float) and high == 1.0 else high * x)
+            for low, high in zip(terms[::2], terms[1::2], strict=False)
+        ]
         terms = pairs + terms[2 * len(pairs) :]
         x = x * x
     return terms[0]

@@ -1,5 +1,6 @@
 """`actfun accuracy`."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +28,7 @@ def accuracy(
     exhaustive: Annotated[
         bool, typer.Option("--exhaustive", help="all 2^32 inputs of float32 rather than a million")
     ] = False,
+    compiled: Annotated[bool, typer.Option("--compiled", help="calls through torch.compile instead")] = False,
     lib: Annotated[str, typer.Option(help="torch measures torch's functions too, beside these")] = "actfun",
     workers: Annotated[
         int | None, typer.Option(help="worker processes [default: one a core]", show_default=False)
@@ -43,7 +45,12 @@ def accuracy(
         dtypes = tuple(TARGETS) if dtype is None else (_dtype(dtype),)
         libraries = _libraries(lib, subject.LIBRARIES)
         workers = worker_count(workers)
+        if compiled and (exhaustive or lib != "actfun"):
+            raise ValueError("--compiled goes with neither --exhaustive nor --lib")
         results = Store(out, resume, "accuracy")
+    if compiled:
+        _compiled(activations or [], chosen, dtype, results, out)
+        return
     subjects = subject.subjects(chosen, dtypes, libraries)
     work = survey.jobs(subjects, exhaustive)
     console(160).print(
@@ -57,6 +64,34 @@ def accuracy(
     command = " ".join(["actfun accuracy", *options, *(["--lib", lib] if lib != "actfun" else [])])
     seconds = sum(results.finished[job.id]["seconds"] for job in work)
     _report(findings, {"command": command, "seconds": seconds}, workers, out)
+
+
+def _compiled(asked: list[str], chosen: tuple[str, ...], dtype: str | None, results: "Store", folder: Path) -> None:
+    """Measure compiled calls, one activation and dtype after another."""
+    from actfun.accuracy import compiled as measured
+    from actfun.accuracy import survey
+    from actfun.report import accuracy_compiled as report
+    from actfun.report.progress import RunProgress
+    from actfun.runs.machine import machine
+
+    dtypes = [d for d in measured.DTYPES if dtype is None or _name(d) == dtype]
+    work = [(f"{name} {_name(d)} compiled, {survey.fingerprint()}", name, d) for name in chosen for d in dtypes]
+    missing = [job for job in work if job[0] not in results.finished]
+    with RunProgress(len(work), len(work) - len(missing), "functions") as progress:
+        for id, name, d in missing:
+            progress.show([id])
+            found = [dataclasses.asdict(deviation) for deviation in measured.measure(name, d)]
+            record = {"id": id, "found": found}
+            results.append(record)
+            progress.finished(record)
+    deviations = [measured.Deviation(**row) for id, *_ in work for row in results.finished[id]["found"]]
+    command = " ".join(["actfun accuracy", *asked, *(["--dtype", dtype] if dtype else []), "--compiled"])
+    (folder / "compiled.md").write_text(report.section(deviations, command, machine(1, cores())), encoding="utf-8")
+    screen = console(160)
+    screen.print(report.table(deviations, screen.width))
+    missed = report.missed(deviations)
+    screen.print(f"[bold]Targets missed: {', '.join(missed)}[/]" if missed else "[bold]Every target is met.[/]")
+    screen.print(f"Also in {folder / 'compiled.md'}.")
 
 
 def _execute(work: "list[Job]", results: "Store", workers: int) -> None:
