@@ -1,33 +1,26 @@
 """Formulas as float32 torch operations, for inputs of 32 and 16 bits: what compilers fuse into one vectorised loop.
 
-Only operations that Inductor vectorises and that ONNX has: no bit casts, no fma. The price of an operation decides
-forms: a NaN-safe minimum, maximum or `where` costs four instructions on a CPU, `relu`, like a sum, one; and a chain of
-dependent operations outlasts what a processor holds in flight, so polynomials are summed in pairs. Errors are those of
-a few roundings; `actfun accuracy --compiled` measures them.
+Only operations that Inductor vectorises and ONNX knows: no bit casts, no fma. Most formulas are lowered over
+primitives; those that compete with a handful of instructions of torch's have a form of their own here. What operations
+cost on a CPU decides these forms. A `where`, or a minimum or maximum that lets NaN pass, takes four instructions, and
+more time still where all else waits for it: infinities are put right beside the main path. A chain of dependent
+operations outlasts what a processor holds in flight: polynomials are summed in pairs. torch.exp2 takes two thirds of
+the time of torch.exp, but its argument, a product, is rounded once more.
 """
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from actfun import primitives
+from actfun.backends import tails
 from actfun.backends.lowering import Lowering
-from actfun.formulas import gaussian
-
-LOG2_E = math.log2(math.e)
-
-
-def polynomial(coefficients: Sequence[float], x: Tensor) -> Any:
-    """A polynomial, highest power first, summed in pairs (Estrin's scheme)."""
-    terms: list[Any] = list(reversed(coefficients))
-    while len(terms) > 1:
-        pairs = [low + high * x for low, high in zip(terms[::2], terms[1::2], strict=False)]
-        terms = pairs + terms[2 * len(pairs) :]
-        x = x * x
-    return terms[0]
+from actfun.backends.tails import LOG2_E, polynomial
+from actfun.formulas import exponential, gaussian, rectified
 
 
 def _where(condition: Tensor, x: Any, y: Any) -> Tensor:
@@ -42,7 +35,7 @@ def _minimum(x: Tensor, y: Any) -> Tensor:
 
 def _maximum(x: Tensor, y: Any) -> Tensor:
     if isinstance(y, float) and y == 0.0:
-        return torch.relu(x)  # keeps -0.0
+        return torch.relu(x)  # lets NaN pass and keeps -0.0, in one instruction
     return torch.maximum(x, y) if isinstance(y, Tensor) else torch.clamp(x, min=y)
 
 
@@ -50,7 +43,56 @@ def _decay(x: Tensor, y: Any) -> Any:
     return y * torch.exp(-x)
 
 
-LOG1P = (0.0005244446219876409, 0.0022059851326048374, 0.012502362951636314, 0.08333329856395721)
+def _decay_16(x: Tensor, y: Any) -> Any:
+    return y * torch.exp2(-LOG2_E * x)
+
+
+EXPM1 = (
+    0.04000917449593544,
+    0.16658274829387665,
+    0.49999937415122986,
+)
+
+
+def _expm1(x: Tensor) -> Tensor:
+    """For x ≤ 0. Far from 0 as exp(x) - 1, which Inductor makes of torch's expm1 everywhere."""
+    return torch.where(x > -0.135, x * (1.0 + x * polynomial(EXPM1, x)), torch.exp2(LOG2_E * x) - 1.0)
+
+
+def _expm1_16(x: Tensor) -> Tensor:
+    return torch.where(x > -0.0125, x * (1.0 + 0.5 * x), torch.exp2(LOG2_E * x) - 1.0)
+
+
+def _elu(x: Tensor, alpha: Any, expm1: Callable[[Tensor], Tensor]) -> Tensor:
+    return torch.where(x >= 0.0, x, alpha * expm1(x))
+
+
+def _elu_dx(x: Tensor, alpha: Any) -> Tensor:
+    return torch.where(x > 0.0, 1.0, alpha * torch.exp2(LOG2_E * x))
+
+
+TANH = (
+    0.01979927346110344,
+    -0.053809940814971924,
+    0.13332940638065338,
+    -0.3333333134651184,
+)
+
+
+def _tanh(x: Tensor) -> Tensor:
+    """Compiled, a third of the time of torch's tanh."""
+    s = x * x
+    e = torch.exp2((-2.0 * LOG2_E) * torch.abs(x))
+    y = (1.0 - e) / (1.0 + e)
+    return torch.where(s < 0.125, x * (1.0 + s * polynomial(TANH, s)), torch.where(x >= 0.0, y, -y))
+
+
+LOG1P = (
+    0.0005244446219876409,
+    0.0022059851326048374,
+    0.012502362951636314,
+    0.08333329856395721,
+)
 
 
 def _log1p(x: Tensor) -> Tensor:
@@ -60,75 +102,38 @@ def _log1p(x: Tensor) -> Tensor:
     return u + (u * v) * polynomial(LOG1P, v)
 
 
-def _tanh(x: Tensor) -> Tensor:
-    """Compiled, a third of the time of torch's tanh."""
-    e = torch.expm1(2.0 * torch.clamp(x, max=20.0))
-    return e / (e + 2.0)
+# Sigmoids. 1 + exp(-x) would overflow where 1/(1 + exp(-x)) is a small number yet: with 2^-shift as common factor less
+# early. Powers of 2 are cheaper than those of e.
 
 
-NDTR_SLOPE = (
-    0.6161407828330994,
-    -2.0185604095458984,
-    2.197328567504883,
-    -0.48596012592315674,
-    -0.3248243033885956,
-    -0.4921441078186035,
-    0.3272567689418793,
-    1.0929176807403564,
-    1.5957692861557007,
-)
-NDTR_SLOPE_16 = (
-    -0.5247042179107666,
-    1.4566044807434082,
-    -1.1082963943481445,
-    -0.31628917655333875,
-    0.307283878326416,
-    1.0938135385513306,
-    1.5957624912261963,
-)
+def _logistic_parts(x: Tensor, shift: float) -> tuple[float, Tensor]:
+    one = 2.0**-shift
+    return one, one + torch.exp2(-LOG2_E * x - shift)
 
 
+def _silu(x: Tensor) -> Tensor:
+    one, whole = _logistic_parts(x, 5.0)
+    return one * torch.where(x > -128.0, x, -0.0) / whole  # not -inf/inf
 
 
-def _ndtr_inverse(x: Tensor, slope: Sequence[float], scale: float = 1.0) -> Any:
-    """scale/(Φ(-x)·exp(x²/2)): it rises from 2 with slopes from √(8/π) to √(2π), which are smooth in x/(x + 4)."""
-    return 2.0 * scale + x * polynomial([scale * c for c in slope], x / (x + 4.0))
+def _silu_dx(x: Tensor) -> Tensor:
+    one, whole = _logistic_parts(x, 5.0)
+    s = one / whole
+    return s * (1.0 + torch.where(torch.abs(x) < 128.0, x, 0.0) * (1.0 - s))  # not inf·0
 
 
-def _ndtr_scaled(x: Tensor) -> Tensor:
-    return 1.0 / _ndtr_inverse(x, NDTR_SLOPE)
+def _sigmoid_16(x: Tensor) -> Tensor:
+    one, whole = _logistic_parts(x, 16.0)
+    return one / whole
 
 
-def _shifted_gaussian(x: Tensor) -> Tensor:
-    """exp(2 - x²/2): as a product, x² - 4 is rounded where it is small, up to |x| = 3, and below 32 up to |x| = 6."""
-    return torch.exp(-0.5 * ((x - 2.0) * (x + 2.0)))
+def _silu_16(x: Tensor) -> Tensor:
+    return torch.where(x > -128.0, x, -0.0) * _sigmoid_16(x)
 
 
-def _gaussian_decay(x: Tensor, y: Any) -> Tensor:
-    return (y * math.exp(-2.0)) * _shifted_gaussian(x)
-
-
-def _weighted_tail(t: Tensor) -> Tensor:
-    return t * _shifted_gaussian(t) / _ndtr_inverse(t, NDTR_SLOPE, math.exp(2.0))
-
-
-LINEAR_HIGH, LINEAR_LOW = 1.59576416015625, 4.961449576512678e-06  # √(8/π), the first with 16 bits
-CUBIC, CUBIC_LOW = 0.07135481387376785, 2.3988324659995897e-09  # 0.044715·√(8/π)
-SIXTEENTHS, FINE = 786432.0, 49152.0  # 1.5·2²³ over 16 and over 256: a sum with them leaves multiples of 1/16, 1/256
-
-
-def _cubic_decay(x: Tensor, y: Any) -> Tensor:
-    """The exponent at x rounded to sixteenths, whose cube is exact, and what it lacks; both parts but for one rounding.
-
-    x ≥ 0.
-    """
-    near = (x + SIXTEENTHS) - SIXTEENTHS
-    square, near_square = x * x, near * near
-    whole = (x * (LINEAR_HIGH + CUBIC * square) + FINE) - FINE
-    rest = (LINEAR_HIGH * near - whole) + CUBIC * (near_square * near)
-    slope = LINEAR_HIGH + CUBIC * (square + x * near + near_square)
-    rest = rest + ((x - near) * slope + x * (LINEAR_LOW + CUBIC_LOW * square))
-    return torch.exp(-whole) * y * (1.0 - rest * (1.0 - 0.5 * rest))
+def _silu_dx_16(x: Tensor) -> Tensor:
+    s = _sigmoid_16(x)
+    return s * (1.0 + torch.where(torch.abs(x) < 128.0, x, 0.0) * (1.0 - s))
 
 
 NATIVE: dict[Callable[..., Any], Callable[..., Any]] = {
@@ -139,39 +144,53 @@ NATIVE: dict[Callable[..., Any], Callable[..., Any]] = {
     primitives.copysign: torch.copysign,
     primitives.add_smaller: lambda x, y: x + y,
     primitives.exp: torch.exp,
-    primitives.decay: _decay,
-    primitives.expm1: torch.expm1,
     primitives.log1p: _log1p,
     primitives.tanh: _tanh,
-    primitives.ndtr_scaled: _ndtr_scaled,
-    primitives.gaussian_decay: _gaussian_decay,
-    primitives.cubic_decay: _cubic_decay,
-    gaussian.weighted_tail: _weighted_tail,
+    exponential.elu_dx: _elu_dx,
 }
-
-
-def _ndtr_scaled_16(x: Tensor) -> Tensor:
-    return 1.0 / _ndtr_inverse(x, NDTR_SLOPE_16)
-
-
-def _gaussian_decay_16(x: Tensor, y: Any) -> Tensor:
-    return y * torch.exp2((-0.5 * LOG2_E) * (x * x))
-
-
-def _cubic_decay_16(x: Tensor, y: Any) -> Tensor:
-    return y * torch.exp2(x * (-gaussian.LINEAR * LOG2_E - (gaussian.CUBIC * LOG2_E) * (x * x)))
-
-
-lower = Lowering(NATIVE)
-lower_16 = Lowering(
+lower = Lowering(
     NATIVE
     | {
-        primitives.ndtr_scaled: _ndtr_scaled_16,
-        primitives.gaussian_decay: _gaussian_decay_16,
-        primitives.cubic_decay: _cubic_decay_16,
-        gaussian.weighted_tail: lambda t: _gaussian_decay_16(t, t) / _ndtr_inverse(t, NDTR_SLOPE_16),
+        primitives.ndtr_scaled: lambda x: 1.0 / tails.ndtr_inverse(x, tails.NDTR),
+        primitives.gaussian_decay: lambda x, y: (math.exp(-2.0) * y) * tails.gaussian(x),
+        primitives.cubic_decay: tails.cubic_decay,
+        primitives.expm1: _expm1,
+        exponential.elu: functools.partial(_elu, expm1=_expm1),
+        primitives.decay: _decay,
+        exponential.sigmoid: torch.sigmoid,
+        exponential.silu: _silu,
+        exponential.silu_dx: _silu_dx,
+        gaussian.gelu: functools.partial(tails.gelu, left=tails.gelu_left),
+        gaussian.gelu_dx: functools.partial(tails.gelu_dx, left=tails.gelu_dx_left),
     }
 )
+lower_16 = Lowering(  # for bfloat16: relative errors of 4e-5 are a hundredth of its last place
+    NATIVE
+    | {
+        primitives.ndtr_scaled: lambda x: 1.0 / tails.ndtr_inverse(x, tails.NDTR_16),
+        primitives.gaussian_decay: lambda x, y: y * tails.gaussian_16(x),
+        primitives.cubic_decay: tails.cubic_decay_16,
+        primitives.expm1: _expm1_16,
+        exponential.elu: functools.partial(_elu, expm1=_expm1_16),
+        primitives.decay: _decay_16,
+        exponential.sigmoid: _sigmoid_16,
+        exponential.silu: _silu_16,
+        exponential.silu_dx: _silu_dx_16,
+        gaussian.gelu: functools.partial(tails.gelu, left=tails.gelu_left_16),
+        gaussian.gelu_dx: functools.partial(tails.gelu_dx, left=tails.gelu_dx_left_16),
+    }
+)
+
+# Where a slope is 0, or so small that it rounds to 0 in bfloat16, by a look at x: as the slope itself comes last, to
+# compare it with 0 would delay the result.
+FLAT: dict[Callable[..., Any], Callable[[Tensor], Tensor]] = {
+    rectified.relu_dx: lambda x: x <= 0.0,
+    rectified.relu_squared_dx: lambda x: x <= 0.0,
+    exponential.sigmoid_dx: lambda x: torch.abs(x) > 100.0,
+    exponential.tanh_dx: lambda x: torch.abs(x) > 50.0,
+    exponential.silu_dx: lambda x: x < -100.0,
+    gaussian.gelu_dx: lambda x: x < -14.0,
+}
 
 
 def evaluate(
@@ -181,9 +200,16 @@ def evaluate(
 
     parameters: numbers, or tensors that broadcast against x. Where the formula is 0, so is the product.
     """
-    lowered = lower if x.dtype is torch.float32 else lower_16
+    lowered = (lower_16 if x.dtype is torch.bfloat16 else lower)(formula)
     values = (value.float() if isinstance(value, Tensor) else value for value in parameters)
-    y: Tensor = lowered(formula)(x.float(), *values)
+    y: Tensor = lowered(x.float(), *values)
     if times is not None:
-        y = torch.where(y == 0.0, 0.0, y * times.float())
+        y = _product(formula, x.float(), y, times.float())
     return y.to(x.dtype)
+
+
+def _product(formula: Callable[..., Any], x: Tensor, slope: Tensor, g: Tensor) -> Tensor:
+    """slope·g, and 0 for inf·0."""
+    if formula in FLAT:
+        return slope * torch.where(FLAT[formula](x), 0.0, g)
+    return torch.where(slope == 0.0, 0.0, slope * g)

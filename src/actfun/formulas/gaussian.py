@@ -29,11 +29,6 @@ def ndtr(x):
     return where(x >= 0.0, add_smaller(1.0, -tail), tail)
 
 
-def weighted_tail(t):
-    """t·Φ(-t) for t ≥ 0."""
-    return gaussian_decay(t, t * ndtr_scaled(t))
-
-
 @activation(
     module="GELUTanh",
     range=(-0.17004075057125406, INFINITY),
@@ -72,7 +67,8 @@ def gelu_tanh_dx(x):
 )
 def gelu(x):
     """x weighted by the probability that a standard normal variable lies below it."""
-    tail = weighted_tail(minimum(absolute(x), FAR))
+    t = minimum(absolute(x), FAR)
+    tail = gaussian_decay(t, t * ndtr_scaled(t))
     return where(x >= 0.0, add_smaller(x, -tail), -tail)
 
 
