@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from actfun import primitives
-from actfun.backends import tails
+from actfun.backends import torch_tails as tails
 from actfun.backends.lowering import Lowering
-from actfun.backends.tails import LOG2_E, polynomial
+from actfun.backends.torch_tails import LOG2_E, polynomial
 from actfun.formulas import exponential, gaussian, rectified
 
 
