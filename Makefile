@@ -28,9 +28,8 @@ accuracy: $(READY) ## write docs/accuracy.md: every float32 through every activa
 	@$(BIN)/actfun accuracy --exhaustive --lib torch --out runs/accuracy --resume
 	@cp runs/accuracy/accuracy.md docs/accuracy.md
 
-bench: $(READY) ## write docs/speed.md: every activation side by side with torch and what else is installed
-	-@$(BIN)/actfun build
-	@$(BIN)/actfun bench --dtypes float32,bfloat16,float16 --out runs/bench --resume
+bench: $(READY) ## write docs/speed.md: training steps and every activation beside torch; about an hour
+	@$(BIN)/actfun bench --out runs/bench --resume
 	@cp runs/bench/speed.md runs/bench/speed.svg docs/
 
 claims: $(READY) ## write docs/claims.md: the article's claims, run, in about eleven minutes

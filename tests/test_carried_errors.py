@@ -1,23 +1,19 @@
 """The graphs that CPU kernels are made of, and which of their rounding errors are carried."""
 
+import io
 import math
-import runpy
-from pathlib import Path
+import sys
 
 import numpy
 import pytest
 import torch
-from support import CASES, VALUES, Case, points
+from support import CAREFUL, CASES, VALUES, Case, Shipped, points, trial_of
 
 from actfun.backends import cpu, graphs
-from actfun.backends.lowering import uses
 from actfun.carried import economy, trial
 from actfun.carried.graph import ZERO, Node, computed, leaf, ordered
-from actfun.carried.primitives import PRIMITIVES
 from actfun.carried.writing import read, written
 
-ROOT = Path(__file__).parent.parent
-CAREFUL = [case for case in VALUES if uses(case.formula, PRIMITIVES)]
 SIGMOID = next(case for case in CAREFUL if str(case) == "sigmoid")
 X = leaf("input", "x")
 sigmoid = SIGMOID.formula
@@ -44,7 +40,7 @@ def bare(output: Node) -> Node:
 
 
 def tried(case: Case) -> trial.Trial:
-    return graphs.trial_of(case.formula, len(case.parameters), derivative=False)
+    return trial_of(Shipped(case, len(case.parameters)))
 
 
 def careful(output: Node) -> Node:
@@ -62,7 +58,7 @@ def test_machine_code_does_what_the_graph_says(case):
     assert torch.equal(torch.from_numpy(y), cpu.evaluate(case.formula, torch.from_numpy(x), *case.parameters))
 
 
-@pytest.mark.parametrize("case", CAREFUL, ids=str)
+@pytest.mark.parametrize("case", [case for case in CAREFUL if case in VALUES], ids=str)
 def test_errors_are_left_out_but_not_all(case):
     kept, everything = graphs.graph(case.formula, False, len(case.parameters), False), full(case)
     nothing = bare(everything)
@@ -74,7 +70,8 @@ def test_errors_are_left_out_but_not_all(case):
 def test_a_lower_bound_on_errors_keeps_more_of_them(monkeypatch):
     usual = careful(graphs.graph(SIGMOID.formula, False, 0, False))
     monkeypatch.setitem(trial.ALLOWED, False, 0.6)
-    assert economy.cost(economy.thrifty(full(SIGMOID), tried(SIGMOID))) > economy.cost(usual)
+    stricter = graphs.trial_of(SIGMOID.formula, 0, derivative=False)
+    assert economy.cost(economy.thrifty(full(SIGMOID), stricter)) > economy.cost(usual)
 
 
 OUTPUT = full(SIGMOID)
@@ -141,15 +138,28 @@ def test_a_graph_is_read_as_it_was_written(case):
     assert written(full(case)) != written(-full(case))
 
 
-def test_what_the_search_finds_is_what_the_package_comes_with():
-    """Were it not, the figures of docs/accuracy.md would be those of other kernels."""
-    path = str(ROOT / "tools" / "choose_graphs.py")
-    assert runpy.run_path(path)["chosen"]() == {file.name: file.read_text() for file in graphs.CHOSEN.iterdir()}
-
-
 def test_another_formula_is_searched_once_and_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("ACTFUN_CACHE", str(tmp_path))
     first = graphs._found(twice_sigmoid, 0, False)
     assert [path.suffix for path in tmp_path.glob("*/*")] == [".graph"]
     monkeypatch.setattr(graphs, "searched", None)
     assert graphs._found(twice_sigmoid, 0, False) is first
+
+
+class Screen(io.StringIO):
+    """A stderr that is a terminal, or is none."""
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self.isatty = lambda: terminal
+
+
+@pytest.mark.parametrize(("terminal", "patience", "lines"), [(True, 0.01, 1), (True, 3600.0, 0), (False, 0.01, 0)])
+def test_a_long_search_is_announced_on_a_terminal(monkeypatch, terminal, patience, lines):
+    monkeypatch.setenv("ACTFUN_CACHE", "")
+    monkeypatch.setattr(graphs, "PATIENCE", patience)
+    screen = Screen(terminal)
+    monkeypatch.setattr(sys, "stderr", screen)
+    graphs._found(twice_sigmoid, 0, False)
+    assert screen.getvalue().count("searching for a float32 kernel of twice_sigmoid") == lines
+    assert screen.getvalue().count("\n") == lines

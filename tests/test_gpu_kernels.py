@@ -1,5 +1,6 @@
 """The Triton pair without a GPU: compiled to machine code for sm_90, and run in Triton's interpreter against mpmath."""
 
+import math
 import os
 import subprocess
 import sys
@@ -9,9 +10,12 @@ import pytest
 import torch
 from support import CASES, Case, assert_close, points
 
+from actfun.accuracy.error import unit
 from actfun.backends import mpmath as oracle
+from actfun.backends import torch as torch_ops
 
 triton = pytest.importorskip("triton", reason="Triton is there on Linux only")
+FUSED = tuple(map(int, triton.__version__.split(".")[:2])) >= (3, 9)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +27,8 @@ def cache(tmp_path_factory):
     del os.environ["TRITON_CACHE_DIR"]
 
 
-def cubin(case: Case, element: str, streams: bool) -> bytes:
+def compiled(case: Case, element: str, streams: bool = False, aligned: bool = False):
+    """A kernel for sm_90, as it is compiled where the tensors' memory is aligned to 16 bytes, or may not be."""
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
@@ -32,6 +37,7 @@ def cubin(case: Case, element: str, streams: bool) -> bytes:
     count = len(case.parameters)
     signature = {"x": f"*{element}"} | ({"g": f"*{element}"} if case.argument else {})
     signature |= {"y": f"*{element}", "n": "i32"}
+    pointers = [(k,) for k, kind in enumerate(signature.values()) if kind[0] == "*"]
     signature["numbers"] = () if streams else ("fp32",) * count
     signature["streams"] = ("*fp32",) * count if streams else ()
     source = ASTSource(
@@ -41,25 +47,86 @@ def cubin(case: Case, element: str, streams: bool) -> bytes:
             "formula": gpu.lower(case.formula, torch.float32 if element == "fp32" else torch.float16),
             "BLOCK": gpu.BLOCK,
         },
+        attrs={pointer: [["tt.divisibility", 16]] for pointer in pointers} if aligned else {},
     )
-    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": False}).asm["cubin"]
+    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": False})
 
 
 @pytest.mark.parametrize("element", ["fp32", "bf16", "fp16"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_kernel_compiles_for_sm_90(case, element, cache):
-    assert cubin(case, element, streams=False).startswith(b"\x7fELF")
+    assert compiled(case, element).asm["cubin"].startswith(b"\x7fELF")
 
 
 def test_kernels_take_parameters_by_element(cache):
     case = next(case for case in CASES if str(case) == "elu")
-    assert cubin(case, "fp32", streams=True).startswith(b"\x7fELF")
+    assert compiled(case, "fp32", streams=True).asm["cubin"].startswith(b"\x7fELF")
+
+
+@pytest.mark.parametrize("element", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", ["gelu", "gelu-dx"])
+def test_whole_blocks_are_read_and_written_128_bits_at_a_time(name, element, cache):
+    """For any number of elements: the compiler is told nothing about it here, nor when it compiles for a call."""
+    case = next(case for case in CASES if str(case) == name)
+    reads, writes = (2, 1) if case.argument else (1, 1)
+    times = {"fp32": 2, "bf16": 1}[element]  # 8 elements a thread: 1,024 over 4 warps
+    ptx = compiled(case, element, aligned=True).asm["ptx"]
+    assert (ptx.count("ld.global.v4.b32"), ptx.count("st.global.v4.b32")) == (reads * times, writes * times)
+    assert "v4" not in compiled(case, element).asm["ptx"]
+
+
+LAUNCHED = """
+import torch
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+from actfun import spec
+launched = []
+
+class Recorder:
+    def __init__(self, source, metadata): pass
+    def __call__(self, x, y, z, stream, function, packed, metadata, enter, leave, *arguments):
+        launched.append((x, y, z, *arguments))
+
+class Driver:
+    launcher_cls = Recorder
+    utils = type("", (), {
+        "load_binary": lambda *_: (1, 2, 32, 0, 1024),
+        "unload_module": lambda *_: None,
+        "get_device_properties": lambda *_: {"max_shared_mem": 232448},
+    })()
+    get_current_device = get_current_stream = lambda *_: 0
+    get_current_target = lambda _: GPUTarget("cuda", 90, 32)
+
+driver.set_active(Driver())
+from actfun.backends import triton as gpu
+elu, x, g = spec("elu"), torch.zeros(1030), torch.zeros(1030)
+for tensor in (x, x, x[1:], x[:0]):
+    gpu.evaluate(elu.formula, tensor, 2.0)
+known = dict(gpu._compiled)
+for _ in range(2):
+    gpu.evaluate(elu.derivatives["x"], x, 2.0, times=g, out=g)
+gpu.evaluate(elu.derivatives["x"], x, 2.0, times=g.half().float(), dtype=torch.float64)
+a, b, c, d, e, f = launched
+assert a[:3] == (2, 1, 1) and a[3] is x and a[5:] == (1030, (2.0,), (), gpu.lower(elu.formula, x.dtype), 1024), a
+assert b[3] is x and b[:3] + b[5:] == a[:3] + a[5:] and len(known) == 1
+assert c[3].data_ptr() % 16 and c[:3] == (2, 1, 1) and c[5] == 1029
+assert d == e and d[3] is x and d[4] is g and d[5] is g and d[6:8] == (1030, (2.0,)) and f[5].dtype is torch.float64
+assert len(gpu._compiled) == 3
+"""
+
+
+def test_a_kernel_that_is_known_is_launched_with_what_triton_would_launch_it_with(cache):
+    """The real kernels are compiled; in the place of a GPU stands what records the launches."""
+    environment = {**os.environ, "TRITON_INTERPRET": "0"}
+    subprocess.run([sys.executable, "-c", LAUNCHED], env=environment, check=True, timeout=240)
 
 
 RUN = """
 import sys, torch
 from support import CASES, points
+from actfun import spec
 from actfun.backends import triton as gpu
+from actfun.backends.tables import arguments
 results = {}
 for case in CASES:
     for dtype in (torch.float32, torch.float16):
@@ -69,6 +136,24 @@ for case in CASES:
         if case.parameters and dtype is torch.float32:
             streams = [torch.full_like(x, value) for value in case.parameters]
             assert torch.equal(gpu.evaluate(case.formula, x, *streams, times=g), results[str(case), str(dtype)])
+    for dtype in (torch.bfloat16, torch.float16):
+        x = arguments(dtype)[::13].float()  # a float32 result, before it is rounded to 16 bits
+        y, blocks = torch.empty_like(x), (-(-len(x) // 1024), 1, 1)
+        gpu.forward_kernel[blocks](x, y, len(x), case.parameters, (), gpu._lower_16(case.formula), 1024)
+        results[str(case), str(dtype), "16"] = x, y
+relu, squared, inf = spec("relu"), spec("relu_squared"), float("inf")
+x = torch.tensor([-1.0, 0.0, 2.0, 2.0, float("nan")])
+g = torch.tensor([inf, float("nan"), inf, -0.0, 1.0])
+results["passed"] = gpu.evaluate(relu.derivatives["x"], x, times=g)
+x, g = torch.full((3,), 3e38), torch.tensor([0.0, 1.0, -1.0])
+results["infinite"] = gpu.evaluate(squared.derivatives["x"], x, times=g)
+for n in (1, 1023, 1024, 1025, 2049):
+    x = torch.full((n + 1,), 3.0)
+    beyond, kept = x.clone(), x[:n].clone()
+    gpu.evaluate(squared.formula, x[:n], out=beyond[:n])
+    assert beyond.tolist() == [9.0] * n + [3.0], n
+    assert gpu.evaluate(squared.derivatives["x"], kept, times=kept, out=kept) is kept
+    assert kept.tolist() == [18.0] * n, n
 torch.save(results, sys.argv[1])
 """
 
@@ -83,6 +168,7 @@ def interpreted(tmp_path_factory) -> dict:
     return torch.load(path)
 
 
+@pytest.mark.skipif(not FUSED, reason="before 3.9 the interpreter's fma rounds twice, with which gelu is 50 ulp off")
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_interpreted_kernels_agree_with_mpmath(case, interpreted):
     x, scale = points(count=400), 0.5 if case.argument else 1.0
@@ -100,3 +186,22 @@ def test_interpreted_kernels_round_once_to_float16(case, interpreted):
     x, scale = points(count=400).half(), 0.5 if case.argument else 1.0
     exact = [scale * oracle.evaluate(case.formula, value, *case.rounded) for value in x.double().tolist()]
     assert_close(interpreted[str(case), "torch.float16"], exact, 0.51, 2.0**-21)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_what_serves_16_bits_is_off_by_a_hundredth_of_their_last_place(case, dtype, interpreted):
+    """Far left, among subnormals, everywhere: so results are within 0.51 ulp once they are rounded.
+
+    A GPU's exp2 adds up to 2^-22 of the result to what the interpreter's gives, 1/4,000 of a last place of float16.
+    """
+    x, got = interpreted[str(case), str(dtype), "16"]
+    exact = torch_ops.evaluate(case.formula, x.double(), *case.rounded)
+    off = (got.double() - exact).abs()
+    near = (off <= 0.01 * unit(exact, dtype)) | (off <= 1e-7) | (exact.abs() > torch.finfo(torch.float32).max)
+    assert (near | (got == exact) | (got.isnan() & exact.isnan())).all(), x[~near]
+
+
+def test_a_slope_of_0_passes_nothing_and_nothing_passes_an_infinite_slope(interpreted):
+    assert interpreted["passed"].tolist()[:4] == [0.0, 0.0, math.inf, -0.0]
+    assert interpreted["infinite"].tolist() == [0.0, math.inf, -math.inf]

@@ -5,28 +5,25 @@ import itertools
 import numpy
 import pytest
 import torch
-from support import CASES, Case
+from support import CAREFUL, Case, Shipped, trial_of
 
-from actfun.backends import cpu, graphs, kernels
-from actfun.backends.lowering import uses
+from actfun.backends import cpu, kernels
 from actfun.carried import economy
+from actfun.carried.fits import ENTRIES, Pieces
 from actfun.carried.graph import Node, computed, constant, node, ordered
-from actfun.carried.pieces import ENTRIES, Pieces
-from actfun.carried.primitives import PRIMITIVES
 from actfun.carried.trial import Trial
 
-CAREFUL = [case for case in CASES if uses(case.formula, PRIMITIVES)]
 BENT = [case for case in CAREFUL if case.activation.name == "elu"]  # at 0, where no polynomial fits it
 PIECED = [case for case in CAREFUL if case not in BENT]
 GELU = next(case for case in PIECED if str(case) == "gelu")
 
 
 def trial(case: Case) -> Trial:
-    return graphs.trial_of(case.formula, case.parameters or 0, case.argument is not None)
+    return trial_of(Shipped(case, case.parameters or 0))
 
 
 def graph(case: Case) -> Node:
-    return graphs._found(case.formula, case.parameters or 0, case.argument is not None)
+    return Shipped(case, case.parameters or 0).graph()
 
 
 @pytest.mark.parametrize("case", PIECED, ids=str)
@@ -34,7 +31,7 @@ def test_common_numbers_take_less_than_half_of_the_operations(case):
     far, careful, fast = graph(case).args
     assert economy.cost(fast) < 0.5 * economy.cost(careful)
     common = numpy.random.default_rng(0).standard_normal(10**6)
-    assert (numpy.abs(common) > far.args[1].value).mean() < 1e-4
+    assert (numpy.abs(common) > abs(far.args[1].value)).mean() < 1e-4
 
 
 @pytest.mark.parametrize("case", BENT, ids=str)
@@ -46,7 +43,7 @@ def edges(output: Node) -> numpy.ndarray:
     """Numbers on both sides of where one piece ends and another begins, and of the reach."""
     far, _, fast = output.args
     index = next(n.args[0] for n in ordered(fast) if n.op == "lookup")
-    reach = far.args[1].value
+    reach = abs(far.args[1].value)
     x = numpy.linspace(-reach, reach, 2**20).astype(numpy.float32)
     piece = computed(ordered(index), {"x": x})[index]
     ends = numpy.append(x[1:][piece[1:] != piece[:-1]], numpy.float32([-reach, reach]))

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -115,6 +116,36 @@ def test_a_folder_that_cannot_be_written_costs_one_warning(monkeypatch, tmp_path
     assert len(caught) == 1
 
 
+def without_home(monkeypatch) -> None:
+    """As for a user whom the system has no home folder for."""
+    for name in (disk.SETTING, "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", staticmethod(lambda: Path("~nobody-of-this-name").expanduser()))
+    monkeypatch.setattr(disk, "_warned", set())
+
+
+def test_no_home_folder_costs_one_warning(monkeypatch, empty):
+    without_home(monkeypatch)
+    with pytest.warns(RuntimeWarning, match=f"cannot be kept in a folder .*home.*{disk.SETTING}") as caught:
+        results = af.sigmoid(X), af.tanh(X)
+    assert len(caught) == 1
+    assert close(results[0])
+
+
+@pytest.mark.parametrize("where", [Path.read_bytes, Path.mkdir], ids=lambda method: method.__name__)
+def test_a_folder_that_cannot_be_entered_costs_one_warning(monkeypatch, empty, where):
+    def refused(path, *arguments, **named):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, where.__name__, refused)
+    monkeypatch.setattr(Path, "mkdir", refused)
+    monkeypatch.setattr(disk, "_warned", set())
+    with pytest.warns(RuntimeWarning, match="Permission denied") as caught:
+        results = af.sigmoid(X), af.tanh(X)
+    assert len(caught) == 1
+    assert close(results[0])
+
+
 def test_nothing_is_kept_if_the_setting_is_empty(monkeypatch, empty):
     monkeypatch.setenv(disk.SETTING, "")
     with warnings.catch_warnings():
@@ -219,3 +250,39 @@ def test_a_forked_child_may_call_after_its_parent_did():
         torch.set_num_threads(2)
         os._exit(0 if torch.allclose(af.sigmoid(X)[::100], RIGHT[::100]) else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+FORK_MEANWHILE = """
+import os, signal, threading, time, torch, actfun as af
+from actfun.backends import disk, machine
+
+compiled, begun = machine.compiled, threading.Event()
+
+def slowly(text):
+    begun.set()
+    time.sleep(0.5)  # time enough for the fork
+    return compiled(text)
+
+os.environ[disk.SETTING], machine.compiled = "", slowly
+work = threading.Thread(target=af.mish, args=(torch.ones(9),))
+work.start()
+begun.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(60)  # ends a child that waits for ever
+    os._exit(0 if float(af.tanh(torch.ones(9)).sum()) > 6.8 else 1)
+print(os.waitpid(child, 0)[1])
+work.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_child_forked_while_a_thread_compiles_may_call(guarded):
+    code = FORK_MEANWHILE
+    if not guarded:
+        code = "import os, torch; os.register_at_fork = lambda **when: None" + code
+        code = code.replace("alarm(60)", "alarm(3)").replace("sleep(0.5)", "sleep(3.0)")
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ("0" if guarded else str(int(signal.SIGALRM))), done.stderr

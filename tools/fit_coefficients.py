@@ -164,6 +164,7 @@ FITS: dict[str, tuple[Approximation, ...]] = {
     ),
     "float32": (
         replace(EXP, terms=5),
+        Fit("EXPM1_16", ("-0.5", "0"), _exp_rest, 4, lambda x, p: 1 + x * p),
         Fit("LOG1P", ("-0.29290", "0.41422"), _log1p_rest, 9, lambda f, p: 1 - f / 2 + f * f * p),
         Fit("NDTR_SCALED", FOLDED, _ndtr_folded, 11, lambda u, p: p),
         Fit("NDTR_SCALED_16", FOLDED, _ndtr_folded, 9, lambda u, p: p),

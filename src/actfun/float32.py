@@ -1,8 +1,8 @@
 """The transcendental primitives in float32 arithmetic that lets its rounding errors go, for GPUs.
 
-Branch-free, over three machine operations (fma, pow2, exponent) that a backend must bring. Python's bodies are the
-meaning; a backend runs the same text in float32 with every operation rounded once. The polynomials come from
-`tools/fit_coefficients.py`; what is known about the method stands beside each function.
+Branch-free, over four machine operations (fma, pow2, exponent, exp2) that a backend must bring. Python's bodies are the
+meaning; a backend runs the same text in float32 with every operation rounded once, but for exp2. The polynomials come
+from `tools/fit_coefficients.py`; what is known about the method stands beside each function.
 """
 
 import math
@@ -26,6 +26,11 @@ def exponent(x):
     """The whole number e with x·2⁻ᵉ in [√½, √2), for a normal x > 0."""
     mantissa, e = math.frexp(x)
     return float(e - 1 if mantissa < math.sqrt(0.5) else e)
+
+
+def exp2(x):
+    """2ˣ to 2⁻²², relatively; 0 where that is subnormal: an instruction of its own on GPUs."""
+    return 2.0**x if x < 128.0 else math.inf
 
 
 ROUNDER = 12582912.0  # 1.5·2²³: adding it leaves no bits behind the point
@@ -122,22 +127,6 @@ def gaussian_decay(x, y):
     return _assembled(n, fma(-0.5, e, -_remainder(n, 0.5 * s)), y)
 
 
-def ndtr_scaled_16(x):
-    """As ndtr_scaled, with nine terms and no correction of the quotient: enough for a result of 16 bits."""
-    z = minimum(x, 14.5)
-    r = 1.0 / (z + 2.0)
-    u = (z - 2.0) * r
-    p = fma(fma(0.0005047006998211145, u, 0.0009205439127981663), u, -0.0016962254885584116)
-    p = fma(fma(fma(p, u, -0.006769238505512476), u, -0.0005500969127751887), u, 0.0367259681224823)
-    return fma(fma(fma(p, u, 0.028806310147047043), u, -0.3314049243927002), u, 0.672407865524292) * r
-
-
-def gaussian_decay_16(x, y):
-    """As gaussian_decay, for an x of 16 bits, whose square is exact in float32."""
-    t = minimum(absolute(x), 15.8)
-    return decay(0.5 * t * t, y)
-
-
 LINEAR_HIGH, LINEAR_LOW = 1.5957691669464111, -4.534068054340423e-08  # √(8/π), as a sum of two float32
 CUBIC_HIGH, CUBIC_LOW = 0.07135481387376785, 2.3988324659995897e-09  # 0.044715·√(8/π), likewise
 
@@ -168,5 +157,53 @@ DERIVED = {
     primitives.cubic_decay: cubic_decay,
 }
 
-# For inputs and results of 16 bits: cheaper by a third where Φ is in it, still rounded right to 0.51 ulp.
-DERIVED_16 = DERIVED | {primitives.ndtr_scaled: ndtr_scaled_16, primitives.gaussian_decay: gaussian_decay_16}
+
+# From here on, what serves inputs and results of 16 bits, rounded right to 0.51 ulp of theirs: 2⁻¹⁷ of the result.
+# A rounded exponent costs its size times 2⁻²⁴ of the result: at most 2⁻¹⁹·⁴ in float16, 2⁻¹⁷ at the end of bfloat16.
+
+
+def exp_16(x):
+    """2 to the power x·log2(e), of which exp2 has no subnormal results: hence 24 more, and 2⁻²⁴ in the end."""
+    return exp2(fma(minimum(x, 89.0), LOG2_E, 24.0)) * 5.960464477539063e-08
+
+
+def decay_16(x, y):
+    """Likewise; y comes first, so that only the last product can be subnormal."""
+    return y * exp2(fma(x, -LOG2_E, 24.0)) * 5.960464477539063e-08
+
+
+def gaussian_decay_16(x, y):
+    """As decay_16, for an x of 16 bits, whose square is exact in float32."""
+    return decay_16(0.5 * (x * x), y)
+
+
+def cubic_decay_16(x, y):
+    """As decay_16."""
+    return decay_16(absolute(x) * fma(CUBIC_HIGH, x * x, LINEAR_HIGH), y)
+
+
+def expm1_16(x):
+    """For x ≤ 0; near 0 x·(1 + x·q(x)), elsewhere the difference, which cancels at most one bit."""
+    q = fma(fma(fma(0.00707135908305645, x, 0.04128415510058403), x, 0.1666288822889328), x, 0.49999940395355225)
+    return where(x > -0.5, x * fma(x, q, 1.0), exp2(x * LOG2_E) - 1.0)
+
+
+def ndtr_scaled_16(x):
+    """As ndtr_scaled, with nine terms and no correction of the quotient: enough for a result of 16 bits."""
+    z = minimum(x, 14.5)
+    r = 1.0 / (z + 2.0)
+    u = (z - 2.0) * r
+    p = fma(fma(0.0005047006998211145, u, 0.0009205439127981663), u, -0.0016962254885584116)
+    p = fma(fma(fma(p, u, -0.006769238505512476), u, -0.0005500969127751887), u, 0.0367259681224823)
+    return fma(fma(fma(p, u, 0.028806310147047043), u, -0.3314049243927002), u, 0.672407865524292) * r
+
+
+DERIVED_16 = DERIVED | {
+    primitives.exp: exp_16,
+    primitives.decay: decay_16,
+    primitives.expm1: expm1_16,
+    expm1: expm1_16,  # tanh's
+    primitives.ndtr_scaled: ndtr_scaled_16,
+    primitives.gaussian_decay: gaussian_decay_16,
+    primitives.cubic_decay: cubic_decay_16,
+}

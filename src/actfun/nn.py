@@ -3,13 +3,15 @@
 import functools
 import inspect
 import math
+import types
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from actfun.functional import bind, call, check_pieces, maxout, stochastic_gelu
-from actfun.op import prepare
+from actfun import torch_private
+from actfun.functional import bind, call, check_pieces, function_of, maxout, stochastic_gelu
+from actfun.op import register
 from actfun.registry import Activation, Parameter, names, nearest, spec
 
 
@@ -42,6 +44,7 @@ class Elementwise(nn.Module):
         self.chosen, numbers = bind(self.activation, (), given)
         free = {argument: p for argument, p in self.activation.parameters.items() if isinstance(p, Parameter)}
         self.arguments = tuple(free)
+        self._function = function_of(self.chosen)
         for (argument, parameter), value in zip(free.items(), numbers, strict=True):
             if learnable and parameter.learnable:
                 if not parameter.low <= value < math.inf:
@@ -62,11 +65,13 @@ class Elementwise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The activation of x; same shape and dtype."""
+        if not self.arguments and not self.inplace:
+            return self._function(x)
         return call(self.chosen, x, tuple(self._value(argument) for argument in self.arguments), self.inplace)
 
     def _value(self, argument: str) -> Any:
         value = getattr(self, argument)
-        if not isinstance(value, Tensor):
+        if isinstance(value, float):
             return value
         low = self.activation.parameters[argument].low  # type: ignore[union-attr]
         if self.training and isinstance(value, nn.Parameter) and value.requires_grad:
@@ -90,7 +95,7 @@ def raise_to(parameter: nn.Parameter, low: float) -> None:
     if torch.compiler.is_compiling():
         with torch.no_grad():
             parameter.clamp_(min=low)
-    elif torch._C._functorch.maybe_current_level() is None:  # under functorch it may be anybody's tensor
+    elif not torch_private.is_transformed():  # under functorch it may be anybody's tensor
         parameter.data.clamp_(min=low)  # past the version counter: an earlier use in this step may have saved it
 
 
@@ -182,14 +187,18 @@ def module_of(activation: Activation) -> type[nn.Module]:
     """The class of an activation, made once."""
     if activation.kind != "elementwise":
         return {"stochastic_gelu": StochasticGELU, "maxout": MaxoutPieces}[activation.name]
-    prepare(activation)
+    register(activation)
     arguments = {argument: parameter.default for argument, parameter in activation.parameters.items()}
     arguments |= {"inplace": False} if activation.inplace else {}
     arguments |= {"learnable": False, "num_parameters": 1} if activation.learnable else {}
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     signature = inspect.Signature([inspect.Parameter(name, kind, default=value) for name, value in arguments.items()])
     facts = {"__module__": __name__, "__doc__": activation.summary, "__signature__": signature}
-    return type(activation.module, (Elementwise,), {"activation": activation, **facts})
+    # A code object for each: torch.compile counts recompilations by it, and gives up at eight.
+    code = Elementwise.forward.__code__.replace(co_qualname=f"{activation.module}.forward")
+    forward = types.FunctionType(code, globals(), "forward")
+    forward.__doc__ = Elementwise.forward.__doc__
+    return type(activation.module, (Elementwise,), {"activation": activation, "forward": forward, **facts})
 
 
 def __getattr__(name: str) -> type[nn.Module]:

@@ -1,218 +1,183 @@
-"""The one place that chooses a backend, and the autograd of every element-wise activation.
+"""One registered operator for each activation: `torch.ops.actfun.gelu(x)`, in place `gelu_`, `elu.tensor` with tensors.
 
-Plain CPU and CUDA tensors of float32, bfloat16 or float16 go to a kernel. Everything else takes the torch-ops form,
-which PyTorch can trace and transform: float64, other devices, subclasses, fake tensors, functorch, torch.compile,
-torch.export, dispatch modes, and gradients of gradients. Derivatives always come from a formula and the input.
+PyTorch's dispatcher tells the usual call from one that is traced, transformed by functorch, or of a nested tensor, and
+calls the method of `Operator` for it. An operator is composite: one node in a graph, and plain torch operations, which
+can be fused, where PyTorch compiles or decomposes the graph. The profiler shows it by its name.
 """
 
 import functools
-from types import ModuleType
+import hashlib
+import types
+import warnings
+from pathlib import Path
 from typing import Any
 
 import torch
+import torch.compiler.config
 from torch import Tensor
-from torch.autograd import forward_ad
 
-from actfun.backends import torch as torch_ops
-from actfun.backends.sums import summed
-from actfun.registry import Activation, Formula
-
-KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+from actfun.autograd import Elementwise, TransformableElementwise
+from actfun.dispatch import DTYPES, LAYOUTS, check_input, evaluate, kernels_for, overwrite, torch_operations
+from actfun.registry import Activation, Parameter
+from actfun.torch_private import apply_of, functorch_cannot_follow, in_dual_level, remove
 
 
-def _plain(x: Any) -> bool:
-    """Whether x is a number, or a tensor whose memory is what it seems."""
-    if not isinstance(x, Tensor):
-        return True
-    if type(x) not in (Tensor, torch.nn.Parameter) or x.is_neg() or x._is_zerotensor():
-        return False
-    return _has_storage(x)
+class Operator:
+    """What the registered operator of an activation does: a method for each kind of call.
 
-
-# Names of the module's own: to find them anew, three steps each, takes longer than the calls.
-is_compiling = torch.compiler.is_compiling
-_tracing_state = torch._C._get_tracing_state
-_functorch_level = torch._C._functorch.maybe_current_level
-_dispatch_modes = torch._C._len_torch_dispatch_stack
-_has_storage = torch._C._has_storage  # what vmap and its like wrap has none
-
-
-def _traced() -> bool:
-    """Whether PyTorch watches what operations run, beyond autograd's own record."""
-    return is_compiling() or _tracing_state() is not None or _functorch_level() is not None or _dispatch_modes() > 0
-
-
-def at_once(x: Any) -> bool:
-    """Whether CPU kernels may take x as it is: memory in order, and nothing that watches or transforms operations.
-
-    It says so of the usual tensor in 0.9 µs; what it does not let pass takes the longer way of `apply`.
+    Each takes x, then the parameters in order: numbers, or tensors with one value or one a channel.
     """
-    return (
-        not is_compiling()
-        and type(x) is Tensor
-        and x.is_cpu
-        and x.dtype in KERNEL_DTYPES
-        and x.is_contiguous()
-        and not x.is_neg()
-        and not x._is_zerotensor()
-        and _has_storage(x)
-        and forward_ad._current_level < 0
-        and _tracing_state() is None
-        and _functorch_level() is None
-        and _dispatch_modes() == 0
-    )
+
+    def __init__(self, activation: Activation) -> None:
+        code = activation.formula.__code__
+        self.activation, self.arguments = activation, code.co_varnames[: code.co_argcount]
+        # A class each, for the profiler and grad_fn show its name.
+        recorded: Any = types.new_class(activation.name, (Elementwise,))
+        transformed: Any = types.new_class(activation.name, (TransformableElementwise,))
+        self._record, self._transform = apply_of(recorded), transformed.apply
+
+    def derives_from_output(self, parameters: tuple[Any, ...]) -> bool:
+        """Whether the derivative is exact at the output, which the next layer often keeps anyway."""
+        if self.activation.keeps != "output":
+            return False
+        return all(isinstance(value, float) and value > 0.0 for value in parameters)
+
+    def _settle(self, x: Tensor, parameters: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The parameters in shapes that broadcast against x, which is checked."""
+        if x.layout not in LAYOUTS or x.dtype not in DTYPES:
+            check_input(self.activation.name, x)
+        if parameters and any(isinstance(value, Tensor) for value in parameters):
+            named = zip(self.arguments[1:], parameters, strict=True)
+            return tuple([_per_channel(self.activation.name, argument, value, x) for argument, value in named])
+        return parameters
+
+    def _is_recorded(self, x: Tensor, parameters: tuple[Any, ...]) -> bool:
+        if not torch.is_grad_enabled():
+            return False
+        return x.requires_grad or any(isinstance(value, Tensor) and value.requires_grad for value in parameters)
+
+    def call(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
+        """The usual call, eager or compiled."""
+        if in_dual_level():
+            return self.transform(x, *parameters)
+        settled = self._settle(x, parameters)
+        if self._is_recorded(x, settled):
+            return self._record(self, False, x, *settled)  # type: ignore[no-any-return]
+        return evaluate(self.activation.formula, x, settled)
+
+    def transform(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
+        """A call under functorch or in forward mode."""
+        settled = self._settle(x, parameters)
+        if functorch_cannot_follow():
+            backend = torch_operations(x, again=True)  # PyTorch differentiates
+            return backend.evaluate(self.activation.formula, x, *settled)  # type: ignore[no-any-return]
+        return self._transform(self, False, x, *settled)  # type: ignore[no-any-return]
+
+    def trace(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
+        """A call under torch.jit.trace, which can keep neither a Function nor an operator that ONNX does not know."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]  # a parameter's shape holds for the whole graph
+            settled = self._settle(x, parameters)
+        return torch_operations(x).evaluate(self.activation.formula, x, *settled)  # type: ignore[no-any-return]
+
+    def call_nested(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
+        """A call with a nested tensor. One of jagged layout is a subclass, which takes any operation."""
+        if x.layout is torch.jagged:
+            return self.call(x, *parameters)
+        return torch.nested.as_nested_tensor([self.call(part, *parameters) for part in x.unbind()])
+
+    def call_inplace(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
+        """x, overwritten with its activation."""
+        settled = self._settle(x, parameters)
+        if kernels_for(x, *settled) is None or in_dual_level() or (x.requires_grad and x.is_leaf):
+            return x.copy_(self.call(x.clone(), *settled))  # the derivative may need what is overwritten
+        if self._is_recorded(x, settled):
+            return self._record(self, True, x, *settled)  # type: ignore[no-any-return]
+        y = overwrite(self.activation.formula, x, settled)
+        torch.autograd.graph.increment_version(y)
+        return y
+
+    def transform_inplace(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
+        """The same under functorch."""
+        return x.copy_(self.transform(x.clone(), *parameters))
+
+    def trace_inplace(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
+        """The same under torch.jit.trace."""
+        return x.copy_(self.trace(x.clone(), *parameters))
+
+
+def _per_channel(name: str, argument: str, value: Any, x: Tensor) -> Any:
+    """A parameter in a shape that broadcasts against x; channels are dim 1, or dim 0 of a 1-D input."""
+    if not isinstance(value, Tensor):
+        return value
+    if value.numel() == 1:
+        return value.reshape(())
+    dim = 1 if x.dim() > 1 else 0
+    channels = x.shape[dim] if x.dim() else 1
+    if value.dim() != 1 or value.numel() != channels:
+        raise ValueError(
+            f"{name}: {argument} must hold 1 value or one per channel ({channels} for an input of shape "
+            f"{tuple(x.shape)}), got shape {tuple(value.shape)}"
+        )
+    return value.reshape(-1, *[1] * (x.dim() - dim - 1))
+
+
+_registered: dict[str, tuple[Activation, torch.library.Library]] = {}  # an operator lives as long as its library
+
+
+def register(activation: Activation) -> None:
+    """Make the operators of an activation and its forms; those of an earlier activation of the name go."""
+    for form in activation.forms:
+        earlier, library = _registered.get(form.name, (None, None))
+        if earlier is not form and not form.torch_is_exact:
+            if library is not None:
+                remove(library)
+            library = torch.library.Library("actfun", "FRAGMENT")  # type: ignore[no-untyped-call]
+            _define(Operator(form), library)
+            _registered[form.name] = form, library
+            _tell_caches(form)
 
 
 @functools.cache
-def cpu() -> ModuleType:
-    from actfun.backends import cpu
-
-    return cpu
-
-
-def _kernels(x: Tensor, *others: Any) -> ModuleType | None:
-    """The backend whose kernels may read the memory of x and others, or None where x takes the torch-ops form."""
-    if _traced() or x.dtype not in KERNEL_DTYPES or not all(map(_plain, (x, *others))):
-        return None
-    if x.device.type == "cpu":
-        return cpu()
-    if x.device.type == "cuda":
-        return _triton()
-    return None
+def _fingerprint() -> str:
+    """Of the code that operators are taken apart by."""
+    package = Path(__file__).parent
+    parts = ("op.py", "autograd.py", "dispatch.py", "primitives.py", "backends/torch*.py", "formulas/*.py")
+    files = sorted(path for part in parts for path in package.glob(part))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
-def _triton() -> ModuleType | None:
-    try:
-        from actfun.backends import triton
-    except ImportError:  # builds of torch for Windows come without Triton
-        return None
-    return triton
+def _tell_caches(activation: Activation) -> None:
+    """Put what an operator means into the key of torch.compile's caches on disk, which know it by its name alone.
 
-
-def _evaluate(formula: Formula, x: Tensor, parameters: tuple[Any, ...]) -> Tensor:
-    backend = _kernels(x, *parameters) or torch_ops
-    y: Tensor = backend.evaluate(formula, x, *parameters)
-    return y
-
-
-class Elementwise(torch.autograd.Function):
-    """An activation with derivatives by formula: `apply(activation, x, *parameters)`."""
-
-    @staticmethod
-    def forward(ctx: Any, activation: Activation, x: Tensor, *parameters: float | Tensor) -> Tensor:
-        _remember(ctx, activation, x, *parameters)
-        return _evaluate(activation.formula, x, parameters)
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        x, *parameters = _inputs(ctx)
-        needed = zip(_arguments(ctx.activation), ctx.needs_input_grad[1:], (x, *parameters), strict=True)
-        return None, *(
-            gradient(ctx.activation.derivatives[argument], x, parameters, g, like) if need else None
-            for argument, need, like in needed
-        )
-
-
-class TransformableElementwise(torch.autograd.Function):
-    """The same for functorch and forward mode; torch.compile takes no jvp (2.13), and a plain call is 9 µs dearer."""
-
-    generate_vmap_rule = True
-    backward = Elementwise.backward
-
-    @staticmethod
-    def forward(activation: Activation, x: Tensor, *parameters: float | Tensor) -> Tensor:
-        return _evaluate(activation.formula, x, parameters)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.save_for_forward(*_remember(ctx, *inputs))
-
-    @staticmethod
-    def jvp(ctx: Any, _: None, *tangents: Tensor | None) -> Tensor:
-        x, *parameters = _inputs(ctx)
-        parts = [
-            torch_ops.evaluate(ctx.activation.derivatives[argument], x, *parameters, times=tangent)
-            for argument, tangent in zip(_arguments(ctx.activation), tangents, strict=True)
-            if tangent is not None
-        ]
-        return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
-
-
-def _remember(ctx: Any, activation: Activation, *values: float | Tensor) -> tuple[Tensor, ...]:
-    """Keep what the derivatives need: the inputs. The tensors among them come back."""
-    ctx.activation = activation
-    ctx.numbers = tuple(None if isinstance(value, Tensor) else value for value in values)
-    tensors = tuple(value for value in values if isinstance(value, Tensor))
-    ctx.save_for_backward(*tensors)
-    return tensors
-
-
-def _arguments(activation: Activation) -> tuple[str, ...]:
-    code = activation.formula.__code__
-    return code.co_varnames[: code.co_argcount]
-
-
-def _inputs(ctx: Any) -> list[Any]:
-    """x and the parameters, as they were given."""
-    tensors = iter(ctx.saved_tensors)
-    return [next(tensors) if number is None else number for number in ctx.numbers]
-
-
-def gradient(formula: Formula, x: Tensor, parameters: list[Any], g: Tensor, like: Tensor) -> Tensor:
-    """g times a derivative, summed to the shape of the argument that it belongs to."""
-    # Grad mode is on here only under create_graph; in a dual level the gradient itself may need a tangent.
-    again = torch.is_grad_enabled() or forward_ad._current_level >= 0
-    backend = None if again else _kernels(x, g, *parameters)
-    if backend is not None:
-        if like is x:
-            y: Tensor = backend.evaluate(formula, x, *parameters, times=g)
-            return y
-        y = backend.evaluate(formula, x, *parameters, times=g, dtype=torch.float32)
-    elif like is x:
-        return torch_ops.evaluate(formula, x, *parameters, times=g)
-    else:
-        wide = torch.float64 if x.dtype is torch.float64 else torch.float32
-        y = torch_ops.evaluate(formula, x.to(wide), *parameters, times=g)
-    total = y.sum_to_size(like.shape) if _traced() else summed(y, like.shape)
-    return total.to(like.dtype)
-
-
-def prepare(activation: Activation) -> None:
-    """Lower what the torch-ops form of an activation consists of: torch.compile cannot trace the lowering itself."""
-    for form in activation.forms:
-        for formula in (form.formula, *form.derivatives.values()):
-            torch_ops.lower(formula)
-
-
-def _beyond_functions() -> bool:
-    """Whether functorch does what a Function cannot follow: functionalize, or forward mode inside forward mode.
-
-    In the latter PyTorch would take a Function's tangent for a constant, and second derivatives for 0.
+    Without that a new version of this package, or a formula written again, would run what the old one compiled.
     """
-    kinds = [level.key() for level in torch._C._functorch.get_interpreter_stack() or []]
-    transform = torch._C._functorch.TransformType
-    return kinds.count(transform.Jvp) > 1 or transform.Functionalize in kinds
+    tag = _fingerprint()
+    if not activation.formula.__module__.startswith("actfun."):
+        codes = (formula.__code__ for formula in (activation.formula, *activation.derivatives.values()))
+        told = repr([(code.co_code, code.co_consts, code.co_names) for code in codes])
+        tag = f"{activation.name}:{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+    if tag not in torch.compiler.config.cache_key_tag:
+        torch.compiler.config.cache_key_tag += f" actfun:{tag}"
 
 
-def apply(activation: Activation, x: Tensor, *parameters: float | Tensor) -> Tensor:
-    """The activation of x, differentiable in x and in every parameter that is a tensor.
-
-    parameters: numbers, or tensors that broadcast against x.
-    """
-    recorded = torch.is_grad_enabled() and any(isinstance(v, Tensor) and v.requires_grad for v in (x, *parameters))
-    if torch.compiler.is_compiling():
-        if not recorded:  # Dynamo cannot trace a Function that records nothing
-            return torch_ops.evaluate(activation.formula, x, *parameters)
-        y: Tensor = Elementwise.apply(activation, x, *parameters)  # type: ignore[no-untyped-call]
-        return y
-    if forward_ad._current_level >= 0 or torch._C._functorch.maybe_current_level() is not None:
-        if _beyond_functions():
-            return torch_ops.evaluate(activation.formula, x, *parameters)  # no Function: PyTorch differentiates
-        y = TransformableElementwise.apply(activation, x, *parameters)  # type: ignore[no-untyped-call]
-        return y
-    if not recorded:
-        return _evaluate(activation.formula, x, parameters)
-    if torch._C._get_tracing_state() is not None:  # torch.jit.trace cannot keep a Function
-        return torch_ops.evaluate(activation.formula, x, *parameters)
-    y = Elementwise.apply(activation, x, *parameters)  # type: ignore[no-untyped-call]
-    return y
+def _define(operator: Operator, library: torch.library.Library) -> None:
+    activation = operator.activation
+    parameters = {argument: p for argument, p in activation.parameters.items() if isinstance(p, Parameter)}
+    schemas = {"": "".join(f", float {argument}" for argument in parameters)}
+    if activation.learnable:
+        kinds = ("Tensor" if p.learnable else "float" for p in parameters.values())
+        schemas[".tensor"] = "".join(f", {kind} {argument}" for kind, argument in zip(kinds, parameters, strict=True))
+    ways = {
+        "CompositeImplicitAutograd": (operator.call, operator.call_inplace),
+        "CompositeImplicitAutogradNestedTensor": (operator.call_nested, None),
+        "FuncTorchDynamicLayerFrontMode": (operator.transform, operator.transform_inplace),
+        "Tracer": (operator.trace, operator.trace_inplace),
+    }
+    for overload, rest in schemas.items():
+        for inplace, schema in enumerate((f"(Tensor x{rest}) -> Tensor", f"(Tensor(a!) x{rest}) -> Tensor(a!)")):
+            name = f"{activation.name}{'_' * inplace}{overload}"
+            library.define(name + schema, tags=torch.Tag.pt2_compliant_tag)  # type: ignore[no-untyped-call]
+            for key, methods in ways.items():
+                if methods[inplace] is not None:
+                    library.impl(name, methods[inplace], key)  # type: ignore[no-untyped-call]

@@ -1,10 +1,13 @@
 """What an activation is, and the registry that all else is derived from. Standard library only."""
 
 import difflib
-import dis
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from importlib.machinery import PathFinder
 from typing import Any
+
+from actfun.language import check_formula
 
 INFINITY = float("inf")
 
@@ -18,11 +21,13 @@ class Parameter:
     default: the value when none is given.
     low: the smallest value that a learnable one may take in training.
     learnable: whether a tensor may be given, which then receives a gradient (its derivative formula must exist).
+    nonzero: whether 0 is not allowed.
     """
 
     default: float
     low: float = -INFINITY
     learnable: bool = False
+    nonzero: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,9 @@ class Activation:
     reference: where it was introduced.
     module: its class name in `actfun.nn` (and `torch.nn`); inplace: whether torch's takes `inplace=`.
     torch: name in `torch.nn.functional`, or None where torch has no such function.
+    torch_is_exact: torch's function of the name gives the same bits, gradients included, so it is what is called.
+    keeps: what backward needs beside the parameters: "input", or "output" where, for positive parameters, the
+        derivative formula gives the same at the output as at the input.
     kind: "elementwise"; "random" (its last argument is uniform noise in [0, 1)); "reduction" (folds pieces).
     """
 
@@ -68,6 +76,8 @@ class Activation:
     parameters: Mapping[str, Parameter | Choice] = field(default_factory=dict)
     inplace: bool = False
     torch: str | None = None
+    torch_is_exact: bool = False
+    keeps: str = "input"
     kind: str = "elementwise"
     derivatives: dict[str, Formula] = field(default_factory=dict)
 
@@ -118,8 +128,8 @@ def activation(**stated: Any) -> Callable[[Formula], Formula]:
 
     stated: the facts, by the names of `Activation`'s fields, and a Parameter or Choice for each further argument of the
     formula. The class name in `actfun.nn` defaults to the name in CamelCase, the range to all numbers.
-    Raises TypeError for a fact that is missing or unknown, ValueError for a formula outside the language or a name that
-    is taken.
+    Raises TypeError for a fact that is missing or unknown, ValueError for a formula outside the language, an argument
+    without a Parameter, or a name that is taken.
     """
     parameters = {argument: value for argument, value in stated.items() if isinstance(value, Parameter | Choice)}
     stated_facts = {name: value for name, value in stated.items() if name not in parameters}
@@ -132,38 +142,74 @@ def activation(**stated: Any) -> Callable[[Formula], Formula]:
             raise TypeError(f"{name}: unknown fact {min(unknown)!r}; {nearest(min(unknown), tuple(FACTS))}")
         if missing := NEEDED - facts.keys():
             raise TypeError(f"{name}: these facts are missing: {', '.join(sorted(missing))}")
-        if name in _registry and _registry[name].formula.__module__ != formula.__module__:
-            raise ValueError(f"activation {name!r} exists already, in {_registry[name].formula.__module__}")
-        _registry[name] = Activation(name=name, formula=formula, parameters=parameters, **facts)
+        made = Activation(name=name, formula=formula, parameters=parameters, **facts)
+        _check_arguments(made)
+        _check_names(made)
+        _registry[name] = made
         return formula
 
     return register
 
 
+def arguments_of(formula: Formula) -> tuple[str, ...]:
+    """The names of a formula's arguments."""
+    code = formula.__code__
+    return code.co_varnames[: code.co_argcount]
+
+
+OWN = ("inplace", "learnable", "num_parameters")  # arguments that functions and modules have themselves
+
+
+def _check_arguments(made: Activation) -> None:
+    """Raise ValueError unless a formula takes x and then its parameters, in the order in which they are stated."""
+    numbers = tuple(name for name, parameter in made.parameters.items() if isinstance(parameter, Parameter))
+    if made.kind == "elementwise" and arguments_of(made.formula) != ("x", *numbers):
+        stated = ", ".join(("x", *numbers))
+        raise ValueError(
+            f"{made.name}: the arguments of the formula must be x and those that have a Parameter, in that order, "
+            f"({stated}), got ({', '.join(arguments_of(made.formula))})"
+        )
+    for name in made.parameters.keys() & set(OWN):
+        raise ValueError(f"{made.name}: {name} is an argument that every module may have; name the parameter otherwise")
+
+
+def _check_names(made: Activation) -> None:
+    """Raise ValueError where the function or class would hide another one."""
+    package, name = sys.modules[__package__], made.name
+    if not name.isidentifier():
+        raise ValueError(f"{name} is no name; a formula is a function written with def")
+    if name in _registry:
+        if _registry[name].formula.__module__ != made.formula.__module__:
+            raise ValueError(f"activation {name!r} exists already, in {_registry[name].formula.__module__}")
+    elif hasattr(package, name) or PathFinder.find_spec(f"{__package__}.{name}", package.__path__):
+        raise ValueError(
+            f"{name}: {__package__}.{name} exists already, and is no activation; name the formula otherwise"
+        )
+    for other in _registry.values():
+        if other.module == made.module and other.name != name:
+            raise ValueError(f"{name}: the class {made.module} is {other.name}'s; state another, with module=")
+
+
 def derivative(formula: Formula, argument: str) -> Callable[[Formula], Formula]:
-    """Register a function as the derivative of an activation's formula in one of its arguments."""
+    """Register a function as the derivative of an activation's formula in one of its arguments.
+
+    Raises ValueError for a function outside the language, or with other arguments than the formula's.
+    """
 
     def register(function: Formula) -> Formula:
         check_formula(function)
-        _registry[formula.__name__].derivatives[argument] = function
+        name, known = formula.__name__, arguments_of(formula)
+        if name not in _registry:
+            raise ValueError(f"{function.__name__}: {name} is no activation; its formula is to be registered first")
+        if argument not in known or arguments_of(function) != known:
+            raise ValueError(
+                f"{function.__name__}: the derivative of {name} in one of ({', '.join(known)}) takes just these, "
+                f"got one in {argument} that takes ({', '.join(arguments_of(function))})"
+            )
+        _registry[name].derivatives[argument] = function
         return function
 
     return register
-
-
-def check_formula(function: Formula) -> None:
-    """Raise ValueError where a formula leaves the language that every backend understands.
-
-    The language: assignments, + - * /, comparisons, and calls of primitives and other formulas. No branches, no loops,
-    no powers; literals are floats, because kernels would take an int for an integer.
-    """
-    for step in dis.get_instructions(function):
-        if "JUMP" in step.opname or step.opname == "FOR_ITER":
-            raise ValueError(f"{function.__name__}: a formula has no branches or loops; use where(condition, x, y)")
-        if step.opname == "BINARY_OP" and step.argrepr.startswith("**"):
-            raise ValueError(f"{function.__name__}: a formula has no powers; multiply, or use exp(x)")
-        if type(step.argval) is int and step.opname in ("LOAD_CONST", "LOAD_SMALL_INT"):
-            raise ValueError(f"{function.__name__}: write the literal {step.argval} as {float(step.argval)}")
 
 
 def names() -> tuple[str, ...]:

@@ -18,8 +18,8 @@ import numpy
 import torch
 from torch import Tensor
 
-from actfun.backends import graphs, kernels, machine, pages, tables, threads
-from actfun.backends.layout import laid_out_like
+from actfun.backends import graphs, kernels, machine, tables, threads
+from actfun.backends.layout import format_of, laid_out_like
 from actfun.backends.lowering import uses
 from actfun.backends.nudges import STEPS, nudged
 from actfun.carried.primitives import PRIMITIVES
@@ -34,15 +34,14 @@ def _kernel(
     out: torch.dtype,
     streams: tuple[bool, ...],
     numbers: tuple[float, ...] = (),
-    past_caches: bool = False,
 ) -> machine.Function:
     """The kernel y = formula(x) or y = g * formula(x), from `dtype` to `out`; numbers: built-in parameters."""
     output = graphs.graph(formula, backward, numbers or len(streams), out is not torch.float32)
 
     def text(name: str) -> str:
-        return kernels.kernel(name, output, (dtype, out), backward, streams, machine.lanes(), past_caches)
+        return kernels.kernel(name, output, (dtype, out), backward, streams, machine.lanes())
 
-    return machine.function(f"{dtype} {out} {backward} {streams} {past_caches} {written(output)}", text, 6)
+    return machine.function(f"{dtype} {out} {backward} {streams} {written(output)}", text, 6)
 
 
 @functools.cache
@@ -62,16 +61,14 @@ def _ready(
     dtype: torch.dtype,
     numbers: tuple[float, ...],
     signs: tuple[float, ...],
-    past_caches: bool = False,
 ) -> tuple[machine.Function, int, Any]:
     """The kernel of a formula with the given parameters, its block's address, and what must live as long.
 
-    signs: those of the parameters, for 0.0 and -0.0 are not the same. past_caches: see `kernels.kernel`; tables know
-    no such way, for looking up takes longer than writing.
+    signs: those of the parameters, for 0.0 and -0.0 are not the same.
     """
     given = numpy.array(numbers, numpy.float32)
     if dtype is torch.float32 and numbers and graphs.comes_with(formula, numbers, backward):
-        return _kernel(formula, backward, dtype, dtype, (), numbers, past_caches), 0, None
+        return _kernel(formula, backward, dtype, dtype, (), numbers), 0, None
     if dtype is not torch.float32:
         found = _for_16_bits(formula, dtype, backward, given)
         if isinstance(found, Tensor):
@@ -79,7 +76,7 @@ def _ready(
         given = numpy.array(found, numpy.float32)
     block = numpy.zeros((len(given), 2), numpy.float32)
     block[:, 0] = given
-    kernel = _kernel(formula, backward, dtype, dtype, (False,) * len(given), (), past_caches)
+    kernel = _kernel(formula, backward, dtype, dtype, (False,) * len(given))
     return kernel, block.ctypes.data, block
 
 
@@ -120,55 +117,30 @@ def _compute(formula: Callable[..., Any], x: Tensor, g: Tensor | None, y: Tensor
     threads.run(kernel, x.data_ptr(), 0 if g is None else g.data_ptr(), y.data_ptr(), block.ctypes.data, x.numel())
 
 
-def ready(
-    formula: Callable[..., Any],
-    backward: bool,
-    dtype: torch.dtype,
-    numbers: tuple[float, ...],
-    past_caches: bool = False,
-) -> tuple[machine.Function, int, Any]:
-    """The kernel of a formula with these parameters, its block's address, and what must live as long."""
-    return _ready(formula, backward, dtype, numbers, _signs(numbers), past_caches)
-
-
-def _signs(numbers: tuple[float, ...]) -> tuple[float, ...]:
-    return tuple([math.copysign(1.0, number) for number in numbers])
-
-
-def quickly(formula: Callable[..., Any], x: Tensor, numbers: tuple[float, ...], times: Tensor | None = None) -> Tensor:
-    """As `evaluate`, for contiguous tensors of one dtype, with numbers for parameters."""
-    n, signs = x.numel(), _signs(numbers) if numbers else ()
-    if n < threads.SERIAL_BELOW:
-        y = torch.empty_like(x)
-        kernel, block, _ = _ready(formula, times is not None, x.dtype, numbers, signs)
-        kernel.quick(x.data_ptr(), 0 if times is None else times.data_ptr(), y.data_ptr(), block, 0, n)
-        return y
-    y = pages.empty_like(x)
-    kernel, block, _ = _ready(formula, times is not None, x.dtype, numbers, signs, pages.past_caches(y))
-    threads.run(kernel, x.data_ptr(), 0 if times is None else times.data_ptr(), y.data_ptr(), block, n)
-    return y
-
-
 def evaluate(
     formula: Callable[..., Any],
     x: Tensor,
     *parameters: float | Tensor,
     times: Tensor | None = None,
     dtype: torch.dtype | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """A formula over a CPU tensor, times another tensor if one is given.
 
     x: float32, bfloat16 or float16, any strides. parameters: numbers, or tensors that broadcast against x.
-    dtype: of the result; x's when not given. The result is laid out in memory as torch would.
+    dtype: of the result; x's when not given. The result is laid out in memory as torch would, or it is `out`, which has
+    no gaps and may be x.
     """
-    y = pages.empty_like(x, dtype)
-    x = laid_out_like(y, x, x.dtype)
-    g = None if times is None else laid_out_like(y, times, x.dtype)
-    numbers = tuple(value for value in parameters if not isinstance(value, Tensor))
-    if y.dtype is x.dtype and len(numbers) == len(parameters):
-        kernel, block, _ = ready(formula, g is not None, x.dtype, numbers, pages.past_caches(y))
-        threads.run(kernel, x.data_ptr(), 0 if g is None else g.data_ptr(), y.data_ptr(), block, x.numel())
+    y = torch.empty_like(x, dtype=dtype, memory_format=format_of(x)) if out is None else out
+    if not x.is_contiguous():
+        x = laid_out_like(y, x, x.dtype)
+    if times is not None:
+        times = laid_out_like(y, times, x.dtype)
+    if (dtype is None or dtype is x.dtype) and not (parameters and any(isinstance(v, Tensor) for v in parameters)):
+        signs = tuple([math.copysign(1.0, value) for value in parameters])
+        kernel, block, _ = _ready(formula, times is not None, x.dtype, parameters, signs)
+        threads.run(kernel, x.data_ptr(), 0 if times is None else times.data_ptr(), y.data_ptr(), block, x.numel())
     else:
-        single = (v.item() if isinstance(v, Tensor) and v.numel() == 1 else v for v in parameters)
-        _compute(formula, x, g, y, tuple(single))
+        single = [v.item() if isinstance(v, Tensor) and v.numel() == 1 else v for v in parameters]
+        _compute(formula, x, times, y, single)
     return y

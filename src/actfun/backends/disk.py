@@ -19,7 +19,7 @@ from actfun.version import __version__
 SETTING = "ACTFUN_CACHE"  # another folder; nothing at all is kept if it is set and empty
 SUM = 32  # bytes of a checksum
 
-_warned: set[Path] = set()
+_warned: set[Path | None] = set()
 
 
 def digest(*parts: str) -> str:
@@ -42,13 +42,19 @@ def folder() -> Path | None:
     """Where entries are kept, if anywhere: the folder for caches that the system has for its user."""
     if (setting := os.environ.get(SETTING)) is not None:
         return Path(setting) if setting else None
+    try:
+        return _of_the_system() / "actfun"
+    except RuntimeError as error:  # no home folder is known
+        _warn(None, error)
+        return None
+
+
+def _of_the_system() -> Path:
     if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "actfun"
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def kept(name: str, make: Callable[[], bytes]) -> bytes:
@@ -83,11 +89,11 @@ def _write(path: Path, contents: bytes) -> None:
         raise
 
 
-def _warn(place: Path, error: OSError) -> None:
+def _warn(place: Path | None, error: Exception) -> None:
     if place not in _warned:
         _warned.add(place)
         warnings.warn(
-            f"kernels cannot be kept in {place} ({error}), so each process works them out anew; "
+            f"kernels cannot be kept in {place or 'a folder'} ({error}), so each process works them out anew; "
             f"{SETTING} names another folder",
             RuntimeWarning,
             stacklevel=2,

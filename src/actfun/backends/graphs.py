@@ -5,11 +5,15 @@ for the activations of this package lies in the folder `chosen`, written by `too
 graphs that were tried with every number. What it finds for others is kept on disk.
 """
 
+import contextlib
 import functools
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy
 import torch
 
 from actfun import primitives
@@ -17,13 +21,15 @@ from actfun.backends import disk
 from actfun.backends import torch as torch_ops
 from actfun.backends.lowering import Lowering, uses
 from actfun.carried import economy, pairs, pieces
-from actfun.carried.graph import Node, leaf
+from actfun.carried.graph import Node, computed, leaf, ordered
 from actfun.carried.pairs import Pair
 from actfun.carried.primitives import PRIMITIVES
-from actfun.carried.trial import Trial
+from actfun.carried.trial import LARGEST, Trial
 from actfun.carried.writing import read, written
 
 CHOSEN = Path(__file__).parent / "chosen"
+PATIENCE = 2.0  # seconds after which somebody wants to know what takes so long
+G = leaf("input", "g")  # what a slope is multiplied by on the way back
 
 lower = Lowering(
     native={
@@ -81,7 +87,27 @@ def _found(formula: Callable[..., Any], parameters: Parameters, derivative: bool
     name = file_name(formula, parameters, derivative)
     if (path := CHOSEN / name).exists():
         return read(path.read_text())
-    return read(disk.kept(name, lambda: written(searched(formula, parameters, derivative)).encode()).decode())
+
+    def search() -> bytes:
+        with _announced(f"actfun: searching for a float32 kernel of {formula.__name__}; this may take minutes, once"):
+            return written(searched(formula, parameters, derivative)).encode()
+
+    return read(disk.kept(name, search).decode())
+
+
+@contextlib.contextmanager
+def _announced(line: str) -> Iterator[None]:
+    """Say on a terminal what takes longer than PATIENCE; who reads a file has no use for it."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield
+        return
+    timer = threading.Timer(PATIENCE, print, (line,), {"file": sys.stderr, "flush": True})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def comes_with(formula: Callable[..., Any], numbers: tuple[float, ...], derivative: bool) -> bool:
@@ -92,10 +118,28 @@ def comes_with(formula: Callable[..., Any], numbers: tuple[float, ...], derivati
 @functools.cache
 def graph(formula: Callable[..., Any], backward: bool, parameters: Parameters, sixteen: bool) -> Node:
     """What a kernel does to an element: formula(x, *parameters), times g if it goes backward."""
-    g = leaf("input", "g")
     if sixteen:
         value = full(formula, parameters)
-        return (Pair(g) * value if backward else value).odd()
+        return _times_g(value.hi, (Pair(G) * value).odd()) if backward else value.odd()
     careful = uses(formula, PRIMITIVES)
     result = _found(formula, parameters, backward) if careful else full(formula, parameters).rounded()
-    return g * result if backward else result
+    return _times_g(result, G * result) if backward else result
+
+
+def _times_g(slope: Node, product: Node) -> Node:
+    """g·slope, but where one of both is exactly 0 that one, whatever the other is: 0·inf would be NaN.
+
+    A g of 0 needs a look only where slopes overflow (relu_squared's): in the cache it takes up to a sixth of the time.
+    """
+    if slope.value:
+        return product
+    smaller = (G.magnitude() < slope.magnitude()).select(G, slope) if _overflows(slope) else slope
+    return (smaller.magnitude() <= 0.0).select(smaller, product)
+
+
+def _overflows(slope: Node) -> bool:
+    """Whether a slope is infinite for a finite x, parameters being 1."""
+    size = numpy.append(2.0 ** numpy.arange(-149, 128), LARGEST).astype(numpy.float32)
+    x, nodes = numpy.append(-size, size), ordered(slope)
+    inputs = {n.args[0]: numpy.ones_like(x) for n in nodes if n.op == "input"} | {"x": x}
+    return bool(numpy.isinf(computed(nodes, inputs)[slope]).any())

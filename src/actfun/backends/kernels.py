@@ -11,7 +11,7 @@ import torch
 from llvmlite import ir
 
 from actfun.backends import llvm
-from actfun.backends.arithmetic import emitted
+from actfun.backends.arithmetic import OPERATIONS, emitted
 from actfun.backends.llvm import FLOAT, INT16, INT32, INT64
 from actfun.backends.loops import counted, function, vectors
 from actfun.carried.graph import Node, ordered
@@ -28,11 +28,9 @@ def kernel(
     backward: bool,
     streams: Sequence[bool],
     lanes: int,
-    past_caches: bool = False,
 ) -> str:
     """y = output(x, g, parameters), from the first dtype to the second.
 
-    past_caches: y goes straight to memory; it starts at a multiple of 64 bytes, and so does each portion of it.
     The block holds 8 bytes a parameter: the address of a float32 for each element where `streams` says so, else one.
     """
     with function(name, 6) as (builder, made):
@@ -55,7 +53,7 @@ def kernel(
             return values
 
         def store(i: Any, value: Any, mask: Any) -> None:
-            llvm.store(builder, y, i, value, dtypes[1], mask, past_caches)
+            llvm.store(builder, y, i, value, dtypes[1], mask)
 
         rare = next((n for n in ordered(output) if n.op == "rarely"), None)
         if rare is None:
@@ -63,8 +61,6 @@ def kernel(
         else:
             names = ["x", "g"] if backward else ["x"]
             _Rare(builder, output, rare.args[0], names, lanes).run(inputs, store, y, start, stop)
-        if past_caches:
-            builder.fence("seq_cst")  # before anyone is told that y is there
     return str(made.module)
 
 
@@ -171,8 +167,16 @@ def lookup(name: str) -> str:
     return str(made.module)
 
 
+def _product(builder: Any, g: Any, slope: Any) -> Any:
+    """g·slope, or the one that is exactly 0; NaN is neither."""
+    size = [OPERATIONS["abs"](builder, value) for value in (g, slope)]
+    smaller = builder.select(builder.fcmp_ordered("<", *size), g, slope)
+    nothing = builder.fcmp_ordered("==", smaller, llvm.filled(FLOAT, smaller, 0.0))
+    return builder.select(nothing, smaller, builder.fmul(g, slope))
+
+
 def multiplied_lookup(name: str, dtype: torch.dtype, lanes: int) -> str:
-    """y = g * table[x]; entries are float32."""
+    """y = g * table[x], but where one of both is exactly 0 that one (see `graphs.graph`); entries are float32."""
     with function(name, 6) as (builder, made):
         x, g, y, table, start, stop = made.args
         entries = builder.ptrtoint(builder.alloca(ir.ArrayType(FLOAT, SCRATCH)), INT64)
@@ -188,8 +192,8 @@ def multiplied_lookup(name: str, dtype: torch.dtype, lanes: int) -> str:
             def multiply(k: Any, mask: Any) -> None:
                 i = builder.add(first, k)
                 entry = llvm.load(builder, entries, k, torch.float32, lanes)
-                product = builder.fmul(llvm.load(builder, g, i, dtype, lanes, mask), entry)
-                llvm.store(builder, y, i, product, dtype, mask)
+                given = llvm.load(builder, g, i, dtype, lanes, mask)
+                llvm.store(builder, y, i, _product(builder, given, entry), dtype, mask)
 
             _several(builder, INT64(0), count, fetch)
             vectors(builder, INT64(0), count, lanes, multiply)

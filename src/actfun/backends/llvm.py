@@ -75,18 +75,12 @@ def _read(builder: Any, address: Any, index: Any, element: ir.Type, lanes: int, 
     return builder.call(declared(builder, name, signature), [pointer, INT32(1), mask, ir.Constant(kind, None)])
 
 
-def write(builder: Any, address: Any, index: Any, value: Any, mask: Any = None, past_caches: bool = False) -> None:
-    """Elements into an array, from an index on; where there is a mask, those that it names.
-
-    past_caches: straight to memory, which is not read first then; the place must be aligned as vectors are.
-    """
+def write(builder: Any, address: Any, index: Any, value: Any, mask: Any = None) -> None:
+    """Elements into an array, from an index on; where there is a mask, those that it names."""
     kind = value.type
     pointer = builder.bitcast(place(builder, address, index, kind.element), kind.as_pointer())
     if mask is None:
-        size = kind.count * (4 if kind.element is FLOAT else 2)
-        store = builder.store(value, pointer, align=size if past_caches else 1)
-        if past_caches:
-            store.set_metadata("nontemporal", builder.module.add_metadata([INT32(1)]))
+        builder.store(value, pointer, align=1)
         return
     single = kind.element is FLOAT
     name = f"llvm.masked.store.v{kind.count}{'f' if single else 'i'}{32 if single else 16}.p0"
@@ -105,15 +99,13 @@ def load(builder: Any, address: Any, index: Any, dtype: torch.dtype, lanes: int,
     return cast(builder, builder.shl(wide, filled(INT32, wide, 16)), FLOAT)
 
 
-def store(
-    builder: Any, address: Any, index: Any, value: Any, dtype: torch.dtype, mask: Any = None, past_caches: bool = False
-) -> None:
+def store(builder: Any, address: Any, index: Any, value: Any, dtype: torch.dtype, mask: Any = None) -> None:
     """Round float32 to `dtype`, ties to even, and `write` them from an index on."""
     if dtype is torch.float16:
         value = cast(builder, converted(builder.fptrunc, value, HALF), INT16)
     elif dtype is torch.bfloat16:
         value = _bfloat16(builder, value)
-    write(builder, address, index, value, mask, past_caches)
+    write(builder, address, index, value, mask)
 
 
 def _bfloat16(builder: Any, x: Any) -> Any:

@@ -60,5 +60,6 @@ def _fit(formula: Callable[..., Any], x: Tensor, right: Tensor, candidates: Any)
     """Which candidates give the right values at some x, as float32 arithmetic in torch has it."""
     columns = [torch.from_numpy(row.copy()) for row in candidates]
     with torch.no_grad():
-        y = torch_ops.lower(formula)(x.float()[:, None], *columns).to(x.dtype)
-    return same(y, right[:, None]).all(0).numpy()
+        y = torch.as_tensor(torch_ops.lower(formula)(x.float()[:, None], *columns)).to(x.dtype)
+    fit = same(y, right[:, None]).all(0)  # one for all candidates where the formula takes no parameter, or ignores it
+    return fit.expand(candidates.shape[1]).numpy()

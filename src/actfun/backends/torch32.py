@@ -194,18 +194,26 @@ FLAT: dict[Callable[..., Any], Callable[[Tensor], Tensor]] = {
 
 
 def evaluate(
-    formula: Callable[..., Any], x: Tensor, *parameters: float | Tensor, times: Tensor | None = None
+    formula: Callable[..., Any],
+    x: Tensor,
+    *parameters: float | Tensor,
+    times: Tensor | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """A formula over tensors of float32, bfloat16 or float16, times another tensor if one is given, in x's dtype.
+    """A formula over tensors of float32, bfloat16 or float16, times another tensor if one is given.
 
-    parameters: numbers, or tensors that broadcast against x. Where the formula is 0, so is the product.
+    parameters: numbers, or tensors that broadcast against x. dtype: of the result; x's when not given. Where the
+    formula is 0, or all but 0, so is the product.
     """
     lowered = (lower_16 if x.dtype is torch.bfloat16 else lower)(formula)
-    values = (value.float() if isinstance(value, Tensor) else value for value in parameters)
-    y: Tensor = lowered(x.float(), *values)
+    values = [value.float() if isinstance(value, Tensor) else value for value in parameters]
+    single = x.float()
+    y = lowered(single, *values)
+    if not isinstance(y, Tensor) or any(y is value for value in (single, *values)):
+        y = _where(single == single, y, y)  # a tensor of its own, where a formula gives an argument or a number
     if times is not None:
-        y = _product(formula, x.float(), y, times.float())
-    return y.to(x.dtype)
+        y = _product(formula, single, y, times.float())
+    return y.to(dtype or x.dtype)
 
 
 def _product(formula: Callable[..., Any], x: Tensor, slope: Tensor, g: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ Forward makes a fresh result. Backward stands for both ways: the value, then the
 
 import functools
 import importlib.metadata
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,23 +24,39 @@ Call = Callable[[], Any]
 class Contestant:
     """A library that may be timed.
 
-    package: what is to be installed for it, or None where it is always there.
+    package: what is to be installed for it. needs_compiler: whether it takes a C++ compiler besides.
     prepared: (activation, x, incoming gradient or None for forward alone) -> the call, or None where it has no such.
     """
 
     name: str
-    package: str | None
+    package: str
     prepared: Callable[[str, Tensor, Tensor | None], Call | None]
+    needs_compiler: bool = False
 
     @property
     def version(self) -> str | None:
-        """The version, or None where it is not installed."""
-        if self.package is None:
-            return __version__
-        try:
-            return importlib.metadata.version(self.package).partition("+")[0]
-        except importlib.metadata.PackageNotFoundError:
-            return None
+        """The version, or None where it cannot be timed."""
+        return version(self.package) if has_compiler() or not self.needs_compiler else None
+
+    @property
+    def remedy(self) -> str:
+        """What is to be done where it cannot be timed."""
+        return "it needs a C++ compiler, such as g++" if self.needs_compiler else f"pip install {self.package}"
+
+
+def version(package: str) -> str | None:
+    """The version of an installed package, None of any other."""
+    if package == "actfun":
+        return __version__  # its source may be at work without being installed
+    try:
+        return importlib.metadata.version(package).partition("+")[0]
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def has_compiler() -> bool:
+    """Whether there is a C++ compiler, without which torch.compile does nothing on CPUs."""
+    return any(map(shutil.which, ("g++", "c++", "clang++", "cl")))
 
 
 def _call(function: Callable[[Tensor], Tensor] | None, x: Tensor, g: Tensor | None) -> Call | None:
@@ -132,9 +149,9 @@ OURS, EAGER, COPY = "actfun", "torch", "copy"
 CONTESTANTS = {
     one.name: one
     for one in (
-        Contestant(OURS, None, _actfun),
+        Contestant(OURS, "actfun", _actfun),
         Contestant(EAGER, "torch", _torch),
-        Contestant("compile", "torch", _compiled),
+        Contestant("compile", "torch", _compiled, needs_compiler=True),
         Contestant("jax", "jax", _jax),
         Contestant("onnxruntime", "onnxruntime", _onnxruntime),
         Contestant(COPY, "torch", _copy),

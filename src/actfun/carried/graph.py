@@ -7,7 +7,7 @@ here, and emitted as machine code by a backend.
 import math
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy
 
@@ -100,6 +100,9 @@ class Node:
     def __ge__(self, other: "Number") -> "Node":
         return node(">=", self, other)
 
+    def __bool__(self) -> NoReturn:
+        raise TypeError("what a formula computes has no truth before it is computed; use where(condition, x, y)")
+
     def differs(self, other: "Number") -> "Node":
         """Whether it differs from another, neither being NaN."""
         return node("!=", self, other)
@@ -157,7 +160,7 @@ def as_node(value: Number) -> Node:
 def node(op: str, *args: Number) -> Node:
     """The node of an operation, simplified."""
     nodes = tuple(map(as_node, args))
-    simple = _folded(op, *nodes) or _simplified(op, *nodes)
+    simple = _folded(op, *nodes)
     return leaf(op, *nodes) if simple is None else simple
 
 
@@ -166,7 +169,7 @@ def _is(node: Node, number: float) -> bool:
 
 
 def _folded(op: str, *args: Node) -> Node | None:
-    """An operation on constants; -ZERO is ZERO, for a sign of 0 is never a constant's."""
+    """An operation on constants, or simplified; -ZERO is ZERO, for a sign of 0 is never a constant's."""
     if op == "neg" and args[0] is ZERO:
         return ZERO
     if op in ("add", "sub", "mul", "div", "neg", "abs") and all(a.op == "constant" for a in args):
@@ -174,7 +177,7 @@ def _folded(op: str, *args: Node) -> Node | None:
             return constant(float(OPERATIONS[op](*(numpy.float32(a.value) for a in args))))
     if op == "sub" and args[0] is args[1]:  # an error that nothing makes
         return ZERO
-    return args[1] if op == "select" and args[1] is args[2] else None
+    return args[1] if op == "select" and args[1] is args[2] else _simplified(op, *args)
 
 
 def bounded(condition: Node, bound: Node, x: Node) -> bool:
@@ -199,9 +202,7 @@ def _simplified(op: str, x: Node, y: Node = ZERO, z: Node = ZERO, *_: Node) -> N
     """An operation in which a constant 0 or 1, a negation, or a bound makes another one do."""
     if op == "select":
         return _tighter(x, y, z)
-    if op == "abs" and _positive(x):
-        return x
-    if op in ("add", "sub") and _is(y, 0.0):
+    if (op == "abs" and _positive(x)) or (op in ("add", "sub") and _is(y, 0.0)):
         return x
     if op == "add" and (_is(x, 0.0) or x.op == "neg"):
         return y if _is(x, 0.0) else node("sub", y, *x.args)

@@ -75,6 +75,9 @@ class Pair:
 
     # Conditions look at hi alone: formulas compare inputs and literals.
 
+    def __bool__(self):
+        return bool(self.hi)  # which raises TypeError
+
     def __lt__(self, other):
         return self.hi < Pair.of(other).hi
 

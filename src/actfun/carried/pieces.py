@@ -5,187 +5,40 @@ numbers of a network lie, the function itself is a polynomial on each of 32 piec
 coefficients, each looked up among 32 constants, which a processor with vectors of 512 bits does in one operation. The
 rest of the line stays with the graph: its numbers are put together and done apart.
 
-Centres are chosen so that the function there is very nearly a number of float32 (Gal, Computing elementary functions:
-a new approach for achieving high accuracy and good performance, 1986): so the constant term needs no low part, and a
-value is rounded once, but for what the rest of the polynomial, which is smaller, loses.
+Where the right side of a function follows from its left one (silu(x) is x + silu(-x)), pieces cover the left alone, so
+they are half as wide.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy
 
 from actfun.carried.economy import cost
-from actfun.carried.graph import OPERATIONS, Node, leaf, node
-from actfun.carried.trial import NEAR_ROOT, REACH, Trial
+from actfun.carried.fits import ENTRIES, SEEN, Fit, Pieces, Polynomial
+from actfun.carried.graph import Node, leaf, node
+from actfun.carried.trial import Trial
 
-ENTRIES = 32
 ROUNDER = 12582912.0  # 1.5·2²³: adding it leaves no bits behind the point
 DEGREES = range(4, 12)
 CLOSE = {False: 0.1, True: 0.3}  # how far a polynomial may be from a value, from a derivative, in their last place
-TINY = 2.0**-60
-SPREAD = 2.0  # the standard deviation of inputs for which the pieces are chosen
-LANES = 16  # how often a number outside counts: from when a vector waited for one; now that is more than it costs
+SPREAD = 3.0  # the standard deviation of inputs for which the pieces are chosen
+LANES = 16  # how much dearer a number outside is than the operations of its graph, for it interrupts a loop of vectors
 TRIED = 16  # choices of pieces
-CENTRES, BEST = 2**12, 16  # candidates in a piece, in the middle sixteenth of it; those for which polynomials are made
-SEEN = 2**11  # numbers of a piece with which these are compared
-LEADS = (0.0, 0.25, 0.5, 1.0)
 HOPEFUL = 1.2  # what may be expected to be wrong, by an estimate from above, of what is allowed
-
-
-@dataclass(frozen=True)
-class Pieces:
-    """Where |x| ≤ reach, x is in piece number rint(x·(slope + bend·x)), for a symmetric function |x| is."""
-
-    symmetric: bool
-    reach: float
-    slope: float
-    bend: float
-
-    @classmethod
-    def made(cls, symmetric: bool, reach: float, skew: float = 1.0) -> "Pieces":
-        """Pieces over all of the reach; those at its left end are by `skew` narrower than those at its right."""
-        slope = numpy.float32(ENTRIES - 0.75 if symmetric else ENTRIES / 2.0 - 0.75) / numpy.float32(reach)
-        bend = numpy.float32((1.0 - skew) / (1.0 + skew) * slope / (2.0 * reach))
-        return cls(symmetric, reach, float(slope), float(bend))
-
-    def _end(self, u: float) -> float:
-        """The x at which x·(slope + bend·x) is u, within the reach."""
-        x = 2.0 * u / (self.slope + math.sqrt(max(self.slope**2 + 4.0 * self.bend * u, 0.0)))
-        return min(max(x, -self.reach), self.reach)
-
-    def __iter__(self) -> Iterator[tuple[int, float, float]]:
-        """The number of each piece, and its ends."""
-        low = 0 if self.symmetric else round(-self.reach * (self.slope - self.bend * self.reach))
-        for j in range(low, low + ENTRIES):
-            yield j, max(self._end(j - 0.5), 0.0) if self.symmetric else self._end(j - 0.5), self._end(j + 0.5)
-
-
-@dataclass
-class Polynomial:
-    """lead·x, and on top of it a polynomial in x - centre, the constant term first."""
-
-    lead: float
-    centre: float
-    coefficients: list[float]
-
-    def __call__(self, x: Any) -> Any:
-        """Its values at an array of float32, as float32 arithmetic gives them."""
-        r, fma = x - numpy.float32(self.centre), OPERATIONS["fma"]
-        y = numpy.full_like(x, self.coefficients[-1])
-        for coefficient in reversed(self.coefficients[:-1]):
-            y = fma(y, r, numpy.float32(coefficient))
-        return fma(x, numpy.float32(self.lead), y)
-
-
-class Fit:
-    """Polynomials for a function."""
-
-    def __init__(self, trial: Trial) -> None:
-        self.trial = trial
-
-    def values(self, x: Any) -> Any:
-        return self.trial.exact({"x": x})
-
-    def _weight(self, x: Any) -> Any:
-        """How much an error counts: 1 for a unit in the last place, near a root for two thirds of what is allowed."""
-        near = numpy.zeros(len(x), bool)
-        for root in self.trial.roots:
-            near |= numpy.abs(x - root) < REACH
-        unit = numpy.ldexp(1.0, numpy.maximum(numpy.frexp(self.values(x))[1] - 24, -149))
-        return 1.0 / numpy.maximum(unit, near * (NEAR_ROOT / 1.5))
-
-    def _samples(self, low: float, high: float, count: int) -> tuple[Any, Any, Any]:
-        """Places where a piece is looked at, denser at its ends, the values there, and how much each error counts."""
-        x = 0.5 * (low + high) - 0.5 * (high - low) * numpy.cos((numpy.arange(count) + 0.5) * (math.pi / count))
-        y = self.values(x)
-        return x, y, self._weight(x)
-
-    def distance(self, pieces: Pieces, degree: int) -> float:
-        """How far polynomials are from the function at worst, before coefficients are rounded, in the last place."""
-        worst = 0.0
-        for _, low, high in pieces:
-            if low >= high:
-                continue
-            x, y, weight = self._samples(low, high, 4 * degree)
-            powers = numpy.vander(x - 0.5 * (low + high), degree + 1) * weight[:, None]
-            solution = numpy.linalg.lstsq(powers, y * weight, rcond=None)[0]
-            worst = max(worst, float(numpy.abs(powers @ solution - y * weight).max()))
-            if not worst < 64.0:
-                break
-        return worst
-
-    def _lead(self, low: float, high: float, leads: bool) -> tuple[float, float]:
-        """The multiple of x that leaves least for the polynomial to get wrong, and what it then gets wrong, about.
-
-        Where the function is 0 at 0 it is the slope there, from below, so that the sign of a zero stays.
-        """
-        x, y, weight = self._samples(low, high, 16)
-        middle = 0.5 * (low + high)
-        tried = numpy.array(LEADS if leads else (0.0,))
-        at, zero, near = self.values(numpy.array([middle, 0.0, TINY]))
-        if leads and low <= 0.0 <= high and zero == 0.0:
-            slope = near / TINY
-            tried = numpy.array([slope if slope == numpy.float32(slope) else numpy.nextafter(numpy.float32(slope), 0)])
-        lead = tried[:, None].astype(numpy.float64)
-        rest, first = y - lead * x, at - lead * middle
-        lost = (0.7 * numpy.abs(rest) * (lead != 0.0) + 0.9 * numpy.abs(rest - first)) * weight * 2.0**-24
-        best = int(numpy.argmin(lost.max(1)))
-        return float(lead[best, 0]), float(lost[best].max())
-
-    def lost(self, pieces: Pieces, leads: bool) -> float:
-        """About what roundings before the last cost at worst, in units in the last place."""
-        return max(self._lead(low, high, leads)[1] for _, low, high in pieces if low < high)
-
-    def _centres(self, low: float, high: float, lead: float) -> Any:
-        """Numbers of float32 in the middle of a piece whose values are such numbers too, or very nearly; or 0."""
-        middle, width = 0.5 * (low + high), high - low
-        x = middle + width / 16 * (numpy.arange(CENTRES) / CENTRES - 0.5)
-        x = numpy.unique(numpy.append(x, 0.0) if low <= 0.0 < high else x).astype(numpy.float32).astype(numpy.float64)
-        y = self.values(x) - lead * x
-        lost = numpy.abs(y - y.astype(numpy.float32))
-        return x[x == 0.0] if (lost[x == 0.0] == 0.0).any() else x[numpy.argsort(lost, kind="stable")[:BEST]]
-
-    def _rounded(self, lead: float, centre: float, low: float, high: float, degree: int) -> Polynomial:
-        """The best one, its coefficients rounded from the first on, so that each makes up for those before it."""
-        x, y, weight = self._samples(low, high, 8 * degree)
-        first = float(numpy.float32(self.values(numpy.array([centre]))[0] - lead * centre))
-        made = Polynomial(lead, centre, [first if first else -0.0])  # so that -0.0 comes out as it went in
-        r, rest = x - centre, (y - lead * x - first) * weight
-        for power in range(1, degree + 1):
-            powers = r[:, None] ** numpy.arange(power, degree + 1) * weight[:, None]
-            best = numpy.linalg.lstsq(powers, rest, rcond=None)[0][0]
-            if power == 1 and first == 0.0 and lead:
-                best = max(best, 0.0)
-            made.coefficients.append(float(numpy.float32(best)))
-            rest = rest - made.coefficients[-1] * r**power * weight
-        return made
-
-    def _error(self, polynomial: Polynomial, low: float, high: float) -> float:
-        """The worst error of its values as float32 arithmetic gives them."""
-        x = numpy.linspace(low, high, SEEN, dtype=numpy.float32)
-        return float(numpy.max(numpy.abs(polynomial(x) - self.values(x)) * self._weight(x)))
-
-    def _polynomial(self, low: float, high: float, degree: int, leads: bool) -> Polynomial:
-        if low >= high:
-            return Polynomial(0.0, 0.0, [0.0] * (degree + 1))
-        lead, _ = self._lead(low, high, leads)
-        made = [self._rounded(lead, float(c), low, high, degree) for c in self._centres(low, high, lead)]
-        return min(made, key=lambda polynomial: self._error(polynomial, low, high))
-
-    def polynomials(self, pieces: Pieces, degree: int, leads: bool) -> dict[int, Polynomial]:
-        """For each piece, by its number, counted from 0 again after the last; leads: whether they may have one."""
-        return {j % ENTRIES: self._polynomial(low, high, degree, leads) for j, low, high in pieces}
 
 
 def _looked_up(index: Node, polynomials: dict[int, Polynomial], entry: Any) -> Node:
     return node("lookup", index, *(entry(polynomials[j]) for j in range(ENTRIES)))
 
 
-def _graph(pieces: Pieces, polynomials: dict[int, Polynomial], odd: bool) -> tuple[Node, Node]:
-    """The graph of the polynomials, and that of whether x is out of reach."""
+def _graph(
+    pieces: Pieces, polynomials: dict[int, Polynomial], symmetry: str | None, levels: bool = False
+) -> tuple[Node, Node]:
+    """The graph of the polynomials, and that of whether x is out of reach.
+
+    levels: whether the function is x ("line") or 1 ("step") beyond the reach on the right, to the last bit.
+    """
     x = leaf("input", "x")
     size = x.magnitude()
     t = size if pieces.symmetric else x
@@ -198,24 +51,41 @@ def _graph(pieces: Pieces, polynomials: dict[int, Polynomial], odd: bool) -> tup
     y = first
     for other in others:
         y = y.fma(r, other)
+    lead: Any = 0.0
     if any(polynomial.lead for polynomial in polynomials.values()):
-        y = t.fma(_looked_up(index, polynomials, lambda p: p.lead), y)
-    return y.with_sign_of(x) if odd else y, size > pieces.reach
+        lead = _looked_up(index, polynomials, lambda p: p.lead)
+    if symmetry == "line":  # of x, so that the sign of a zero stays
+        y = x.fma((x > 0.0).select(lead + 1.0, -lead), y)
+    elif isinstance(lead, Node):
+        y = t.fma(lead, y)
+    if symmetry == "step":
+        y = (x > 0.0).select(1.0 - y, y)
+    if levels:
+        return (x > pieces.reach).select(x if symmetry == "line" else 1.0, y), x < -pieces.reach
+    return y.with_sign_of(x) if symmetry == "odd" else y, size > pieces.reach
 
 
-def _parity(trial: Trial) -> float:
-    """1 for an even function, -1 for an odd one, else 0."""
+def _levels(fit: Fit, symmetry: str | None, reach: float) -> bool:
+    """Whether nothing of the left side is to be seen on the right, out of reach."""
+    x = numpy.linspace(reach, 2.0 * reach, SEEN, dtype=numpy.float32)
+    right = x if symmetry == "line" else numpy.ones_like(x)
+    return symmetry in ("line", "step") and bool((fit.trial.exact({"x": x}).astype(numpy.float32) == right).all())
+
+
+def _symmetry(trial: Trial) -> str | None:
+    """How the right of a function follows from its left: "even", "odd", x more ("line"), 1 less the left ("step")."""
     x = numpy.linspace(0.1, 10.0, 100)
     left, right = trial.exact({"x": -x}), trial.exact({"x": x})
-    return next((sign for sign in (1.0, -1.0) if numpy.allclose(left, sign * right, 1e-12, 0.0)), 0.0)
+    sides = {"even": left, "odd": -left, "line": x + left, "step": 1.0 - left}
+    return next((name for name, side in sides.items() if numpy.allclose(side, right, 1e-12, 0.0)), None)
 
 
 def _choices(fit: Fit, symmetric: bool, otherwise: float) -> list[tuple[Pieces, int, bool]]:
     """Pieces and degrees that come close enough, those first that take least time for inputs of the usual spread."""
     if symmetric:
-        all_pieces = [Pieces.made(True, reach) for reach in (6.0, 7.0, 8.0, 9.5)]
+        all_pieces = [Pieces.made(True, reach) for reach in (5.0, 5.5, 6.0, 6.5, 7.0, 7.5, 8.0, 9.5)]
     else:
-        reaches, skews = (4.5, 5.0, 5.5, 6.0, 7.0, 8.0), (1.0, 2.0, 3.0, 5.0, 8.0)
+        reaches, skews = (4.5, 5.0, 5.5, 6.0, 7.0, 8.0, 9.5), (1.0, 2.0, 3.0, 5.0, 8.0)
         all_pieces = [Pieces.made(False, reach, skew) for reach in reaches for skew in skews]
     found = []
     for pieces in all_pieces:
@@ -232,9 +102,11 @@ def _choices(fit: Fit, symmetric: bool, otherwise: float) -> list[tuple[Pieces, 
 
 def pieced(careful: Node, trial: Trial) -> Node:
     """A graph that does what `careful` does, by polynomials where that is right; `careful` itself where none are."""
-    parity, fit = _parity(trial), Fit(trial)
-    for pieces, degree, leads in _choices(fit, parity != 0.0, cost(careful))[:TRIED]:
-        fast, far = _graph(pieces, fit.polynomials(pieces, degree, leads), parity < 0.0)
+    symmetry = _symmetry(trial)
+    fit = Fit(trial, symmetry)
+    for pieces, degree, leads in _choices(fit, symmetry is not None, cost(careful))[:TRIED]:
+        levels = _levels(fit, symmetry, pieces.reach)
+        fast, far = _graph(pieces, fit.polynomials(pieces, degree, leads), symmetry, levels)
         result = far.rarely(careful, fast)
         if trial.wrong(result) is None:
             return result

@@ -91,7 +91,7 @@ class Trial:
     """What graphs are held against: the exact values, and the special ones of a first graph that carries every error.
 
     parameters: the inputs beside x; exact: gives the right values, float64, for arrays of inputs by their names. The
-    random bits are the same on every machine, and so is the arithmetic: a formula has one graph everywhere.
+    random bits are the same on every machine. Float64 is not, in its last bit: what a search finds may depend on it.
     """
 
     def __init__(

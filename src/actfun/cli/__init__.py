@@ -6,14 +6,13 @@ from typing import Any
 
 from typer.exceptions import TyperException
 
-from actfun.cli import accuracy, bench, build, claims, compare, listing, show
+from actfun.cli import accuracy, bench, claims, compare, listing, show
 from actfun.cli.common import BadInputError, app
 from actfun.registry import nearest
 
 __all__ = [
     "accuracy",
     "bench",
-    "build",
     "claims",
     "compare",
     "listing",

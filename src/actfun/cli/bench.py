@@ -1,6 +1,9 @@
 """`actfun bench`."""
 
+import functools
 import json
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,56 +17,88 @@ if TYPE_CHECKING:
     from actfun.runs.store import Store
 
 
+PARTS = ("steps", "compiled", "eager")
+USUAL = {"spreads": "1,3", "seconds": "1"}
+
+
+def _option(help: str) -> Any:
+    return typer.Option(help=help, show_default=False)
+
+
 @app.command()
 def bench(
     activations: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="activations [default: all]", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...",
+            help="activations [default: all; relu, gelu, silu, tanh, elu in steps]",
+            show_default=False,
+        ),
     ] = None,
-    sizes: Annotated[
-        str | None,
-        typer.Option(help="numbers of elements [default: 16,4096,65536,1048576,16777216]", show_default=False),
-    ] = None,
-    dtypes: Annotated[str, typer.Option(help="float32, bfloat16, float16")] = "float32,bfloat16",
-    against: Annotated[
-        str | None, typer.Option(help="torch, compile, jax, onnxruntime [default: those installed]", show_default=False)
-    ] = None,
-    spread: Annotated[float, typer.Option(help="standard deviation of the normal inputs", min=0.0)] = 1.0,
-    seconds: Annotated[float, typer.Option(help="time to spend on each cell", min=0.0)] = 1.0,
-    steps: Annotated[bool, typer.Option(help="time training steps of small networks too")] = True,
+    steps: Annotated[bool, typer.Option("--steps", help="training steps of whole networks")] = False,
+    compiled: Annotated[bool, typer.Option("--compiled", help="calls through torch.compile")] = False,
+    eager: Annotated[bool, typer.Option("--eager", help="calls without it")] = False,
+    sizes: Annotated[str | None, _option("numbers of elements [default: 16,4096,65536,1048576,16777216]")] = None,
+    dtypes: Annotated[str | None, _option("float32, bfloat16, float16 [default: all; two compiled]")] = None,
+    against: Annotated[str | None, _option("compile, jax, onnxruntime beside torch [default: those installed]")] = None,
+    spreads: Annotated[str, typer.Option(help="standard deviations of eager calls' normal inputs")] = USUAL["spreads"],
+    seconds: Annotated[float, typer.Option(help="time for an eager call; others in proportion", min=0.0)] = 1.0,
     threads: Annotated[
-        int | None, typer.Option(help="threads of each library [default: one a core]", min=1, show_default=False)
+        int | None, typer.Option(help="threads [default: one a core]", min=1, show_default=False)
     ] = None,
     out: Annotated[Path, typer.Option(help="folder for bench.json, speed.md and speed.svg")] = Path("actfun-bench"),
     resume: Annotated[bool, typer.Option("--resume", help="go on with what is in the folder")] = False,
 ) -> None:
-    """Time activations side by side with torch, torch.compile, JAX and ONNX Runtime, forward and backward."""
-    from actfun.accuracy.subject import library_function
-    from actfun.bench import cells as timed
-    from actfun.bench.contestants import COPY, EAGER, OURS
+    """Time training steps, compiled calls and eager calls, or those named, side by side with torch and others."""
+    from actfun.report.speed import known_limits
     from actfun.runs.store import Store
 
-    with user_input():
-        chosen = elementwise(activations or [])
-        peers = _peers(against)
-        counts = timed.SIZES if sizes is None else tuple(map(_size, words(sizes)))
-        kinds = tuple(_one_of("--dtypes", word, ("float32", "bfloat16", "float16")) for word in words(dtypes))
-        results = Store(out, resume, "bench")
+    named = [part for part, asked in zip(PARTS, (steps, compiled, eager), strict=True) if asked]
+    given = {"sizes": sizes, "dtypes": dtypes, "against": against, "spreads": spreads, "seconds": f"{seconds:g}"}
+    given["threads"] = None if threads is None else str(threads)
     torch.set_num_threads(threads or cores())
-    work: list[Any] = list(timed.cells(chosen, kinds, counts, spread, (OURS, *peers, COPY), seconds))
-    if steps and EAGER in peers:
-        work += timed.steps([name for name in chosen if library_function(EAGER, name) is not None], seconds)
-    _announce(f"{counted(len(chosen), 'activation')} in {counted(len(work), 'cell')}, {seconds:g} s each", out)
+    with user_input():
+        limits = known_limits()
+        work = _work(activations or [], named or PARTS, given, seconds)
+        results = Store(out, resume, "bench")
+    _announce(f"{counted(len(work), 'cell')}", out)
     _execute(work, results)
-    given = {"sizes": sizes, "against": against, "dtypes": dtypes, "spread": f"{spread:g}"}
-    facts = {"command": _command(activations or [], given), "spread": spread}
-    _report([results.finished[job.id] for job in work], facts, out)
+    options = [f"--{option} {value}" for option, value in given.items() if value not in (None, USUAL.get(option))]
+    command = " ".join(["actfun bench", *(activations or []), *(f"--{part}" for part in named), *options])
+    _report([results.finished[job.id] for job in work], command, limits, out)
 
 
-def _command(activations: list[str], given: dict[str, str | None]) -> str:
-    """The command that was given, without what is so by itself."""
-    usual = {"sizes": None, "against": None, "dtypes": "float32,bfloat16", "spread": "1"}
-    options = [f"--{option} {value}" for option, value in given.items() if value != usual[option]]
-    return " ".join(["actfun bench", *activations, *options])
+def _work(asked: list[str], parts: Sequence[str], given: dict[str, str | None], seconds: float) -> list[Any]:
+    """What is to be timed, in the order of the page. Raises ValueError where something given cannot be right."""
+    from actfun.accuracy.subject import library_function
+    from actfun.bench import cells, compiled, steps
+    from actfun.bench.contestants import EAGER, has_compiler
+    from actfun.bench.networks import networks
+
+    def chosen(option: str, of: Callable[[str], Any]) -> Any:
+        text = given[option]
+        if text is not None and not words(text):
+            raise ValueError(f"--{option} names nothing")
+        return None if text is None else tuple(dict.fromkeys(map(of, words(text))))
+
+    names, peers = elementwise(asked), _peers(given["against"])
+    sizes, spreads = chosen("sizes", _size), chosen("spreads", _spread)
+    dtypes = chosen("dtypes", functools.partial(_one_of, "--dtypes", known=cells.DTYPES))
+    both = [name for name in names if library_function(EAGER, name) is not None]
+    usual = [name for name in both if asked or name in steps.ACTIVATIONS]
+    compiles = has_compiler()
+    if tuple(parts) == ("compiled",) and not compiles:
+        raise ValueError("--compiled: torch.compile needs a C++ compiler, such as g++")
+    if "eager" not in parts and not both:
+        raise ValueError(f"torch has no {' nor '.join(names)} to compare with")
+    work: list[Any] = []
+    if "steps" in parts:
+        work += steps.steps(usual, networks(), (False, True) if compiles else (False,), seconds)
+    if "compiled" in parts and compiles:
+        work += compiled.compiled(both, usual, dtypes or compiled.DTYPES, sizes or compiled.SIZES, seconds)
+    if "eager" in parts:
+        work += cells.cells(names, dtypes or cells.DTYPES, sizes or cells.SIZES, spreads, peers, seconds)
+    return work
 
 
 def _announce(what: str, folder: Path) -> None:
@@ -86,38 +121,42 @@ def _execute(work: list[Any], results: "Store") -> None:
             progress.finished(record)
 
 
-def _report(records: list[dict[str, Any]], facts: dict[str, Any], folder: Path) -> None:
-    from actfun.backends import native
-    from actfun.bench.contestants import CONTESTANTS, COPY
+def _report(records: list[dict[str, Any]], command: str, limits: dict[str, str], folder: Path) -> None:
+    from actfun.bench.contestants import CONTESTANTS, version
     from actfun.report import bench as report
     from actfun.runs.machine import machine
 
-    versions = {name: CONTESTANTS[name].version for name in CONTESTANTS if name not in ("compile", COPY)}
-    facts |= {
+    packages = [contestant.package for contestant in CONTESTANTS.values()]
+    facts = {
+        "command": command,
         "machine": machine(1, torch.get_num_threads()),
-        "versions": versions,
-        "native": native.module() is not None,
+        "vectors": torch.backends.cpu.get_cpu_capability(),
+        "versions": {package: version(package) for package in dict.fromkeys([*packages, "transformers"])},
     }
     (folder / "bench.json").write_text(json.dumps(facts | {"cells": records}, indent=1) + "\n")
-    (folder / "speed.svg").write_text(report.chart(records), encoding="utf-8")
-    (folder / "speed.md").write_text(report.markdown(records, facts, "speed.svg"), encoding="utf-8")
+    picture = report.chart(records)
+    if picture is not None:
+        (folder / "speed.svg").write_text(picture, encoding="utf-8")
+    page = report.markdown(records, facts, "speed.svg" if picture else None, limits)
+    (folder / "speed.md").write_text(page, encoding="utf-8")
     screen = console(160)
     for table in report.tables(records, screen.width):
         screen.print(table)
-    for sentence in report.summary(records):
-        screen.print(sentence)
+    for sentence in [*report.summary(records), *report.shortfalls(records, limits)]:
+        screen.print(sentence, markup=False)
     screen.print(f"Also in {folder / 'speed.md'} and {folder / 'bench.json'}.")
 
 
 def _peers(asked: str | None) -> tuple[str, ...]:
-    from actfun.bench.contestants import CONTESTANTS, PEERS
+    """The libraries beside which eager calls are timed: torch, and those asked for."""
+    from actfun.bench.contestants import CONTESTANTS, EAGER, PEERS
 
     if asked is None:
         return tuple(name for name in PEERS if CONTESTANTS[name].version)
-    found = tuple(dict.fromkeys(_one_of("--against", word, PEERS) for word in words(asked)))
+    found = tuple(dict.fromkeys([EAGER, *(_one_of("--against", word, PEERS) for word in words(asked))]))
     for name in found:
         if not CONTESTANTS[name].version:
-            raise ValueError(f"--against: {name} is not installed; pip install {CONTESTANTS[name].package}")
+            raise ValueError(f"--against: {name} is not there; {CONTESTANTS[name].remedy}")
     return found
 
 
@@ -131,3 +170,13 @@ def _size(asked: str) -> int:
     if not asked.isdigit() or not int(asked):
         raise ValueError(f"--sizes: {asked!r} is not a number of elements; write whole numbers, such as 4096,65536")
     return int(asked)
+
+
+def _spread(asked: str) -> float:
+    try:
+        spread = float(asked)
+    except ValueError:
+        spread = math.nan
+    if not 0.0 < spread < math.inf:
+        raise ValueError(f"--spreads: {asked!r} is not a standard deviation; write positive numbers, such as 1,3")
+    return spread

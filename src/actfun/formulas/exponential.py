@@ -90,12 +90,15 @@ def silu_dx(x):
     convex=True,
     latex=r"\frac{1}{\beta} \log(1 + e^{\beta x})",
     reference="Dugas et al., Incorporating second-order functional knowledge for better option pricing, NIPS 2000",
-    beta=Parameter(1.0),
+    beta=Parameter(1.0, nonzero=True),
 )
 def softplus(x, beta):
-    """A smooth ReLU: the integral of sigmoid."""
+    """A smooth ReLU: the integral of sigmoid. With a negative beta it is smooth min(x, 0)."""
     z = beta * x
-    return maximum(x, 0.0) + log1p(decay(absolute(z), 1.0)) * (1.0 / beta)
+    t = absolute(z)
+    near = log1p(decay(t, 1.0)) * (1.0 / beta)
+    far = decay(t, 1.0 / beta)  # the same in any dtype, but right where e is subnormal, and e/β is not
+    return where(z > 0.0, x, 0.0) + where(t > 40.0, far, near)
 
 
 @derivative(softplus, "x")

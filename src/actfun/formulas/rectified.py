@@ -11,6 +11,8 @@ from actfun.registry import Parameter, activation, derivative
     saturates=("left",),
     inplace=True,
     torch="relu",
+    torch_is_exact=True,
+    keeps="output",
     monotonic=True,
     convex=True,
     latex=r"\max(x, 0)",
@@ -31,6 +33,7 @@ def relu_dx(x):
     kinks=(0.0,),
     inplace=True,
     torch="leaky_relu",
+    keeps="output",
     monotonic=True,
     convex=True,
     latex=r"\begin{cases} x & x > 0 \\ a x & x \le 0 \end{cases}",
@@ -77,4 +80,4 @@ def relu_squared_dx(x):
 )
 def maxout(x, y):
     """The largest of several linear pieces, which makes an activation that is learned. The first piece wins a tie."""
-    return where(x < y, y, where(y == y, x, y))
+    return where(x < y, y, where(x >= y, x, x + y))  # the sum of a number and NaN is NaN

@@ -1,0 +1,167 @@
+"""Values and gradients against float64 on the same device, by the package's own torch operations.
+
+What holds on every device: float32 within 4 ulp for |x| ≤ 3, within 1e-6 of the value up to |x| = 6 and 1e-5 wherever
+it is a normal number; 16 bits within 0.51 ulp of the exact value. Gradients likewise, or within 2e-7 beside a root of
+the derivative. NaN for NaN alone.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from actfun.accuracy.error import ulps
+from actfun.accuracy.subject import Subject, library_function, roots
+from actfun.backends.tables import arguments
+from gpu_checks.run import Run, Section
+
+Function = Callable[[Tensor], Tensor]
+Several = Callable[[list[Tensor]], list[Tensor]]
+KINDS = ("value", "gradient", "g · gradient", "inf · 0")
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+PORTION = 2**22  # elements at a time: float64 and what it leaves behind take 100 times as many bytes
+NORMAL = 2.0**-126
+LARGEST = torch.finfo(torch.float32).max
+# Float32 without its rounding errors leaves 2e-8 of terms near 1/2: 4 ulp and more of a derivative below 0.1, as it is
+# up to 1/4 from a root (gelu compiled: 6 ulp, 2.3e-8, at 0.127 from it).
+BESIDE, NEAR_ROOT = 2.0**-2, 2e-7
+
+
+@dataclass(frozen=True)
+class Found:
+    """The worst of some results: errors in ulp where |x| ≤ 3, ≤ 20 and anywhere; what is beyond the limits."""
+
+    near: float
+    middle: float
+    anywhere: float
+    wrong: int
+    first: str | None
+
+
+def allowed(x: Tensor, exact: Tensor) -> Tensor:
+    """The error allowed to float32 results at x beyond 4 ulp."""
+    far = torch.where(x.abs() <= 6.0, 1e-6, 1e-5).double()
+    return torch.where(x.abs() <= 3.0, 0.0, far) * exact.abs()
+
+
+def judge(x: Tensor, got: Tensor, exact: Tensor, ends: Sequence[float] = (), g: Tensor | None = None) -> Found:
+    """How far results are off. ends: the roots of the derivative that they are, times g where there is one."""
+    errors, x = ulps(got, exact), x.double()
+    off = (got.double() - exact).abs()
+    limit = 4.0 if got.dtype is torch.float32 else 0.51
+    fine = errors <= limit
+    if got.dtype is torch.float32:
+        fine |= (off <= allowed(x, exact)) | ((exact.abs() < NORMAL) & (off <= NORMAL))
+    for root in ends:
+        fine |= ((x - root).abs() <= BESIDE) & (off <= NEAR_ROOT * (1.0 if g is None else g.double().abs()))
+    wrong = ~fine
+    judged = torch.where(fine & (errors > limit) & (exact.abs() < NORMAL), 0.0, errors)
+    sides = [float(judged[x.abs() <= side].max()) if (x.abs() <= side).any() else 0.0 for side in (3.0, 20.0)]
+    first = None
+    if wrong.any():
+        k = int(torch.where(wrong, errors, -1.0).argmax())
+        first = f"{got[k].item():.9g} for {exact[k].item():.9g} at x = {x[k].item():.9g}"
+    return Found(*sides, float(judged.max()), int(wrong.sum()), first)
+
+
+def inputs(dtype: torch.dtype, run: Run) -> Iterator[Tensor]:
+    """Every number of 16 bits, or evenly spaced patterns of float32, in portions."""
+    if dtype is not torch.float32:
+        yield arguments(dtype).to(run.device)
+        return
+    step, count = 2**32 // run.size.patterns, run.size.patterns
+    for start in range(0, count, PORTION):
+        places = torch.arange(start, min(start + PORTION, count), device=run.device)
+        yield (places * step + places % step).to(torch.int32).view(torch.float32)  # the last bits take all values too
+
+
+def worst(parts: list[Found]) -> Found:
+    """What several portions come to."""
+    first = next((part.first for part in parts if part.first), None)
+    tops = [max(getattr(part, side) for part in parts) for side in ("near", "middle", "anywhere")]
+    return Found(*tops, sum(part.wrong for part in parts), first)
+
+
+def slopes(subject: Subject, x: Tensor) -> Tensor:
+    """The exact derivative; NaN where float32, in which kernels compute, cannot hold it."""
+    exact = subject.exact(x)
+    return torch.where(exact.abs() > LARGEST, math.nan, exact)
+
+
+def graded(function: Function, x: Tensor, g: Tensor) -> Tensor:
+    """The gradient that a function gives for an incoming one."""
+    x = x.detach().clone().requires_grad_()
+    return torch.autograd.grad(function(x), x, g)[0]
+
+
+def several(functions: Several, x: Tensor, g: Tensor, count: int) -> list[tuple[Tensor, Tensor]]:
+    """Values and gradients of functions that are called together, each with an x of its own."""
+    leaves = [x.detach().clone().requires_grad_() for _ in range(count)]
+    values = functions(leaves)
+    return list(zip(values, torch.autograd.grad(values, leaves, [g] * count), strict=True))
+
+
+def check(run: Run, section: Section, names: Sequence[str], way: str, dtype: torch.dtype, functions: Several) -> None:
+    """Functions' values and gradients in one dtype, for an incoming 1, a random one, and inf, which a 0 must stop."""
+    subjects = {name: (Subject("actfun", name, False, dtype), Subject("actfun", name, True, dtype)) for name in names}
+    parts: dict[str, dict[str, list[Found]]] = {name: {kind: [] for kind in KINDS} for name in names}
+    for x in inputs(dtype, run):
+        random = torch.randn(x.shape, device=x.device, generator=torch.Generator(run.device).manual_seed(0)).to(dtype)
+        got = [several(functions, x, g, len(names)) for g in (torch.ones_like(x), random, torch.full_like(x, math.inf))]
+        for k, (name, (value, slope)) in enumerate(subjects.items()):
+            ends, exact = roots(slope.formula, slope.numbers), slopes(slope, x)
+            parts[name]["value"].append(judge(x, got[0][k][0].detach(), value.exact(x)))
+            known = ~exact.isnan() | x.isnan()
+            for kind, g, mine in (
+                ("gradient", torch.ones_like(x), got[0][k][1]),
+                ("g · gradient", random, got[1][k][1]),
+            ):
+                product = exact[known] * g[known].double()
+                parts[name][kind].append(judge(x[known], mine[known], product, ends, g[known]))
+            stopped = torch.where(exact == 0.0, got[2][k][1], 0.0)  # NaN for inf times what float32 takes for 0: wrong
+            stopped = torch.where(got[2][k][1].isnan() & ~x.isnan(), math.nan, stopped)
+            parts[name]["inf · 0"].append(judge(x, stopped, torch.zeros_like(exact)))
+    for name, kinds in parts.items():
+        for kind, found in kinds.items():
+            _record(section, name, way, dtype, kind, worst(found))
+
+
+def _record(section: Section, name: str, way: str, dtype: torch.dtype, kind: str, found: Found) -> None:
+    short = str(dtype).removeprefix("torch.")
+    section.rows.append({"name": name, "way": way, "dtype": short, "kind": kind, **vars(found)})
+    if found.wrong:
+        section.failures.append(f"{name} {way} {short} {kind}: {found.wrong} off, {found.first}")
+
+
+def ours(name: str) -> Function:
+    """The package's function, at its default parameters."""
+    function = library_function("actfun", name)
+    assert function is not None
+    return function
+
+
+def eager(run: Run, section: Section, functions: dict[str, Function] | None = None) -> None:
+    """All activations in all dtypes that kernels serve; `functions` stand in for the package's, to test the checker."""
+    chosen = functions or {name: ours(name) for name in run.names}
+    for dtype, name in run.each(section, [(dtype, name) for dtype in DTYPES for name in chosen]):
+        check(run, section, (name,), "eager", dtype, lambda xs, name=name: [chosen[name](xs[0])])
+
+
+def compiled(run: Run, section: Section) -> None:
+    """The same through torch.compile: all in one graph, which takes a third of the time, or where that fails, each."""
+    for dtype in run.each(section, DTYPES[:2]):
+        try:
+            check(run, section, run.names, "compiled", dtype, _compiled(run.names))
+        except Exception as error:  # whatever it is, it may be that of one activation
+            run.say(f"compiled together, {dtype}: {str(error).strip().splitlines()[0]}")
+            for name in run.each(section, run.names):
+                check(run, section, (name,), "compiled", dtype, _compiled((name,)))
+
+
+def _compiled(names: Sequence[str]) -> Several:
+    torch._dynamo.reset()
+    functions = [ours(name) for name in names]
+    together: Several = torch.compile(lambda xs: [f(x) for f, x in zip(functions, xs, strict=True)], dynamic=False)
+    return together
