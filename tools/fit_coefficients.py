@@ -1,4 +1,4 @@
-"""Fit the approximations of `actfun/carried/primitives.py`, `float32.py` and `backends/torch.py`; print their numbers.
+"""Fit the approximations of `carried/primitives.py`, `float32.py`, `backends/torch.py` and `torch32.py`; print them.
 
 `python tools/fit_coefficients.py` takes some seconds (mpmath, 40 digits). Coefficients come highest power first, as the
 arithmetic that uses them holds them. The error beside each fit is the worst one with those coefficients, relative to
@@ -7,6 +7,7 @@ the function that they serve, on 2,001 points.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import mpmath
 import numpy
@@ -19,6 +20,23 @@ Function = Callable[[mpf], mpf]
 def single(value: mpf) -> float:
     """Rounded to float32."""
     return float(numpy.float32(float(value)))
+
+
+class Approximation(Protocol):
+    """What both kinds of fits offer."""
+
+    name: str
+    interval: tuple[str, str]
+
+    def coefficients(self) -> list[float]: ...
+
+    def worst_error(self, coefficients: Sequence[float]) -> float: ...
+
+
+def points(interval: tuple[str, str]) -> list[mpf]:
+    """2,001 numbers, evenly spaced."""
+    low, high = (mpf(end) for end in interval)
+    return [low + (high - low) * k / 2000 for k in range(2001)]
 
 
 @dataclass(frozen=True)
@@ -43,9 +61,45 @@ class Fit:
 
     def worst_error(self, coefficients: Sequence[float]) -> float:
         """The largest relative error on the interval."""
-        low, high = (mpf(end) for end in self.interval)
-        points = [low + (high - low) * k / 2000 for k in range(2001)]
-        values = [(self.whole(x, mpmath.polyval(coefficients, x)), self.whole(x, self.target(x))) for x in points]
+        values = [
+            (self.whole(x, mpmath.polyval(coefficients, x)), self.whole(x, self.target(x)))
+            for x in points(self.interval)
+        ]
+        return max(float(abs(value / exact - 1)) for value, exact in values)
+
+
+@dataclass(frozen=True)
+class Quotient:
+    """`target` by two polynomials, the lower one monic and of the degree above, so that both agree in some points.
+
+    The coefficients are those of the upper one, then of the lower one but for its leading 1; nodes: the points, an even
+    number.
+    """
+
+    name: str
+    interval: tuple[str, str]
+    target: Function
+    nodes: tuple[str, ...]
+    whole: Callable[[mpf, mpf], mpf]
+
+    def coefficients(self) -> list[float]:
+        """From p(t) - target(t)·(q(t) - tⁿ) = target(t)·tⁿ in each node."""
+        n = len(self.nodes) // 2
+        rows, right = [], []
+        for t, y in ((t, self.target(t)) for t in map(mpf, self.nodes)):
+            rows.append([t**k for k in reversed(range(n))] + [-y * t**k for k in reversed(range(n))])
+            right.append(y * t**n)
+        solved = list(mpmath.lu_solve(mpmath.matrix(rows), mpmath.matrix(right)))
+        return [single(c) for c in solved]
+
+    def worst_error(self, coefficients: Sequence[float]) -> float:
+        """The largest relative error on the interval."""
+        n = len(self.nodes) // 2
+        upper, lower = coefficients[:n], [1.0, *coefficients[n:]]
+        values = [
+            (self.whole(t, mpmath.polyval(upper, t) / mpmath.polyval(lower, t)), self.whole(t, self.target(t)))
+            for t in points(self.interval)
+        ]
         return max(float(abs(value / exact - 1)) for value, exact in values)
 
 
@@ -62,6 +116,11 @@ def _atanh_rest(v: mpf) -> mpf:
     return (mpmath.atanh(s) / s - 1) / v if v else mpf(1) / 12
 
 
+def _tanh_rest(s: mpf) -> mpf:
+    x = mpmath.sqrt(s)
+    return (mpmath.tanh(x) / x - 1) / s if s else -mpf(1) / 3
+
+
 def _ndtr_scaled(t: mpf) -> mpf:
     return mpmath.erfc(t / mpmath.sqrt(2)) / 2 * mpmath.exp(t * t / 2)
 
@@ -74,9 +133,30 @@ def _ndtr_folded(u: mpf) -> mpf:
     return _ndtr_scaled(_folded(u)) * (_folded(u) + 2)
 
 
+ASYMPTOTE, DENSITY = mpmath.sqrt(2 * mpmath.pi), 1 / mpmath.sqrt(2 * mpmath.pi)
+ROOT = mpmath.findroot(lambda t: _ndtr_scaled(t) - DENSITY * t, 0.75)  # of the derivative of GELU, negated
+
+
+def _ndtr_rest(t: mpf) -> mpf:
+    return 1 / _ndtr_scaled(t) - ASYMPTOTE * t
+
+
+def _ndtr_whole(t: mpf, rest: mpf) -> mpf:
+    return 1 / (ASYMPTOTE * t + rest)
+
+
+def _slope_by_root(v: mpf) -> mpf:
+    t = 3 * v / (1 - v)  # the inverse of v = t/(t + 3)
+    return (_ndtr_scaled(t) - DENSITY * t) / (ROOT - t)
+
+
+FAR = "13.3"  # beyond, the tail of GELU is subnormal
 HALF_LN2, FOLDED = ("-0.34658", "0.34658"), ("-1", "0.75758")
+# The first as Chebyshev's points in (t - 2)/(t + 2), the second where the error was found to be level.
+NODES = ("0.017", "0.158", "0.479", "1.076", "2.162", "4.175", "7.805", "12.381")
+NODES_16 = ("0.029", "0.269", "0.815", "1.861", "4.001", "9.491")
 EXP = Fit("EXP", HALF_LN2, _exp_rest, 6, lambda r, p: 1 + r + r * r * p)
-FITS: dict[str, tuple[Fit, ...]] = {
+FITS: dict[str, tuple[Approximation, ...]] = {
     "carried/primitives": (
         EXP,
         Fit("LOG1P", ("0", "0.44445"), _atanh_rest, 5, lambda v, p: 1 + v * p),
@@ -88,6 +168,15 @@ FITS: dict[str, tuple[Fit, ...]] = {
         Fit("LOG1P", ("-0.29290", "0.41422"), _log1p_rest, 9, lambda f, p: 1 - f / 2 + f * f * p),
         Fit("NDTR_SCALED", FOLDED, _ndtr_folded, 11, lambda u, p: p),
         Fit("NDTR_SCALED_16", FOLDED, _ndtr_folded, 9, lambda u, p: p),
+    ),
+    "backends/torch32": (
+        Fit("EXPM1", ("-0.136", "0"), _exp_rest, 3, lambda r, p: 1 + r * p),
+        Fit("TANH", ("0", "0.125"), _tanh_rest, 4, lambda s, p: 1 + s * p),
+        Fit("LOG1P", ("0", "0.44445"), _atanh_rest, 4, lambda v, p: 1 + v * p),
+        Quotient("NDTR", ("0", FAR), _ndtr_rest, NODES, _ndtr_whole),
+        Quotient("NDTR_16", ("0", FAR), _ndtr_rest, NODES_16, _ndtr_whole),
+        Fit("GELU_SLOPE", ("0", "0.81596"), _slope_by_root, 8, lambda v, p: p),
+        Fit("GELU_SLOPE_16", ("0", "0.81596"), _slope_by_root, 6, lambda v, p: p),
     ),
 }
 
@@ -110,6 +199,12 @@ CONSTANTS: dict[str, dict[str, tuple[float, ...]]] = {
         "LOG2_E": (float(1 / LN2),),
         "LN2_HIGH, LN2_LOW": split(LN2, 15),
         "LINEAR, CUBIC": (float(SLOPE), float(SLOPE * mpf("0.044715"))),
+    },
+    "backends/torch32": {
+        "ROOT, ROOT_LOW": split(ROOT),
+        "LINEAR, LINEAR_LOW": split(SLOPE, 16),
+        "CUBIC, CUBIC_LOW": split(SLOPE * mpf("0.044715")),
+        "ASYMPTOTE": (float(ASYMPTOTE),),
     },
     "backends/torch": {
         "LINEAR, LINEAR_LOW": split(SLOPE, 53, float),
