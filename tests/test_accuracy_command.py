@@ -11,7 +11,7 @@ import pytest
 import torch
 from support import ELEMENTWISE
 
-from actfun.accuracy import survey
+from actfun.accuracy import compiled, survey
 from actfun.accuracy.error import TARGETS
 from actfun.accuracy.subject import Subject, library_function, subjects
 from actfun.report.accuracy import markdown
@@ -74,11 +74,17 @@ def test_an_exhaustive_survey_tries_each_float32_once():
     subject = Subject("actfun", "relu", False, torch.float32)
     work = survey.jobs([subject], exhaustive=True)
     assert sum(2**32 // job.portions for job in work) == 2**32
-    edges = [part for job in work for part in (survey.patterns(job)[0][:1], survey.patterns(job)[-1][-1:])]
+    edges = [
+        part
+        for job in work
+        for part in (survey.patterns(job.index, job.portions)[0][:1], survey.patterns(job.index, job.portions)[-1][-1:])
+    ]
     bits = [int(edge.view(torch.int32)) & 0xFFFFFFFF for edge in edges]
     assert bits[::2] == [job.index * 2**26 for job in work]
     assert bits[1::2] == [(job.index + 1) * 2**26 - 1 for job in work]
-    assert [len(block) for block in survey.patterns(work[5])] == [survey.BLOCK] * (2**26 // survey.BLOCK)
+    assert [len(block) for block in survey.patterns(work[5].index, work[5].portions)] == [survey.BLOCK] * (
+        2**26 // survey.BLOCK
+    )
 
 
 def test_results_of_other_code_are_not_taken_up(monkeypatch):
@@ -94,7 +100,7 @@ def test_results_of_other_code_are_not_taken_up(monkeypatch):
 
 def test_a_sample_reaches_every_last_bit_and_both_signs():
     (job,) = survey.jobs([Subject("actfun", "relu", False, torch.float32)], exhaustive=False)
-    bits = torch.cat(survey.patterns(job)).view(torch.int32)
+    bits = torch.cat(survey.patterns(job.index, job.portions)).view(torch.int32)
     assert len(bits) > 10**6
     assert len((bits & 0xFFF).unique()) == 2**12
     assert {int(b) for b in (bits >> 31).unique()} == {0, -1}
@@ -122,3 +128,32 @@ def test_an_error_never_reads_smaller_than_it_is():
     assert "| 1.01 |" in page
     assert "| missed |" in page
     assert "1 of 4,294,967,296" in page
+
+
+def deviation_of(factor: float) -> compiled.Deviation:
+    """Of a sigmoid that is off by a factor."""
+    x = torch.linspace(-9.0, 9.0, 10_001)
+    got = (factor * torch.sigmoid(x.double())).float()
+    return compiled.deviation(Subject("actfun", "sigmoid", False, torch.float32), x, got)
+
+
+def test_deviations_of_compiled_calls_are_told_by_stretches():
+    exact, off = deviation_of(1.0), deviation_of(1.0 + 2e-6)
+    assert exact.met
+    assert exact.further == exact.normal == 0.0
+    assert not off.met
+    assert off.further == pytest.approx(2e-6, rel=0.1)
+    assert off.near > compiled.NEAR_ULP
+    got = torch.tensor([torch.nan, 0.8789], dtype=torch.bfloat16)
+    x = torch.tensor([1.0, 2.0], dtype=torch.bfloat16)
+    nan = compiled.deviation(Subject("actfun", "sigmoid", False, torch.bfloat16), x, got)
+    assert nan.nans == 1
+    assert not nan.met
+
+
+def test_the_command_measures_compiled_calls(tmp_path):
+    output = run("relu_squared", "--dtype", "bfloat16", "--compiled", "--out", str(tmp_path))
+    assert "Every target is met." in output
+    page = (tmp_path / "compiled.md").read_text()
+    assert page.startswith("## Compiled calls")
+    assert "| relu_squared | derivative | bfloat16 |" in page

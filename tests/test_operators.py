@@ -18,7 +18,7 @@ import actfun as af
 from actfun.autograd import Elementwise
 from actfun.backends import torch as torch_ops
 from actfun.backends.tables import arguments
-from actfun.registry import Parameter, activation, derivative
+from actfun.registry import Parameter, _registry, activation, derivative
 
 each = pytest.mark.parametrize("name", [a.name for a in ELEMENTWISE])
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -291,12 +291,15 @@ def test_an_activation_written_again_replaces_its_operator():
         exec(f"def slope(x):\n    return {factor} + 0.0 * x\n", names)
         derivative(formula, "x")(names["slope"])
 
-    for factor in (2.0, 3.0):
-        write(factor)
-        leaf = x.clone().requires_grad_()
-        y = af.written_again(leaf)
-        assert torch.equal(y, factor * x)
-        assert torch.equal(torch.autograd.grad(y.sum(), leaf)[0], torch.full_like(x, factor))
+    try:
+        for factor in (2.0, 3.0):
+            write(factor)
+            leaf = x.clone().requires_grad_()
+            y = af.written_again(leaf)
+            assert torch.equal(y, factor * x)
+            assert torch.equal(torch.autograd.grad(y.sum(), leaf)[0], torch.full_like(x, factor))
+    finally:
+        _registry.pop("written_again", None)
 
 
 WITHOUT = """
