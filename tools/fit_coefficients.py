@@ -1,4 +1,4 @@
-"""Fit the approximations of `carried/primitives.py`, `float32.py`, `backends/torch.py` and `torch32.py`; print them.
+"""Fit the approximations of `carried/primitives.py`, `float32.py` and `backends/torch*.py`; print their numbers.
 
 `python tools/fit_coefficients.py` takes some seconds (mpmath, 40 digits). Coefficients come highest power first, as the
 arithmetic that uses them holds them. The error beside each fit is the worst one with those coefficients, relative to
@@ -173,6 +173,8 @@ FITS: dict[str, tuple[Approximation, ...]] = {
         Fit("EXPM1", ("-0.136", "0"), _exp_rest, 3, lambda r, p: 1 + r * p),
         Fit("TANH", ("0", "0.125"), _tanh_rest, 4, lambda s, p: 1 + s * p),
         Fit("LOG1P", ("0", "0.44445"), _atanh_rest, 4, lambda v, p: 1 + v * p),
+    ),
+    "backends/torch_tails": (
         Quotient("NDTR", ("0", FAR), _ndtr_rest, NODES, _ndtr_whole),
         Quotient("NDTR_16", ("0", FAR), _ndtr_rest, NODES_16, _ndtr_whole),
         Fit("GELU_SLOPE", ("0", "0.81596"), _slope_by_root, 8, lambda v, p: p),
@@ -200,7 +202,9 @@ CONSTANTS: dict[str, dict[str, tuple[float, ...]]] = {
         "LN2_HIGH, LN2_LOW": split(LN2, 15),
         "LINEAR, CUBIC": (float(SLOPE), float(SLOPE * mpf("0.044715"))),
     },
-    "backends/torch32": {
+    "backends/torch32": {},
+    "backends/torch_tails": {
+        "LOG2_E": (float(1 / LN2),),
         "ROOT, ROOT_LOW": split(ROOT),
         "LINEAR, LINEAR_LOW": split(SLOPE, 16),
         "CUBIC, CUBIC_LOW": split(SLOPE * mpf("0.044715")),
