@@ -24,9 +24,10 @@ $(READY): pyproject.toml constraints.txt
 compare: $(READY) ## the seven activations of the article on real data: a verdict and a report, in minutes
 	@$(BIN)/actfun compare digits --out $(OUT)
 
-accuracy: $(READY) ## write docs/accuracy.md: every float32 through every activation, torch's too; about an hour
+accuracy: $(READY) ## write docs/accuracy.md: every float32 through every activation, torch's too, compiled calls; an hour
 	@$(BIN)/actfun accuracy --exhaustive --lib torch --out runs/accuracy --resume
-	@cp runs/accuracy/accuracy.md docs/accuracy.md
+	@$(BIN)/actfun accuracy --compiled --out runs/accuracy-compiled --resume
+	@{ cat runs/accuracy/accuracy.md; echo; cat runs/accuracy-compiled/compiled.md; } > docs/accuracy.md
 
 bench: $(READY) ## write docs/speed.md: training steps and every activation beside torch; about an hour
 	@$(BIN)/actfun bench --out runs/bench --resume
