@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy
+import pytest
 import torch
 from torch import Tensor
 
@@ -14,10 +15,13 @@ from actfun import names, spec
 from actfun.accuracy.error import ulps, ulps_in_digits
 from actfun.backends import cpu, graphs
 from actfun.backends.lowering import uses
+from actfun.bench.contestants import has_compiler
 from actfun.carried.graph import Node
 from actfun.carried.primitives import PRIMITIVES
 from actfun.carried.trial import Trial
 from actfun.registry import Activation, Parameter
+
+COMPILES = pytest.mark.skipif(not has_compiler(), reason="torch.compile needs a C++ compiler")
 
 
 @dataclass(frozen=True)

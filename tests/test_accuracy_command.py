@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import ELEMENTWISE
+from support import COMPILES, ELEMENTWISE
 
 from actfun.accuracy import compiled, survey
 from actfun.accuracy.error import TARGETS
@@ -151,6 +151,7 @@ def test_deviations_of_compiled_calls_are_told_by_stretches():
     assert not nan.met
 
 
+@COMPILES
 def test_the_command_measures_compiled_calls(tmp_path):
     output = run("relu_squared", "--dtype", "bfloat16", "--compiled", "--out", str(tmp_path))
     assert "Every target is met." in output

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from support import ELEMENTWISE
+from support import COMPILES, ELEMENTWISE
 from torch import nn
 
 from actfun.accuracy.subject import library_function
 from actfun.bench import timing
 from actfun.bench.compiled import PLACES, Compiled, counted
-from actfun.bench.contestants import CONTESTANTS, COPY, EAGER, OURS, PEERS, has_compiler
+from actfun.bench.contestants import CONTESTANTS, COPY, EAGER, OURS, PEERS
 from actfun.bench.networks import NETWORKS, exchange, networks
 from actfun.bench.steps import Function, Step, kept_bytes, module
 from actfun.nn import Elementwise
@@ -23,9 +23,6 @@ from actfun.nn import Elementwise
 COMMAND = [sys.executable, "-m", "actfun", "bench"]
 INSTALLED = [name for name in (OURS, *PEERS) if CONTESTANTS[name].version]
 NAMES = [activation.name for activation in ELEMENTWISE]
-
-
-COMPILES = pytest.mark.skipif(not has_compiler(), reason="torch.compile needs a C++ compiler")
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from support import CASES, Case
+from support import CASES, COMPILES, Case
 from torch import Tensor
 
 import actfun as af
@@ -123,6 +123,7 @@ def compiled_together(cases: list[Case], x: Tensor) -> list[Tensor]:
     return torch.compile(together, fullgraph=True)(x)
 
 
+@COMPILES
 @pytest.mark.parametrize("argument", [None, "x"], ids=["values", "derivatives"])
 def test_inductor_leaves_them_so(argument):
     """In float32, and bfloat16, by exponentials other than those of eager calls."""

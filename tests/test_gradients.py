@@ -10,7 +10,7 @@ import sys
 import mpmath
 import pytest
 import torch
-from support import ELEMENTWISE
+from support import COMPILES, ELEMENTWISE
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
 import actfun as af
@@ -168,6 +168,7 @@ def test_it_compiles_without_a_graph_break_and_exports(function):
     torch.testing.assert_close(exported(x.detach()), function(x.detach()), rtol=1e-5, atol=1e-6)
 
 
+@COMPILES
 def test_it_compiles_with_the_default_backend():
     """Inductor compiles C++ and takes seconds, so one activation stands for all."""
     x = inputs()

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 import torch
-from support import ELEMENTWISE
+from support import COMPILES, ELEMENTWISE
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
@@ -376,6 +376,7 @@ print(float(torch.compile(lambda x: af.scaled(x), fullgraph=True)(torch.ones(4))
 """
 
 
+@COMPILES
 def test_caches_of_torch_compile_do_not_outlive_a_formula(tmp_path):
     """PyTorch's caches on disk know an operator by its name; without the tag the second run would find the first's."""
     printed = []
