@@ -142,7 +142,8 @@ def register(activation: Activation) -> None:
 def _fingerprint() -> str:
     """Of the code that operators are taken apart by."""
     package = Path(__file__).parent
-    parts = ("op.py", "autograd.py", "dispatch.py", "primitives.py", "backends/torch*.py", "formulas/*.py")
+    core = ("op.py", "autograd.py", "dispatch.py", "primitives.py")
+    parts = (*core, "backends/lowering.py", "backends/torch*.py", "formulas/*.py")
     files = sorted(path for part in parts for path in package.glob(part))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
