@@ -4,6 +4,7 @@ A class for each way of differentiating that PyTorch needs: one for eager and co
 functorch and forward mode.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,26 +21,30 @@ class Elementwise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, operator: Any, inplace: bool, x: Tensor, *parameters: float | Tensor) -> Tensor:
+        formula = operator.activation.formula
         from_output = operator.derives_from_output(parameters)
-        kept = x.clone() if inplace and not from_output else x
         if inplace:
-            y = overwrite(operator.activation.formula, x, parameters)
+            kept = x if from_output else x.clone()
+            y = overwrite(formula, x, parameters)
             ctx.mark_dirty(x)
         else:
-            y = evaluate(operator.activation.formula, x, parameters)
-        _remember(ctx, operator, y if from_output else kept, *parameters)
+            y = evaluate(formula, x, parameters)
+            kept = y if from_output else x
+        _remember(ctx, operator, kept, parameters)
         return y
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        kept, *parameters = _remembered(ctx)
-        operator = ctx.operator
+        operator, kept, parameters = _remembered(ctx)
+        derivatives = operator.activation.derivatives
+        if parameters is ctx.numbers:  # no tensor among them: the usual case, 2 µs sooner
+            return None, None, gradient(derivatives["x"], kept, parameters, g, kept), *[None] * len(parameters)
         needed = zip(operator.arguments, ctx.needs_input_grad[2:], (kept, *parameters), strict=True)
         return (
             None,
             None,
             *(
-                gradient(operator.activation.derivatives[argument], kept, parameters, g, like) if need else None
+                gradient(derivatives[argument], kept, parameters, g, like) if need else None
                 for argument, need, like in needed
             ),
         )
@@ -58,36 +63,39 @@ class TransformableElementwise(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         operator, _, x, *parameters = inputs
-        ctx.save_for_forward(*_remember(ctx, operator, x, *parameters))
+        ctx.save_for_forward(*_remember(ctx, operator, x, tuple(parameters)))
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
-        x, *parameters = _remembered(ctx)
+        operator, x, parameters = _remembered(ctx)
         backend = torch_operations(x, again=True)
         parts = [
-            backend.evaluate(ctx.operator.activation.derivatives[argument], x, *parameters, times=tangent)
-            for argument, tangent in zip(ctx.operator.arguments, tangents[2:], strict=True)
+            backend.evaluate(operator.activation.derivatives[argument], x, *parameters, times=tangent)
+            for argument, tangent in zip(operator.arguments, tangents[2:], strict=True)
             if tangent is not None
         ]
         return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
 
 
-def _remember(ctx: Any, operator: Any, *values: float | Tensor) -> tuple[Tensor, ...]:
+def _remember(ctx: Any, operator: Any, kept: Tensor, parameters: tuple[float | Tensor, ...]) -> tuple[Tensor, ...]:
     """Keep what the derivatives need. The tensors among it come back."""
+    tensors = (kept, *[value for value in parameters if isinstance(value, Tensor)]) if parameters else (kept,)
     ctx.operator = operator
-    ctx.numbers = tuple([None if isinstance(value, Tensor) else value for value in values])
-    tensors = tuple([value for value in values if isinstance(value, Tensor)])
+    ctx.numbers = parameters if len(tensors) == 1 else [None if isinstance(v, Tensor) else v for v in parameters]
     ctx.save_for_backward(*tensors)
     return tensors
 
 
-def _remembered(ctx: Any) -> list[Any]:
-    """What was kept, in order: the input or the output, and the parameters."""
-    tensors = iter(ctx.saved_tensors)
-    return [next(tensors) if number is None else number for number in ctx.numbers]
+def _remembered(ctx: Any) -> tuple[Any, Tensor, Sequence[Any]]:
+    """What was kept: the operator, its input or output, and its parameters, which are `ctx.numbers` if all are that."""
+    kept, *others = ctx.saved_tensors
+    if not others:
+        return ctx.operator, kept, ctx.numbers
+    tensors = iter(others)
+    return ctx.operator, kept, [next(tensors) if number is None else number for number in ctx.numbers]
 
 
-def gradient(formula: Formula, kept: Tensor, parameters: list[Any], g: Tensor, like: Tensor) -> Tensor:
+def gradient(formula: Formula, kept: Tensor, parameters: Sequence[Any], g: Tensor, like: Tensor) -> Tensor:
     """g times a derivative, summed to the shape of the argument that it belongs to."""
     # Grad mode is on here only under create_graph; in a dual level the gradient itself may need a tangent.
     again = torch.is_grad_enabled() or in_dual_level()

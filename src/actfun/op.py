@@ -46,7 +46,7 @@ class Operator:
         """The parameters in shapes that broadcast against x, which is checked."""
         if x.layout not in LAYOUTS or x.dtype not in DTYPES:
             check_input(self.activation.name, x)
-        if parameters and any(isinstance(value, Tensor) for value in parameters):
+        if parameters and [value for value in parameters if isinstance(value, Tensor)]:
             named = zip(self.arguments[1:], parameters, strict=True)
             return tuple([_per_channel(self.activation.name, argument, value, x) for argument, value in named])
         return parameters
@@ -54,7 +54,7 @@ class Operator:
     def _is_recorded(self, x: Tensor, parameters: tuple[Any, ...]) -> bool:
         if not torch.is_grad_enabled():
             return False
-        return x.requires_grad or any(isinstance(value, Tensor) and value.requires_grad for value in parameters)
+        return x.requires_grad or bool([v for v in parameters if isinstance(v, Tensor) and v.requires_grad])
 
     def call(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
         """The usual call, eager or compiled."""
