@@ -8,6 +8,7 @@ from support import CASES, COMPILES, Case
 from torch import Tensor
 
 import actfun as af
+from actfun.accuracy.compiled import FURTHER, FURTHER_RELATIVE, NEAR, NEAR_ROOT, NEAR_ULP, ROOT_REACH, SIXTEEN_ULP
 from actfun.accuracy.error import ulps
 from actfun.accuracy.subject import roots
 from actfun.backends import torch as torch64
@@ -17,14 +18,11 @@ from actfun.backends.tables import arguments
 SINGLE, SIXTEEN = torch.float32, (torch.bfloat16, torch.float16)
 TINY, LARGEST = 2.0**-126, torch.finfo(torch.float32).max
 
-# Units in the last place for |x| ≤ 3: the aim, and what was measured, and one more, where it is missed. There four to
-# six factors are multiplied, divided and summed, each rounded; what would halve that costs a fifth of the speed.
-ULP = 4.0
+# Units in the last place for |x| ≤ 3 where the aim is missed: what was measured, and one more. There four to six
+# factors are multiplied, divided and summed, each rounded; what would halve that costs a fifth of the speed.
 LEFT = {"gelu": 8.0, "gelu-dx": 8.5, "gelu_tanh": 5.5, "gelu_tanh-dx": 9.0, "mish": 6.0, "mish-dx": 9.5, "silu-dx": 7.0}
 LEFT |= {"sigmoid-dx": 4.8, "tanh-dx": 5.0, "elu-dx": 4.8}  # measured 3.8 to 4.0: other exponentials may add to that
-NEAR, WORKING, ANY = 1e-6, 3.0, 6.0  # relative error up to |x| = 6; where the stretches end
 NORMAL = 1.2e-5  # relative error of normal numbers: x of -92 times log2(e), rounded, costs half of that
-BESIDE, AT_ROOT = 0.5, 2e-7  # an absolute error does around roots of a derivative: terms of size 1 cancel there
 SUNK = 2.0**-120  # silu: what is smaller loses bits to the factor of 2⁻⁵ that keeps its left side from overflow
 
 
@@ -38,7 +36,7 @@ def numbers() -> Tensor:
 def beside_roots(case: Case, x: Tensor) -> Tensor:
     beside = torch.zeros_like(x, dtype=torch.bool)
     for root in roots(case.formula, case.rounded) if case.argument == "x" else ():
-        beside |= (x.double() - root).abs() <= BESIDE
+        beside |= (x.double() - root).abs() <= ROOT_REACH
     return beside
 
 
@@ -48,12 +46,12 @@ def failures(case: Case, x: Tensor, got: Tensor) -> dict[str, Tensor]:
     distance = (got.double() - exact).abs()
     relative = torch.where(got.double() == exact, 0.0, distance / exact.abs())
     normal = (exact.abs() >= TINY) & (exact.abs() <= LARGEST) & ~beside
-    near = normal & (size <= WORKING) & (size > SUNK)
+    near = normal & (size <= NEAR) & (size > SUNK)
     missed = {
-        "ulp": near & (ulps(got, exact) > LEFT.get(str(case), ULP)),
-        "near": normal & (size <= ANY) & ~(relative <= NEAR),
+        "ulp": near & (ulps(got, exact) > LEFT.get(str(case), NEAR_ULP)),
+        "near": normal & (size <= FURTHER) & ~(relative <= FURTHER_RELATIVE),
         "normal": normal & ~(relative <= NORMAL),
-        "roots": beside & ~(distance <= AT_ROOT),
+        "roots": beside & ~(distance <= NEAR_ROOT),
         "NaN": got.isnan() & ~exact.isnan(),
         "subnormal": (exact.abs() < TINY) & ~(distance <= 2 * TINY),
     }
@@ -73,8 +71,8 @@ def far_off(case: Case, dtype: torch.dtype, got: Tensor) -> Tensor:
     """
     x = arguments(dtype)
     exact = torch64.evaluate(case.formula, x.double(), *case.rounded)
-    excused = beside_roots(case, x) & ((got.double() - exact).abs() <= AT_ROOT)
-    return x[~((ulps(got, exact) <= 0.51) | x.isnan() | excused)]
+    excused = beside_roots(case, x) & ((got.double() - exact).abs() <= NEAR_ROOT)
+    return x[~((ulps(got, exact) <= SIXTEEN_ULP) | x.isnan() | excused)]
 
 
 @pytest.mark.parametrize("dtype", SIXTEEN, ids=str)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from actfun.accuracy.error import BESIDE, nearest, ulps
+from actfun.accuracy.error import nearest, ulps
 from actfun.accuracy.subject import Subject, library_function, roots
 from actfun.accuracy.survey import patterns
 from actfun.backends.tables import arguments
@@ -14,6 +14,7 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 NEAR, FURTHER = 3.0, 6.0  # the stretches: |x| up to here
 DENSE = 2**20  # numbers from -FURTHER to FURTHER, beside every 4,093rd of all float32
 NEAR_ULP, FURTHER_RELATIVE, NORMAL_RELATIVE, NEAR_ROOT = 4.0, 1e-6, 1e-5, 2e-7  # targets for float32
+ROOT_REACH = 0.5  # how far from a root of a derivative the absolute error counts: terms of size 1 cancel there
 SIXTEEN_ULP = 0.51  # of 16 bits: the nearest number, or its neighbour where the exact value lies between them
 
 
@@ -22,7 +23,7 @@ class Deviation:
     """The worst errors of a compiled function, or of its derivative, in a dtype.
 
     near: ulp for |x| ≤ 3; of 16 bits for all x. further: relative, for |x| ≤ 6; normal: wherever the exact result is a
-    normal number. root: absolute, within 1/8 of a root of the derivative, which the others leave out. nans: how many
+    normal number. root: absolute, within 1/2 of a root of the derivative, which the others leave out. nans: how many
     numbers gave NaN. float32 alone has `further`, `normal` and `root`.
     """
 
@@ -70,7 +71,7 @@ def deviation(subject: Subject, x: Tensor, got: Tensor) -> Deviation:
     exact, size = subject.exact(x), x.double().abs()
     beside = torch.zeros_like(x, dtype=torch.bool)
     for root in roots(subject.formula, subject.numbers) if subject.derivative else ():
-        beside |= (x.double() - root).abs() <= BESIDE
+        beside |= (x.double() - root).abs() <= ROOT_REACH
     errors, distance = ulps(got, exact), (got.double() - exact).abs()
     relative = torch.where(got == nearest(exact, got.dtype), 0.0, distance / exact.abs())
     tiny, largest = (getattr(torch.finfo(torch.float32), end) for end in ("smallest_normal", "max"))

@@ -11,11 +11,23 @@ from actfun.accuracy.compiled import (
     NEAR_ROOT,
     NEAR_ULP,
     NORMAL_RELATIVE,
+    ROOT_REACH,
     SIXTEEN_ULP,
     Deviation,
 )
 from actfun.report.formatting import markdown_table
 from actfun.report.verdict import fitted
+
+# The limits that stop what misses its target, by activation.
+WHY = {
+    ("gelu", "gelu_tanh", "mish"): """\
+values and slopes are products and quotients of four to six factors, each rounded, of which an exponential adds up to
+four units by the rounding of its argument alone. To carry that rounding along would cost seven operations of some
+forty, and compiled gelu is slower than torch's already (docs/speed.md).""",
+    ("silu",): """\
+the value only where |x| < 2⁻¹²², by the factor of 2⁻⁵ that keeps its left side from overflow; the slope by the
+product that it is.""",
+}
 
 
 def _columns(deviations: Sequence[Deviation]) -> dict[str, list[str]]:
@@ -49,6 +61,13 @@ def missed(deviations: Sequence[Deviation]) -> list[str]:
     return [f"{d.name} {'derivative' if d.derivative else 'value'} {d.dtype}" for d in deviations if not d.met]
 
 
+def _reasons(deviations: Sequence[Deviation]) -> list[str]:
+    """Why what misses its target does, as paragraphs."""
+    names = {d.name for d in deviations if not d.met}
+    found = [(sorted(names & set(of)), why) for of, why in WHY.items()]
+    return [line for of, why in found if of for line in ("", f"{', '.join(of)}:", why)]
+
+
 def section(deviations: Sequence[Deviation], command: str, machine: dict[str, object]) -> str:
     """A section of the page on accuracy."""
     where = f"{machine['processor']}, {machine['cores']} cores; {machine['platform']}, Python {machine['python']}"
@@ -61,12 +80,14 @@ def section(deviations: Sequence[Deviation], command: str, machine: dict[str, ob
         "Under torch.compile, and in exported graphs, an activation is float32 operations, which are fused with their",
         f"neighbours. *Worst ulp*: of float32 for |x| ≤ {NEAR:g}, of 16 bits for all 65,536. *to ±{FURTHER:g}* and",
         "*normal*: the largest relative error up to there, and wherever the exact result is a normal number.",
-        "*At roots*: the largest absolute error within 0.125 of a root of the derivative, which those leave out.",
+        f"*At roots*: the largest absolute error within {ROOT_REACH:g} of a root of the derivative, where those do not "
+        "count.",
         f"Targets: {targets}; {SIXTEEN_ULP:g} ulp of 16 bits; no NaN for a number.",
         "",
         f"Machine: {where}, torch {machine['torch']}, actfun {machine['actfun']}; {machine['date']}.",
         "",
         f"Targets that compiled calls miss: {', '.join(missed(deviations)) or 'none'}.",
+        *_reasons(deviations),
         "",
         *markdown_table(_columns(deviations)),
         "",
