@@ -132,18 +132,67 @@ def test_no_home_folder_costs_one_warning(monkeypatch, empty):
     assert close(results[0])
 
 
-@pytest.mark.parametrize("where", [Path.read_bytes, Path.mkdir], ids=lambda method: method.__name__)
+@pytest.mark.parametrize("where", [(os, "open"), (Path, "mkdir")], ids=["open", "mkdir"])
 def test_a_folder_that_cannot_be_entered_costs_one_warning(monkeypatch, empty, where):
     def refused(path, *arguments, **named):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, where.__name__, refused)
+    monkeypatch.setattr(*where, refused)
     monkeypatch.setattr(Path, "mkdir", refused)
     monkeypatch.setattr(disk, "_warned", set())
     with pytest.warns(RuntimeWarning, match="Permission denied") as caught:
         results = af.sigmoid(X), af.tanh(X)
     assert len(caught) == 1
     assert close(results[0])
+
+
+def open_to_all(path: Path, monkeypatch) -> None:
+    path.chmod(0o777)
+
+
+def linked(path: Path, monkeypatch) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to(path.with_name("elsewhere"))
+
+
+def another_s(path: Path, monkeypatch) -> None:
+    if os.getuid() == 0:
+        os.chown(path, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "getuid", lambda: 12345)
+
+
+POSIX = pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has other rights")
+planted = pytest.mark.parametrize("plant", [open_to_all, linked, another_s], ids=lambda plant: plant.__name__)
+
+
+@POSIX
+@planted
+def test_a_folder_that_others_could_have_filled_is_not_read(monkeypatch, empty, compilations, plant):
+    af.sigmoid(X)
+    (path,) = entries(empty)
+    plant(path.parent, monkeypatch)
+    forget()
+    monkeypatch.setattr(disk, "_warned", set())
+    with pytest.warns(RuntimeWarning, match="cannot be kept in"):
+        assert close(af.sigmoid(X))
+    assert len(compilations) == 2
+
+
+@POSIX
+@planted
+def test_a_file_that_others_could_have_written_is_not_read_but_made_anew(monkeypatch, empty, compilations, plant):
+    af.sigmoid(X)
+    (path,) = entries(empty)
+    plant(path, monkeypatch)
+    forget()
+    if plant is another_s and os.getuid() == 12345:  # the folder is not this user's either
+        monkeypatch.undo()
+        pytest.skip("only root can give a file away")
+    assert close(af.sigmoid(X))
+    assert len(compilations) == 2
+    assert not path.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_nothing_is_kept_if_the_setting_is_empty(monkeypatch, empty):

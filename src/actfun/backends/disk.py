@@ -3,11 +3,15 @@
 An entry is named by a digest of all that it rests on: two formulas never share one, and a new version of the package,
 of LLVM, or another processor never finds an old one. It is written to one side and put in place by renaming, so that
 processes that fill the cache at once do no harm; its contents bear a checksum, so that a broken one is made anew.
+
+Entries run as the user, so only the user may have written them: a folder or a file that belongs to another, or that
+others may write to, or that is a link, is not read.
 """
 
 import functools
 import hashlib
 import os
+import stat
 import sys
 import tempfile
 import warnings
@@ -64,9 +68,12 @@ def kept(name: str, make: Callable[[], bytes]) -> bytes:
         return make()
     path = place / digest(fingerprint(), __version__) / name
     try:
-        found = path.read_bytes()
-    except OSError:
+        found = _read(path)
+    except FileNotFoundError:
         found = b""
+    except OSError as error:
+        _warn(place, error)
+        return make()
     if found and hashlib.sha256(found[SUM:]).digest() == found[:SUM]:
         return found[SUM:]
     made = make()
@@ -75,6 +82,33 @@ def kept(name: str, make: Callable[[], bytes]) -> bytes:
     except OSError as error:
         _warn(place, error)
     return made
+
+
+def _read(path: Path) -> bytes:
+    """A file, if the user alone could have written it; nothing, if it could be another's.
+
+    Raises FileNotFoundError where there is no folder or file, PermissionError where others may write to the folder.
+    """
+    if not hasattr(os, "getuid"):  # Windows: the folder for caches is the user's own
+        return path.read_bytes()
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if not _is_own(folder):
+            raise PermissionError(f"{path.parent} belongs to another user, or others may write to it")
+        try:
+            file = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+        except OSError:  # there is none, or it is a link
+            return b""
+        with os.fdopen(file, "rb") as opened:
+            return opened.read() if _is_own(file) else b""
+    finally:
+        os.close(folder)
+
+
+def _is_own(opened: int) -> bool:
+    """Whether an open folder or file belongs to the user, or to root, and nobody else may write to it."""
+    status = os.fstat(opened)
+    return status.st_uid in (0, os.getuid()) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _write(path: Path, contents: bytes) -> None:
