@@ -18,7 +18,7 @@ from actfun.bench.compiled import PLACES, Compiled, counted
 from actfun.bench.contestants import CONTESTANTS, COPY, EAGER, OURS, PEERS
 from actfun.bench.networks import NETWORKS, exchange, networks
 from actfun.bench.steps import Function, Step, kept_bytes, module
-from actfun.nn import Elementwise
+from actfun.modules import Elementwise
 
 COMMAND = [sys.executable, "-m", "actfun", "bench"]
 INSTALLED = [name for name in (OURS, *PEERS) if CONTESTANTS[name].version]

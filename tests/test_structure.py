@@ -29,7 +29,8 @@ LAYERS = (
     ("autograd",),
     ("op",),
     ("functional",),
-    ("nn", "gains"),
+    ("modules", "gains"),
+    ("nn",),
     ("watch", "accuracy", "runs"),
     ("compare",),
     ("claims",),
@@ -122,7 +123,7 @@ def test_the_formulas_need_the_standard_library_only(path):
 
 def test_the_checks_of_imports_catch_planted_faults():
     assert wrong_directions("registry.py", "from actfun import nn") == ["actfun.nn"]
-    assert wrong_directions("nn.py", "import actfun.gains") == ["actfun.gains"]
+    assert wrong_directions("modules.py", "import actfun.gains") == ["actfun.gains"]
     assert misplaced("op.py", "def f():\n    import llvmlite") == ["llvmlite"]
     assert not_standard("import torch") == ["torch"]
 

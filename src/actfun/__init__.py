@@ -11,7 +11,7 @@ from actfun import formulas  # noqa: F401  (fills the registry)
 from actfun.registry import Activation, names, spec
 from actfun.version import __version__
 
-_LAZY = {"nn": "actfun.nn", "get": "actfun.nn", "gain": "actfun.gains"}
+_LAZY = {"nn": "actfun.nn", "get": "actfun.modules", "gain": "actfun.gains"}
 
 __all__ = ["Activation", "__version__", "names", "spec", *_LAZY, *names()]
 

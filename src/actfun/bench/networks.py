@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from actfun.compare.models import MLP, CharTransformer, Contender
-from actfun.nn import Elementwise
+from actfun.modules import Elementwise
 from actfun.registry import names, spec
 
 VOCABULARY, LENGTH, WIDTH, HEADS = 1024, 128, 256, 4

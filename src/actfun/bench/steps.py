@@ -11,7 +11,7 @@ from actfun.accuracy.subject import library_function
 from actfun.bench.contestants import EAGER, OURS
 from actfun.bench.networks import NETWORKS, exchange
 from actfun.bench.timing import circumstances, in_turn
-from actfun.nn import get
+from actfun.modules import get
 
 ACTIVATIONS = ("relu", "gelu", "silu", "tanh", "elu")
 SECONDS = 10.0  # of a step's budget, to one of an eager call's: its differences are percents

@@ -5,12 +5,12 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from actfun import nn as activations
 from actfun.claims.evidence import Figure, exact
 from actfun.claims.exact_smooth import TOLERANCE, mean, of, slope
 from actfun.claims.experiment import Figures
 from actfun.compare.models import parameters
 from actfun.functional import maxout
+from actfun.modules import Maxout, get
 from actfun.watch.measures import FLAT
 
 WIDTH = 64
@@ -96,7 +96,7 @@ def leaky_start() -> list[Figure]:
 
 
 def leaky_fixed() -> list[Figure]:
-    return [exact("learned numbers", float(parameters(activations.get("leaky_relu"))), 0.5)]
+    return [exact("learned numbers", float(parameters(get("leaky_relu"))), 0.5)]
 
 
 def leaky_virtues() -> list[Figure]:
@@ -120,7 +120,7 @@ def elu_mean() -> list[Figure]:
 
 
 def elu_alpha() -> list[Figure]:
-    learned = activations.get("elu", learnable=True)
+    learned = get("elu", learnable=True)
     return [
         exact("learned numbers", float(parameters(nn.ELU())), 0.5, above=True, when="ELU as published"),
         exact("learned numbers", float(parameters(learned)), 0.5, above=True, when="ELU made learnable"),
@@ -130,14 +130,14 @@ def elu_alpha() -> list[Figure]:
 def maxout_layer() -> list[Figure]:
     x, worst = torch.randn(100, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(3)), 0.0
     for pieces in range(1, 7):
-        layer = activations.Maxout(5, 3, pieces, dtype=torch.float64)
+        layer = Maxout(5, 3, pieces, dtype=torch.float64)
         by_hand = nn.functional.linear(x, layer.weight, layer.bias).view(100, 3, pieces).amax(2)
         worst = max(worst, float((layer(x) - by_hand).detach().abs().max()))
     return [exact("maxout by hand", worst, TOLERANCE)]
 
 
 def maxout_parameters() -> list[Figure]:
-    apart = [abs(parameters(activations.Maxout(5, 3, k)) / parameters(nn.Linear(5, 3)) - k) for k in range(1, 7)]
+    apart = [abs(parameters(Maxout(5, 3, k)) / parameters(nn.Linear(5, 3)) - k) for k in range(1, 7)]
     return [exact("parameters over k", max(apart), TOLERANCE)]
 
 
@@ -176,7 +176,7 @@ def maxout_virtues() -> list[Figure]:
 
 def plain_functions() -> list[Figure]:
     return [
-        exact("learned numbers", float(parameters(activations.get("relu"))), 0.5, when="ReLU and its like"),
+        exact("learned numbers", float(parameters(get("relu"))), 0.5, when="ReLU and its like"),
         exact("learned numbers", float(parameters(nn.PReLU())), 0.5, when="PReLU"),
     ]
 

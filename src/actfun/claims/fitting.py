@@ -13,7 +13,7 @@ from actfun.claims.networks import grid, metered, mlp, optimizer, train
 from actfun.compare.models import Network
 from actfun.compare.tasks import Split, task
 from actfun.gains import gain
-from actfun.nn import Maxout
+from actfun.modules import Maxout
 
 SQUARE, MINUS_SQUARE, SINE = "square", "minus square", "sine"
 TARGETS: dict[str, Callable[[Tensor], Tensor]] = {

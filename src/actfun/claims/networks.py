@@ -10,7 +10,7 @@ from actfun.claims.experiment import Scale
 from actfun.compare.models import MLP, Contender, Network, built, contender, draw
 from actfun.compare.tasks import Part, Split, task
 from actfun.compare.training import steps
-from actfun.nn import Elementwise, get
+from actfun.modules import Elementwise, get
 from actfun.watch.measures import Meter
 
 HE, XAVIER = 2.0**0.5, 1.0

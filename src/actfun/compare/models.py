@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from actfun.gains import gain
-from actfun.nn import FeedForward, get
+from actfun.modules import FeedForward, get
 
 EQUAL = " (equal parameters)"
 

@@ -1,0 +1,75 @@
+"""Written by `tools/write_stubs.py` from the registry: do not edit."""
+
+from typing import Literal
+
+from torch import Generator, Tensor
+
+from actfun import nn as nn
+from actfun.gains import gain as gain
+from actfun.modules import get as get
+from actfun.registry import Activation as Activation
+from actfun.registry import names as names
+from actfun.registry import spec as spec
+
+__version__: str
+__all__ = [
+    "Activation",
+    "__version__",
+    "elu",
+    "gain",
+    "gelu",
+    "gelu_tanh",
+    "get",
+    "leaky_relu",
+    "maxout",
+    "mish",
+    "names",
+    "nn",
+    "relu",
+    "relu_squared",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "spec",
+    "stochastic_gelu",
+    "tanh",
+]
+
+def elu(x: Tensor, alpha: float | Tensor = 1.0, *, inplace: bool = False) -> Tensor:
+    """x where it is positive, else an exponential that levels out at -alpha."""
+
+def gelu(x: Tensor, approximate: Literal["none", "tanh"] = "none", *, inplace: bool = False) -> Tensor:
+    """x weighted by the probability that a standard normal variable lies below it."""
+
+def gelu_tanh(x: Tensor, *, inplace: bool = False) -> Tensor:
+    """GELU with Φ approximated through tanh, off by at most 4.8e-4: x·sigmoid(2u), u the argument of that tanh."""
+
+def leaky_relu(x: Tensor, negative_slope: float = 0.01, *, inplace: bool = False) -> Tensor:
+    """x where it is positive, else a small multiple of it, so that no unit loses its gradient."""
+
+def maxout(x: Tensor, pieces: int, dim: int = -1) -> Tensor:
+    """The largest of several linear pieces, which makes an activation that is learned. The first piece wins a tie."""
+
+def mish(x: Tensor, *, inplace: bool = False) -> Tensor:
+    """x weighted by the tanh of its softplus: with e^x = a/b, that is a(a + 2b)/((a + b)² + b²)."""
+
+def relu(x: Tensor, *, inplace: bool = False) -> Tensor:
+    """x where it is positive, else 0."""
+
+def relu_squared(x: Tensor, *, inplace: bool = False) -> Tensor:
+    """The square of ReLU: its derivative has no jump."""
+
+def sigmoid(x: Tensor, *, inplace: bool = False) -> Tensor:
+    """A number squeezed into (0, 1); its inverse is the logarithm of the odds."""
+
+def silu(x: Tensor, *, inplace: bool = False) -> Tensor:
+    """x weighted by its sigmoid."""
+
+def softplus(x: Tensor, beta: float = 1.0, *, inplace: bool = False) -> Tensor:
+    """A smooth ReLU: the integral of sigmoid. With a negative beta it is smooth min(x, 0)."""
+
+def stochastic_gelu(x: Tensor, training: bool = True, generator: Generator | None = None) -> Tensor:
+    """x kept with probability Φ(x), else 0: what GELU is the mean of."""
+
+def tanh(x: Tensor, *, inplace: bool = False) -> Tensor:
+    """A number squeezed into (-1, 1), odd: 2·sigmoid(2x) - 1."""
