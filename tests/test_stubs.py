@@ -31,6 +31,9 @@ def test_stubs_are_what_the_registry_gives():
         assert (ROOT / "src" / "actfun" / file).read_text(encoding="utf-8") == text, "run tools/write_stubs.py"
 
 
+together = pytest.mark.xdist_group("mypy")  # two runs would write to one cache
+
+
 @pytest.fixture(scope="module")
 def told() -> list[str]:
     """What mypy says of a user's program, line by line."""
@@ -41,12 +44,14 @@ def told() -> list[str]:
     return said.splitlines()
 
 
+@together
 def test_mypy_knows_what_calls_give(told):
     revealed = [line.partition("Revealed type is ")[2].strip('"') for line in told if "Revealed" in line]
     plain = [text.replace("torch._tensor.", "").replace("torch.nn.parameter.", "") for text in revealed]
     assert [text.replace("builtins.", "") for text in plain] == KNOWN
 
 
+@together
 def test_mypy_finds_wrong_names_and_values(told):
     errors = [line for line in told if ": error:" in line]
     assert [line.rpartition("[")[2].rstrip("]") for line in errors] == WRONG, told

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 import actfun
-from actfun import functional
+from actfun import functional, modules, nn
 from actfun.registry import Activation, Choice, Parameter, spec
 
 SOURCE = Path(actfun.__file__).parent
 HEAD = '"""Written by `tools/write_stubs.py` from the registry: do not edit."""\n'
-CLASSES = ("Elementwise", "FeedForward", "Maxout", "MaxoutConv2d", "MaxoutPieces", "StochasticGELU")
+CLASSES = sorted({*dir(nn)} & {*vars(modules)})  # those that are written out
 
 
 def _type(parameter: Parameter | Choice, tensors: bool) -> str:
@@ -61,8 +61,7 @@ def class_stub(activation: Activation) -> str:
 def stubs() -> dict[str, str]:
     """The text of each file of stubs, by its name."""
     activations = [spec(name) for name in actfun.names() if spec(name).formula.__module__.startswith("actfun.")]
-    public = sorted({"Activation", "__version__", "gain", "get", "names", "nn", "spec", *(a.name for a in activations)})
-    listed = ", ".join(f'"{name}"' for name in public)
+    listed = ", ".join(f'"{name}"' for name in sorted(actfun.__all__))
     package = [
         HEAD,
         "from typing import Literal\n\nfrom torch import Generator, Tensor\n",
