@@ -85,8 +85,9 @@ def trial_of(shipped: Shipped) -> Trial:
 
 def forget() -> None:
     """Take what kernels there are out of memory, as if this were a new process."""
-    for memory in (cpu._ready, cpu._kernel, cpu._lookup, graphs.graph):
-        memory.cache_clear()
+    cpu._ready.cache_clear()
+    for once in (cpu._kernel, cpu._lookup, graphs.graph):
+        once.made.clear()
 
 
 ELEMENTWISE = [spec(name) for name in names() if spec(name).kind == "elementwise"]

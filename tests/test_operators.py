@@ -331,27 +331,57 @@ def test_it_works_without_a_private_name_of_torch(name):
 
 
 FIRST_CALLS = """
-import sys, threading, torch, actfun as af
+import sys, threading, torch, actfun as af, actfun.backends.cpu
+from actfun.carried import graph
+from actfun.registry import activation, derivative, names, spec
+from actfun.once import working
 sys.setswitchinterval(1e-6)
-for name in af.names():
-    if name in ("maxout", "stochastic_gelu"):
+
+@activation(monotonic=True, convex=True, latex="x", reference="a test")
+def my_own(x):
+    return x
+
+@derivative(my_own, "x")
+def slope(x):
+    return 1.0
+
+class Watched(type(graph._known)):
+    def __setitem__(self, key, value):
+        assert working._is_owned(), "a node was made by a thread that does not hold the lock"
+        super().__setitem__(key, value)
+
+graph._known.__class__ = Watched
+for name in names():
+    if spec(name).kind != "elementwise":
         continue
-    together, results = threading.Barrier(4), []
-    def call():
-        x = torch.ones(8, requires_grad=True)
-        function = getattr(af, name)
-        together.wait()
-        y = function(x)
-        y.sum().backward()
-        results.append((y.tolist(), x.grad.tolist()))
-    threads = [threading.Thread(target=call) for _ in range(4)]
-    [thread.start() for thread in threads], [thread.join() for thread in threads]
-    assert len(results) == 4 and all(result == results[0] for result in results), name
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        together, results = threading.Barrier(4), []
+        def call():
+            x = torch.ones(8, dtype=dtype, requires_grad=True)
+            together.wait()
+            y = getattr(af, name)(x)
+            y.sum().backward()
+            results.append((y.tolist(), x.grad.tolist(), getattr(af.nn, spec(name).module)))
+        threads = [threading.Thread(target=call) for _ in range(4)]
+        [thread.start() for thread in threads], [thread.join() for thread in threads]
+        assert len(results) == 4 and all(result == results[0] for result in results), (name, dtype)
 """
 
 
-def test_threads_may_make_the_first_calls_together():
-    subprocess.run([sys.executable, "-c", FIRST_CALLS], check=True)
+WITHOUT_LOCK = """
+import contextlib, actfun.once, actfun.op, actfun.backends.graphs, actfun.backends.machine
+for module in (actfun.once, actfun.op, actfun.backends.graphs, actfun.backends.machine):
+    module.working = contextlib.nullcontext()
+"""
+
+
+def test_threads_may_make_the_first_calls_together(tmp_path):
+    """Bits, operators and classes are the same, and none works anything out while another does."""
+    environment = os.environ | {"ACTFUN_CACHE": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", FIRST_CALLS], env=environment, check=True)
+    planted = [sys.executable, "-c", FIRST_CALLS.replace("sys.setswitch", f"{WITHOUT_LOCK}\nsys.setswitch")]
+    done = subprocess.run(planted, env=environment, capture_output=True, text=True)
+    assert done.returncode != 0 and "does not hold the lock" in done.stderr
 
 
 def test_what_autograd_runs_is_one_class_for_each_way():

@@ -18,7 +18,7 @@ SOURCE = ROOT / "src" / "actfun"
 
 # Each part may import from those before it, and from itself.
 LAYERS = (
-    ("version", "primitives"),
+    ("version", "primitives", "once"),
     ("language",),
     ("registry", "float32", "carried"),
     ("formulas",),
@@ -53,6 +53,7 @@ ONLY_IN = {
 STANDARD_LIBRARY_ONLY = (
     "language.py",
     "registry.py",
+    "once.py",
     "primitives.py",
     "float32.py",
     "carried/pairs.py",

@@ -1,6 +1,5 @@
 """The activations as functions of tensors, under torch's names: made from the registry, plus the two special ones."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +8,7 @@ from torch import Generator, Tensor
 
 from actfun import formulas  # noqa: F401  (fills the registry)
 from actfun.dispatch import DTYPES, check_input, torch_operations
+from actfun.once import Once
 from actfun.op import register
 from actfun.registry import Activation, Choice, Parameter, names, nearest, spec
 
@@ -83,7 +83,7 @@ def call(activation: Activation, x: Tensor, parameters: tuple[Any, ...], inplace
     return overload_of(activation, inplace, tensors=True)(x, *tensors)
 
 
-@functools.cache
+@Once
 def function_of(activation: Activation) -> Callable[..., Tensor]:
     """The function of tensors that an activation stands for, made once."""
     if activation.kind != "elementwise":

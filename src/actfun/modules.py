@@ -1,6 +1,5 @@
 """The activations as modules, made from the registry; Maxout; the Transformer block: what `actfun.nn` shows."""
 
-import functools
 import inspect
 import math
 import types
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from actfun import torch_private
 from actfun.functional import bind, call, check_pieces, function_of, maxout, stochastic_gelu
+from actfun.once import Once
 from actfun.op import register
 from actfun.registry import Activation, Parameter, spec
 
@@ -188,7 +188,7 @@ def get(name: str, **params: Any) -> nn.Module:
     return module_of(spec(name))(**params)
 
 
-@functools.cache
+@Once
 def module_of(activation: Activation) -> type[nn.Module]:
     """The class of an activation, made once."""
     if activation.kind != "elementwise":

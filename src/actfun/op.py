@@ -18,6 +18,7 @@ from torch import Tensor
 
 from actfun.autograd import Elementwise, TransformableElementwise
 from actfun.dispatch import DTYPES, LAYOUTS, check_input, evaluate, kernels_for, overwrite, torch_operations
+from actfun.once import working
 from actfun.registry import Activation, Parameter
 from actfun.torch_private import apply_of, functorch_cannot_follow, in_dual_level, remove
 
@@ -127,15 +128,16 @@ _registered: dict[str, tuple[Activation, torch.library.Library]] = {}  # an oper
 
 def register(activation: Activation) -> None:
     """Make the operators of an activation and its forms; those of an earlier activation of the name go."""
-    for form in activation.forms:
-        earlier, library = _registered.get(form.name, (None, None))
-        if earlier is not form and not form.torch_is_exact:
-            if library is not None:
-                remove(library)
-            library = torch.library.Library("actfun", "FRAGMENT")  # type: ignore[no-untyped-call]
-            _define(Operator(form), library)
-            _registered[form.name] = form, library
-            _tell_caches(form)
+    with working:
+        for form in activation.forms:
+            earlier, library = _registered.get(form.name, (None, None))
+            if earlier is not form and not form.torch_is_exact:
+                if library is not None:
+                    remove(library)
+                library = torch.library.Library("actfun", "FRAGMENT")  # type: ignore[no-untyped-call]
+                _define(Operator(form), library)
+                _registered[form.name] = form, library
+                _tell_caches(form)
 
 
 @functools.cache

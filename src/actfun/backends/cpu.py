@@ -24,9 +24,10 @@ from actfun.backends.lowering import uses
 from actfun.backends.nudges import STEPS, nudged
 from actfun.carried.primitives import PRIMITIVES
 from actfun.carried.writing import written
+from actfun.once import Once
 
 
-@functools.cache
+@Once
 def _kernel(
     formula: Callable[..., Any],
     backward: bool,
@@ -44,7 +45,7 @@ def _kernel(
     return machine.function(f"{dtype} {out} {backward} {streams} {written(output)}", text, 6)
 
 
-@functools.cache
+@Once
 def _lookup(backward: bool, dtype: torch.dtype) -> machine.Function:
     """The kernel y = table[x] or y = g * table[x], for any formula; the table's address stands for the block."""
 

@@ -26,6 +26,7 @@ from actfun.carried.pairs import Pair
 from actfun.carried.primitives import PRIMITIVES
 from actfun.carried.trial import LARGEST, Trial
 from actfun.carried.writing import read, written
+from actfun.once import Once, working
 
 CHOSEN = Path(__file__).parent / "chosen"
 PATIENCE = 2.0  # seconds after which somebody wants to know what takes so long
@@ -112,10 +113,11 @@ def _announced(line: str) -> Iterator[None]:
 
 def comes_with(formula: Callable[..., Any], numbers: tuple[float, ...], derivative: bool) -> bool:
     """Whether the package has a graph for these values of the parameters alone, as it has for the usual ones."""
-    return uses(formula, PRIMITIVES) and (CHOSEN / file_name(formula, numbers, derivative)).exists()
+    with working:
+        return uses(formula, PRIMITIVES) and (CHOSEN / file_name(formula, numbers, derivative)).exists()
 
 
-@functools.cache
+@Once
 def graph(formula: Callable[..., Any], backward: bool, parameters: Parameters, sixteen: bool) -> Node:
     """What a kernel does to an element: formula(x, *parameters), times g if it goes backward."""
     if sixteen:

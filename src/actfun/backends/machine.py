@@ -3,7 +3,6 @@
 import ctypes
 import functools
 import os
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,19 +10,9 @@ import llvmlite.binding as llvm
 
 from actfun.backends import disk
 from actfun.backends.loops import QUICK
+from actfun.once import working
 
 SETTING = "ACTFUN_CPU"  # "name:features", as LLVM names them, for another processor's instructions than this one's
-
-
-# Without it, two threads' first calls make two engines, and one goes with code in it. All calls of LLVM are made under
-# it, so a fork waits for them: a child would find the lock, LLVM's own or an engine as another thread has just left it.
-_one_at_a_time = threading.Lock()
-if hasattr(os, "register_at_fork"):  # Windows does not fork
-    os.register_at_fork(
-        before=_one_at_a_time.acquire,
-        after_in_parent=_one_at_a_time.release,
-        after_in_child=_one_at_a_time.release,
-    )
 
 
 @functools.cache
@@ -107,7 +96,7 @@ def function(key: str, text: Callable[[str], str], arguments: int) -> Function:
 
     key: tells the text from all others of this version; the processor and LLVM need not be in it.
     """
-    with _one_at_a_time:
+    with working:
         key = disk.digest(key, *processor(), llvm.get_default_triple(), str(llvm.llvm_version_info))
         name = f"actfun_{key}"
         code = disk.kept(f"{key}.o", lambda: compiled(text(name)))

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from actfun.backends import loops, machine
+from actfun.once import Once
 
 # Below this many elements a second thread costs more than it brings (about 3 µs to wake it, measured on two cores).
 SERIAL_BELOW = 32_768
@@ -22,7 +23,7 @@ QUICK_BELOW = 2**18  # a call of the team that holds Python's lock takes 2.5 µs
 CACHE_LINES = 64  # elements: no two threads write to one line
 
 
-@functools.cache
+@Once
 def _team() -> Any:
     """What calls a kernel from a team of threads, or None where there is no GNU OpenMP."""
     library = ctypes.CDLL(None) if os.name == "posix" else None
