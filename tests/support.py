@@ -1,6 +1,5 @@
 """What the tests share: the cases of the registry, and the measure of error."""
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +12,10 @@ from torch import Tensor
 
 from actfun import names, spec
 from actfun.accuracy.error import ulps, ulps_in_digits
-from actfun.backends import cpu, graphs
+from actfun.backends import cpu
+from actfun.backends.double import DERIVED
 from actfun.backends.lowering import uses
 from actfun.bench.contestants import has_compiler
-from actfun.carried.graph import Node
-from actfun.carried.primitives import PRIMITIVES
-from actfun.carried.trial import Trial
 from actfun.registry import Activation, Parameter
 
 COMPILES = pytest.mark.skipif(not has_compiler(), reason="torch.compile needs a C++ compiler")
@@ -48,45 +45,10 @@ class Case:
         return self.activation.name + (f"-d{self.argument}" if self.argument else "")
 
 
-@dataclass(frozen=True)
-class Shipped:
-    """A graph that the package comes with: a case's for all parameters (their number), or for one set of values."""
-
-    case: Case
-    parameters: int | tuple[float, ...]
-
-    @property
-    def derivative(self) -> bool:
-        return self.case.argument is not None
-
-    @property
-    def question(self) -> tuple[Callable[..., Any], int | tuple[float, ...], bool]:
-        """What `actfun.backends.graphs` asks for it by."""
-        return self.case.formula, self.parameters, self.derivative
-
-    def graph(self) -> Node:
-        return graphs._found(*self.question)
-
-    def __str__(self) -> str:
-        return f"{self.case} at {self.parameters}" if self.parameters else str(self.case)
-
-
-@functools.cache
-def _trial(shipped: Shipped) -> Trial:
-    return graphs.trial_of(*shipped.question)
-
-
-def trial_of(shipped: Shipped) -> Trial:
-    """What a graph is held against, made once and the same for each test: its random numbers start anew."""
-    held = _trial(shipped)
-    held.bits = numpy.random.Generator(numpy.random.PCG64(0))
-    return held
-
-
 def forget() -> None:
     """Take what kernels there are out of memory, as if this were a new process."""
     cpu._ready.cache_clear()
-    for once in (cpu._kernel, cpu._lookup, graphs.graph):
+    for once in (cpu._kernel, cpu._lookup):
         once.made.clear()
 
 
@@ -94,12 +56,12 @@ ELEMENTWISE = [spec(name) for name in names() if spec(name).kind == "elementwise
 VALUES = [Case(activation, None) for activation in ELEMENTWISE]
 DERIVATIVES = [Case(activation, argument) for activation in ELEMENTWISE for argument in activation.derivatives]
 CASES = VALUES + DERIVATIVES
-CAREFUL = [case for case in CASES if uses(case.formula, PRIMITIVES)]  # those that need a graph with some errors
-SHIPPED = [Shipped(case, len(case.parameters)) for case in CAREFUL] + [
-    Shipped(case, case.parameters)  # alpha's own derivative is asked for where alpha is a tensor
-    for case in CAREFUL
-    if case.parameters and case.argument in (None, "x")
-]
+CAREFUL = [case for case in CASES if uses(case.formula, DERIVED)]  # those that need a transcendental function
+
+
+def same(y: Tensor, right: Tensor) -> Tensor:
+    """Where two tensors of 16 bits hold the same bits, or NaN both."""
+    return (y.view(torch.int16) == right.view(torch.int16)) | (y.isnan() & right.isnan())
 
 
 def points(low: float = -20.0, high: float = 20.0, count: int = 20_001) -> Tensor:

@@ -8,14 +8,16 @@ from types import FunctionType
 
 import pytest
 import torch
+from support import same
 
 import actfun as af
 from actfun import language
 from actfun.accuracy.error import nearest
-from actfun.backends import cpu, nudges
+from actfun.backends import cpu
 from actfun.backends import torch as torch_ops
-from actfun.carried.graph import leaf
-from actfun.carried.pairs import Pair
+from actfun.backends.llvm import FLOAT, repeated
+from actfun.backends.loops import function
+from actfun.backends.values import Value
 from actfun.primitives import CONTRACTS, absolute, exp, maximum, where
 from actfun.registry import Choice, Parameter, _registry, activation, derivative
 
@@ -413,12 +415,12 @@ def test_derivatives_that_would_go_wrong_later_are_refused(function, of, argumen
     assert set(_registry["relu"].derivatives) == {"x"}
 
 
-@pytest.mark.parametrize(
-    "value", [leaf("input", "x"), Pair(1.0), Pair(leaf("input", "x")) > 0.0], ids=["node", "pair", "condition"]
-)
-def test_what_stands_for_numbers_has_no_truth(value):
-    with pytest.raises(TypeError, match="where"):
-        bool(value)
+def test_what_stands_for_numbers_has_no_truth():
+    with function("unused", 6) as (builder, _):
+        value = Value(builder, repeated(builder, FLOAT(1.0), 4))
+        for something in (value, value > 0.0):
+            with pytest.raises(TypeError, match="where"):
+                bool(something)
 
 
 def test_a_refused_formula_leaves_all_others_alone():
@@ -484,5 +486,5 @@ def test_16_bits_are_right_without_a_parameter_and_where_it_is_not_used(formula,
     x = torch.arange(2**16, dtype=torch.int32).to(torch.int16).view(dtype)
     numbers = (0.3,) * (formula.__code__.co_argcount - 1)
     right = nearest(torch_ops.evaluate(formula, x.double(), *numbers), dtype)
-    assert nudges.same(cpu.evaluate(formula, x, *numbers), right).all()
-    assert nudges.same(cpu.evaluate(formula, x, *numbers, times=torch.ones_like(x)), right).all()
+    assert same(cpu.evaluate(formula, x, *numbers), right).all()
+    assert same(cpu.evaluate(formula, x, *numbers, times=torch.ones_like(x)), right).all()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from support import CASES, Case
 
-from actfun.backends import graphs, kernels
+from actfun.backends import kernels, polynomials
 
 # A load of 64 bytes from a fixed place on the stack by the instruction for any address: spilled constants are read so
 # where nothing promises that they start a cache line.
@@ -25,9 +25,9 @@ def zen5():
 
 
 def text_of(case: Case) -> str:
-    output = graphs.graph(case.formula, case.argument is not None, len(case.parameters), False)
-    dtypes, streams = (torch.float32, torch.float32), [False] * len(case.parameters)
-    return kernels.kernel("kernel", output, dtypes, case.argument is not None, streams, 16)
+    dtypes, common = (torch.float32, torch.float32), polynomials.of(case.formula, case.parameters)
+    streams, numbers = ([False] * len(case.parameters), ()) if common is None else ([], case.parameters)
+    return kernels.kernel("kernel", case.formula, dtypes, case.argument is not None, streams, 16, common, numbers)
 
 
 def assembly(text: str, target) -> str:

@@ -1,4 +1,4 @@
-"""Fit the approximations of `carried/primitives.py`, `float32.py` and `backends/torch*.py`; print their numbers.
+"""Fit the approximations of `backends/double.py`, `float32.py` and `backends/torch*.py`; print their numbers.
 
 `python tools/fit_coefficients.py` takes some seconds (mpmath, 40 digits). Coefficients come highest power first, as the
 arithmetic that uses them holds them. The error beside each fit is the worst one with those coefficients, relative to
@@ -156,11 +156,12 @@ HALF_LN2, FOLDED = ("-0.34658", "0.34658"), ("-1", "0.75758")
 NODES = ("0.017", "0.158", "0.479", "1.076", "2.162", "4.175", "7.805", "12.381")
 NODES_16 = ("0.029", "0.269", "0.815", "1.861", "4.001", "9.491")
 EXP = Fit("EXP", HALF_LN2, _exp_rest, 6, lambda r, p: 1 + r + r * r * p)
+LOG1P = Fit("LOG1P", ("0", "0.44445"), _atanh_rest, 5, lambda v, p: 1 + v * p)
 FITS: dict[str, tuple[Approximation, ...]] = {
-    "carried/primitives": (
-        EXP,
-        Fit("LOG1P", ("0", "0.44445"), _atanh_rest, 5, lambda v, p: 1 + v * p),
-        Fit("NDTR_SCALED", FOLDED, _ndtr_folded, 12, lambda u, p: p, wide=2),
+    "backends/double": (
+        replace(EXP, wide=6),
+        replace(LOG1P, wide=5),
+        Fit("NDTR_SCALED", FOLDED, _ndtr_folded, 14, lambda u, p: p, wide=14),
     ),
     "float32": (
         replace(EXP, terms=5),
@@ -172,7 +173,7 @@ FITS: dict[str, tuple[Approximation, ...]] = {
     "backends/torch32": (
         Fit("EXPM1", ("-0.136", "0"), _exp_rest, 3, lambda r, p: 1 + r * p),
         Fit("TANH", ("0", "0.125"), _tanh_rest, 4, lambda s, p: 1 + s * p),
-        Fit("LOG1P", ("0", "0.44445"), _atanh_rest, 4, lambda v, p: 1 + v * p),
+        replace(LOG1P, terms=4),
     ),
     "backends/torch_tails": (
         Quotient("NDTR", ("0", FAR), _ndtr_rest, NODES, _ndtr_whole),
@@ -197,9 +198,9 @@ CONSTANTS: dict[str, dict[str, tuple[float, ...]]] = {
         "LINEAR_HIGH, LINEAR_LOW": split(SLOPE),
         "CUBIC_HIGH, CUBIC_LOW": split(SLOPE * mpf("0.044715")),
     },
-    "carried/primitives": {
+    "backends/double": {
         "LOG2_E": (float(1 / LN2),),
-        "LN2_HIGH, LN2_LOW": split(LN2, 15),
+        "LN2": (float(LN2),),
         "LINEAR, CUBIC": (float(SLOPE), float(SLOPE * mpf("0.044715"))),
     },
     "backends/torch32": {},

@@ -8,9 +8,9 @@ from typing import Generic, ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Held by the one thread that works something out: a graph, machine code, an operator, a class. Two threads at once
-# would make two nodes of equal terms, which are compared by identity (softplus's last bit then differed between
-# threads), two operators of one name, and code in an engine that goes. A fork waits for it, lest the child find half.
+# Held by the one thread that works something out: machine code, an operator, a class. Two threads at once would make
+# two operators of one name, two classes of one activation, and code in an engine that goes. A fork waits for it, lest
+# the child find half of that.
 working = threading.RLock()
 if hasattr(os, "register_at_fork"):  # Windows does not fork
     os.register_at_fork(before=working.acquire, after_in_parent=working.release, after_in_child=working.release)

@@ -1,7 +1,7 @@
 """The vocabulary in which activations are written.
 
 Each primitive is an ordinary function on Python floats: its body is its meaning, in double precision. A backend brings
-its own version of a primitive or derives it from simpler ones (`actfun.carried`, `actfun.float32`). `CONTRACTS` says
+its own version of a primitive or derives it from simpler ones (`actfun.backends.double`, `actfun.float32`). `CONTRACTS` says
 where and how well each must hold; tests hold torch and the CPU kernels to it, and triton through the formulas. NaN in
 any argument gives NaN unless a docstring says otherwise.
 """
@@ -55,12 +55,6 @@ def absolute(x):
 def copysign(x, y):
     """The magnitude of x with the sign of y. Where y is ±0, x must be ±0 too, and the sign is that of y."""
     return math.copysign(x, y)
-
-
-@primitive(domain=(1.0, INFINITY), ulp=0.5)
-def add_smaller(x, y):
-    """x + y for |y| ≤ |x|: where the rounding error is carried along, knowing the order halves its price."""
-    return x + y
 
 
 @primitive(ulp=1.5)

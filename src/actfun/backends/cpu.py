@@ -1,8 +1,8 @@
 """Formulas as CPU kernels: one generic forward and one generic backward loop, compiled by LLVM.
 
-Arithmetic is in float32 with as many of its rounding errors carried along as the target asks for (`actfun.carried`).
-What has 16 bits is looked up in a table, unless the formula is so simple that arithmetic, which is faster, gets every
-value right, if need be with its parameters nudged (`actfun.backends.nudges`).
+Arithmetic is in float64, rounded once (`actfun.backends.double`). Common numbers of float32 take polynomials where the
+package has them (`actfun.backends.polynomials`). What has 16 bits is looked up in a table, unless float32 arithmetic
+rounds the formula only once: then arithmetic is as right, and faster.
 
 A kernel is a C function over raw addresses, compiled once for a formula and its dtypes, and called through its address
 (`actfun.backends.threads`). No fastmath flag is set: nothing is contracted or reordered, NaN and -0.0 stay. So the bits
@@ -18,12 +18,9 @@ import numpy
 import torch
 from torch import Tensor
 
-from actfun.backends import graphs, kernels, machine, tables, threads
+from actfun.backends import kernels, machine, polynomials, tables, threads
 from actfun.backends.layout import format_of, laid_out_like
-from actfun.backends.lowering import uses
-from actfun.backends.nudges import STEPS, nudged
-from actfun.carried.primitives import PRIMITIVES
-from actfun.carried.writing import written
+from actfun.backends.lowering import fingerprint
 from actfun.once import Once
 
 
@@ -37,12 +34,14 @@ def _kernel(
     numbers: tuple[float, ...] = (),
 ) -> machine.Function:
     """The kernel y = formula(x) or y = g * formula(x), from `dtype` to `out`; numbers: built-in parameters."""
-    output = graphs.graph(formula, backward, numbers or len(streams), out is not torch.float32)
+    plain = dtype is out is torch.float32 and not streams
+    common = polynomials.of(formula, numbers) if plain else None
 
     def text(name: str) -> str:
-        return kernels.kernel(name, output, (dtype, out), backward, streams, machine.lanes())
+        return kernels.kernel(name, formula, (dtype, out), backward, streams, machine.lanes(), common, numbers)
 
-    return machine.function(f"{dtype} {out} {backward} {streams} {written(output)}", text, 6)
+    key = f"{dtype} {out} {backward} {streams} {numbers} {common} {formula.__module__} {fingerprint(formula)}"
+    return machine.function(key, text, 6)
 
 
 @Once
@@ -67,40 +66,16 @@ def _ready(
 
     signs: those of the parameters, for 0.0 and -0.0 are not the same.
     """
-    given = numpy.array(numbers, numpy.float32)
-    if dtype is torch.float32 and numbers and graphs.comes_with(formula, numbers, backward):
+    if dtype is torch.float32 and polynomials.of(formula, numbers) is not None:
         return _kernel(formula, backward, dtype, dtype, (), numbers), 0, None
-    if dtype is not torch.float32:
-        found = _for_16_bits(formula, dtype, backward, given)
-        if isinstance(found, Tensor):
-            return _lookup(backward, dtype), found.data_ptr(), found
-        given = numpy.array(found, numpy.float32)
+    given = numpy.array(numbers, numpy.float32)
+    if dtype is not torch.float32 and not kernels.rounds_once(formula, len(given), backward):
+        table = tables.table(formula, dtype, torch.float32 if backward else dtype, *given.tolist())
+        return _lookup(backward, dtype), table.data_ptr(), table
     block = numpy.zeros((len(given), 2), numpy.float32)
     block[:, 0] = given
     kernel = _kernel(formula, backward, dtype, dtype, (False,) * len(given))
     return kernel, block.ctypes.data, block
-
-
-def _for_16_bits(
-    formula: Callable[..., Any], dtype: torch.dtype, backward: bool, given: Any
-) -> Tensor | tuple[float, ...]:
-    """The values of a formula at all numbers of 16 bits, or the parameters with which arithmetic gets them all right.
-
-    A derivative's parameters are the given ones: others may be right where it is multiplied by one, and wrong by two.
-    """
-    if not uses(formula, PRIMITIVES):  # else arithmetic would take longer
-        x, exact = tables.arguments(dtype), tables.table(formula, dtype, dtype, *given.tolist())
-        one = torch.ones_like(x) if backward else None
-
-        def compute(parameters: tuple[float, ...]) -> Tensor:
-            y = torch.empty_like(x)
-            _compute(formula, x, one, y, parameters)
-            return y
-
-        near = nudged(formula, x, exact, given, compute, STEPS[:1] if backward else STEPS)
-        if near is not None:
-            return near
-    return tables.table(formula, dtype, torch.float32 if backward else dtype, *given.tolist())
 
 
 def _compute(formula: Callable[..., Any], x: Tensor, g: Tensor | None, y: Tensor, parameters: Sequence[Any]) -> None:

@@ -1,4 +1,4 @@
-"""Machine code and graphs kept on disk, so that a kernel is worked out once a machine and not once a process.
+"""Machine code kept on disk, so that a kernel is worked out once a machine and not once a process.
 
 An entry is named by a digest of all that it rests on: two formulas never share one, and a new version of the package,
 of LLVM, or another processor never finds an old one. It is written to one side and put in place by renaming, so that
@@ -38,7 +38,7 @@ def digest(*parts: str) -> str:
 def fingerprint() -> str:
     """Of the code that kernels come from."""
     package = Path(__file__).parents[1]
-    files = sorted([*package.glob("carried/*.py"), *package.glob("backends/*.py")])
+    files = sorted(package.glob("backends/*.*"))
     return digest(*(path.read_text(encoding="utf-8") for path in files))
 
 

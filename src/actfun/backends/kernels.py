@@ -4,34 +4,40 @@ A kernel takes the addresses of x, g (0 where it has none), y and a block of par
 The bits of an element depend neither on its position nor on the width of vectors.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from llvmlite import ir
 
 from actfun.backends import llvm
-from actfun.backends.arithmetic import OPERATIONS, emitted
-from actfun.backends.llvm import FLOAT, INT16, INT32, INT64
+from actfun.backends.llvm import DOUBLE, FLOAT, INT16, INT32, INT64
 from actfun.backends.loops import counted, function, vectors
-from actfun.carried.graph import Node, ordered
+from actfun.backends.polynomials import Polynomials
+from actfun.backends.values import RoundingError, Single, Value, lower, where
 
 SCRATCH = 256  # entries of a table that are fetched, one by one, before they are multiplied many at a time
 AT_ONCE = 8  # entries fetched in one turn of the loop
+NOTHING = 2.0**-150  # this and less rounds to 0 in float32
 BLOCK = 512  # elements of which the rare ones are put together, so that they too are computed many at a time
+
+Emitter = Callable[..., Value]  # of x, then g where there is one, then parameters, all float32
 
 
 def kernel(
     name: str,
-    output: Node,
+    formula: Callable[..., Any],
     dtypes: tuple[torch.dtype, torch.dtype],
     backward: bool,
     streams: Sequence[bool],
     lanes: int,
+    common: Polynomials | None = None,
+    numbers: Sequence[float] = (),
 ) -> str:
-    """y = output(x, g, parameters), from the first dtype to the second.
+    """y = formula(x, parameters), or g times that, from the first dtype to the second.
 
     The block holds 8 bytes a parameter: the address of a float32 for each element where `streams` says so, else one.
+    common: polynomials that numbers within their reach take, for parameters that are built in: `numbers`.
     """
     with function(name, 6) as (builder, made):
         x, g, y, block, start, stop = made.args
@@ -43,46 +49,100 @@ def kernel(
 
         parameters = [parameter(k) for k in range(len(streams))]
 
-        def inputs(i: Any, mask: Any) -> dict[str, Any]:
-            def loaded(address: Any, dtype: torch.dtype) -> Any:
-                return llvm.load(builder, address, i, dtype, lanes, mask)
-
-            values = {"x": loaded(x, dtypes[0])} | ({"g": loaded(g, dtypes[0])} if backward else {})
+        def inputs(i: Any, mask: Any) -> list[Value]:
+            given = [llvm.load(builder, address, i, dtypes[0], lanes, mask) for address in (x, g)[: 1 + backward]]
             for k, value in enumerate(parameters):
-                values[f"parameter {k}"] = loaded(value, torch.float32) if streams[k] else value
-            return values
+                given.append(llvm.load(builder, value, i, torch.float32, lanes, mask) if streams[k] else value)
+            return [Value(builder, vector) for vector in given]
 
-        def store(i: Any, value: Any, mask: Any) -> None:
-            llvm.store(builder, y, i, value, dtypes[1], mask)
+        def store(i: Any, value: Value, mask: Any) -> None:
+            llvm.store(builder, y, i, value.vector, dtypes[1], mask)
 
-        rare = next((n for n in ordered(output) if n.op == "rarely"), None)
-        if rare is None:
-            vectors(builder, start, stop, lanes, lambda i, m: store(i, emitted(builder, output, inputs(i, m)), m))
+        careful = _by_formula(formula, numbers, backward, dtypes[1])
+        if common is None:
+            vectors(builder, start, stop, lanes, lambda i, mask: store(i, careful(*inputs(i, mask)), mask))
         else:
-            names = ["x", "g"] if backward else ["x"]
-            _Rare(builder, output, rare.args[0], names, lanes).run(inputs, store, y, start, stop)
+            _Rare(builder, careful, common.out_of_reach, 1 + backward, lanes).run(
+                inputs, _by_polynomials(common, backward), store, y, start, stop
+            )
     return str(made.module)
 
 
-class _Rare:
-    """The loop of a graph in which some elements, of which a condition holds, are rare and take long.
+def _by_formula(formula: Callable[..., Any], numbers: Sequence[float], backward: bool, dtype: torch.dtype) -> Emitter:
+    """In float64, or in float32 where that rounds no more than once; rounded to odd for what is rounded to 16 bits."""
 
-    All elements of a block are done as the others are; the rare ones are noted on the way and done again.
+    narrow = dtype is not torch.float32
+
+    def computed(x: Value, *others: Value) -> Value:
+        return x.of(lower(formula)(x, *(numbers or others[backward:])))
+
+    def emit(*given: Value) -> Value:
+        try:
+            given = tuple(Single(v.builder, v.vector) for v in given)
+            value = computed(*given)
+            value = _product(given[1], value, finite=True) if backward else value
+        except RoundingError:
+            wide = [v.widened() for v in given]
+            value = computed(*wide)
+            if backward:
+                value = _product(wide[1], value) if narrow else _product(given[1], value.rounded())
+        return value.rounded_to_odd() if narrow else value.rounded()
+
+    return emit
+
+
+def rounds_once(formula: Callable[..., Any], parameters: int, backward: bool) -> bool:
+    """Whether float32 arithmetic rounds a formula, or g times it, once at most, so that it is as good as float64."""
+    with function("unused", 6) as (builder, _):
+        one = Single(builder, llvm.repeated(builder, FLOAT(1.0), 1))
+        try:
+            value = one.of(lower(formula)(*[one] * (1 + parameters)))
+            return not backward or (value * one).rest is not None
+        except RoundingError:
+            return False
+
+
+def _by_polynomials(common: Polynomials, backward: bool) -> Emitter:
+    def emit(x: Value, *others: Value) -> Value:
+        value = common.emitted(x)
+        return _product(others[0], value, finite=True) if backward else value
+
+    return emit
+
+
+def _product(g: Value, slope: Value, finite: bool = False) -> Value:
+    """g·slope, but where one of both is 0 in float32 that one, whatever the other is: 0·inf would be NaN.
+
+    finite: whether slopes are, so that a g of 0 needs no look.
+    """
+    smaller = slope if finite else where(g.called("fabs") < slope.called("fabs"), g, slope)
+    nothing = NOTHING if slope.vector.type.element is DOUBLE else 0.0
+    return where(smaller.called("fabs") <= nothing, smaller, g * slope)
+
+
+class _Rare:
+    """The loop of a function that some elements take by another way, which is rare and takes long.
+
+    All elements of a block are done as most are; the rare ones are noted on the way and done again. arguments: how many
+    of the inputs the other way needs.
     """
 
-    def __init__(self, builder: Any, output: Node, condition: Node, names: Sequence[str], lanes: int) -> None:
-        self.builder, self.output, self.condition, self.lanes = builder, output, condition, lanes
+    def __init__(
+        self, builder: Any, careful: Emitter, condition: Callable[[Value], Value], arguments: int, lanes: int
+    ) -> None:
+        self.builder, self.careful, self.condition, self.lanes = builder, careful, condition, lanes
 
         def buffer(element: ir.Type) -> Any:
             return builder.ptrtoint(builder.alloca(ir.ArrayType(element, BLOCK + lanes)), INT64)
 
-        self.inputs, self.places = {name: buffer(FLOAT) for name in names}, buffer(INT32)
+        self.inputs, self.places = [buffer(FLOAT) for _ in range(arguments)], buffer(INT32)
         self.count = builder.alloca(INT64)
 
     def run(
         self,
-        inputs: Callable[[Any, Any], Mapping[str, Any]],
-        store: Callable[[Any, Any, Any], None],
+        inputs: Callable[[Any, Any], list[Value]],
+        common: Emitter,
+        store: Callable[[Any, Value, Any], None],
         y: Any,
         start: Any,
         stop: Any,
@@ -97,7 +157,7 @@ class _Rare:
 
             def vector(i: Any, mask: Any) -> None:
                 given = inputs(i, mask)
-                store(i, emitted(builder, self.output, given), mask)
+                store(i, common(*given), mask)
                 self._note(builder.sub(i, first), given, mask)
 
             vectors(builder, first, last, self.lanes, vector)
@@ -105,15 +165,15 @@ class _Rare:
 
         counted(builder, start, stop, BLOCK, block)
 
-    def _note(self, offset: Any, given: Mapping[str, Any], mask: Any) -> None:
+    def _note(self, offset: Any, given: list[Value], mask: Any) -> None:
         """Put the inputs of a vector's rare elements, and their places in the block, behind those noted before."""
         builder = self.builder
-        rare = emitted(builder, self.condition, given)
+        rare = self.condition(given[0]).vector
         rare = rare if mask is None else builder.and_(rare, mask)
         with builder.if_then(llvm.any_of(builder, rare), likely=False):
             count = builder.load(self.count)
-            for name, buffer in self.inputs.items():
-                llvm.write(builder, buffer, count, llvm.compressed(builder, given[name], rare))
+            for value, buffer in zip(given, self.inputs, strict=True):
+                llvm.write(builder, buffer, count, llvm.compressed(builder, value.vector, rare))
             lanes = ir.Constant(ir.VectorType(INT32, self.lanes), list(range(self.lanes)))
             places = builder.add(llvm.repeated(builder, builder.trunc(offset, INT32), self.lanes), lanes)
             llvm.write(builder, self.places, count, llvm.compressed(builder, places, rare))
@@ -121,12 +181,12 @@ class _Rare:
 
     def _again(self, y: Any, first: Any) -> None:
         """Do what was noted."""
-        builder, results = self.builder, self.inputs["x"]
+        builder, results = self.builder, self.inputs[0]
         count = builder.load(self.count)
 
         def vector(k: Any) -> None:
-            given = {n: llvm.load(builder, b, k, torch.float32, self.lanes) for n, b in self.inputs.items()}
-            llvm.write(builder, results, k, emitted(builder, self.output, given, rare=True))
+            given = [Value(builder, llvm.load(builder, b, k, torch.float32, self.lanes)) for b in self.inputs]
+            llvm.write(builder, results, k, self.careful(*given).vector)
 
         def place(k: Any) -> None:
             to = builder.add(first, builder.zext(builder.load(llvm.place(builder, self.places, k, INT32)), INT64))
@@ -167,16 +227,8 @@ def lookup(name: str) -> str:
     return str(made.module)
 
 
-def _product(builder: Any, g: Any, slope: Any) -> Any:
-    """g·slope, or the one that is exactly 0; NaN is neither."""
-    size = [OPERATIONS["abs"](builder, value) for value in (g, slope)]
-    smaller = builder.select(builder.fcmp_ordered("<", *size), g, slope)
-    nothing = builder.fcmp_ordered("==", smaller, llvm.filled(FLOAT, smaller, 0.0))
-    return builder.select(nothing, smaller, builder.fmul(g, slope))
-
-
 def multiplied_lookup(name: str, dtype: torch.dtype, lanes: int) -> str:
-    """y = g * table[x], but where one of both is exactly 0 that one (see `graphs.graph`); entries are float32."""
+    """y = g * table[x], but where one of both is exactly 0 that one; entries are float32."""
     with function(name, 6) as (builder, made):
         x, g, y, table, start, stop = made.args
         entries = builder.ptrtoint(builder.alloca(ir.ArrayType(FLOAT, SCRATCH)), INT64)
@@ -193,7 +245,8 @@ def multiplied_lookup(name: str, dtype: torch.dtype, lanes: int) -> str:
                 i = builder.add(first, k)
                 entry = llvm.load(builder, entries, k, torch.float32, lanes)
                 given = llvm.load(builder, g, i, dtype, lanes, mask)
-                llvm.store(builder, y, i, _product(builder, given, entry), dtype, mask)
+                product = _product(Value(builder, given), Value(builder, entry))
+                llvm.store(builder, y, i, product.vector, dtype, mask)
 
             _several(builder, INT64(0), count, fetch)
             vectors(builder, INT64(0), count, lanes, multiply)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from llvmlite import ir
 
-FLOAT, HALF = ir.FloatType(), ir.HalfType()
+FLOAT, HALF, DOUBLE = ir.FloatType(), ir.HalfType(), ir.DoubleType()
 INT1, INT16, INT32, INT64 = (ir.IntType(bits) for bits in (1, 16, 32, 64))
 
 

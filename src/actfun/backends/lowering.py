@@ -66,3 +66,16 @@ def uses(formula: Callable[..., Any], primitives: Container[Callable[..., Any]])
     """Whether a formula, or one that it calls, calls one of some primitives."""
     called = [v for _, v in _named(formula) if isinstance(v, FunctionType) and v is not formula]  # math.copysign's name
     return formula in primitives or any(uses(value, primitives) for value in called)
+
+
+def fingerprint(formula: Callable[..., Any]) -> str:
+    """What tells a formula, with all that it calls, from others: its code and the numbers that it names."""
+    code, called = formula.__code__, []
+    for name, value in _named(formula):
+        deeper = isinstance(value, FunctionType) and value is not formula
+        called.append(
+            f"{name}: {fingerprint(value) if deeper else value!r}"
+            if not isinstance(value, FunctionType) or deeper
+            else name
+        )
+    return repr((formula.__name__, code.co_code, code.co_consts, code.co_names, code.co_varnames, called))

@@ -29,7 +29,6 @@ lower = Lowering(
         primitives.where: lambda condition, x, y: x if condition else y,
         primitives.absolute: abs,
         primitives.copysign: _copysign,
-        primitives.add_smaller: lambda x, y: x + y,
         primitives.exp: mpmath.exp,
         primitives.decay: lambda x, y: y * mpmath.exp(-x),
         primitives.expm1: mpmath.expm1,

@@ -102,7 +102,6 @@ lower = Lowering(
         primitives.where: _where,
         primitives.absolute: _absolute,
         primitives.copysign: _copysign,
-        primitives.add_smaller: lambda x, y: x + y,
         primitives.exp: torch.exp,
         primitives.decay: _decay,
         primitives.expm1: torch.expm1,

@@ -142,7 +142,6 @@ NATIVE: dict[Callable[..., Any], Callable[..., Any]] = {
     primitives.maximum: _maximum,
     primitives.absolute: torch.abs,
     primitives.copysign: torch.copysign,
-    primitives.add_smaller: lambda x, y: x + y,
     primitives.exp: torch.exp,
     primitives.log1p: _log1p,
     primitives.tanh: _tanh,

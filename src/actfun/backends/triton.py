@@ -43,11 +43,6 @@ def _copysign(x, y):
 
 
 @triton.jit
-def _add(x, y):
-    return x + y
-
-
-@triton.jit
 def _fma(x, y, z):
     return tl.fma(tl.cast(x, tl.float32), tl.cast(y, tl.float32), tl.cast(z, tl.float32))
 
@@ -74,7 +69,6 @@ def _lowering(derived_primitives: dict[Any, Any]) -> Lowering:
             primitives.where: _where,
             primitives.absolute: _absolute,
             primitives.copysign: _copysign,
-            primitives.add_smaller: _add,
             derived.fma: _fma,
             derived.pow2: _pow2,
             derived.exponent: _exponent,

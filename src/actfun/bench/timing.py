@@ -76,9 +76,9 @@ def interval(values: Sequence[float]) -> list[float]:
 def code() -> str:
     """A digest of what is timed: the package but for the commands around it."""
     package = Path(__file__).parents[1]
-    parts = ("carried", "formulas", "backends")
+    parts = ("formulas", "backends")
     files = [*package.glob("*.py"), *(path for part in parts for path in (package / part).rglob("*"))]
-    texts = [path.read_text(encoding="utf-8") for path in sorted(files) if path.suffix in (".py", ".graph")]
+    texts = [path.read_text(encoding="utf-8") for path in sorted(files) if path.suffix in (".py", ".json")]
     return disk.digest(__version__, *texts)[:8]
 
 

@@ -4,7 +4,7 @@ All of them work with e = exp(-|x|) in (0, 1], which never overflows; no subtrac
 one division, the dearest operation. What multiplies e goes into `decay`, so that it is right among subnormals too.
 """
 
-from actfun.primitives import INFINITY, absolute, add_smaller, decay, expm1, log1p, maximum, minimum, where
+from actfun.primitives import INFINITY, absolute, decay, expm1, log1p, maximum, minimum, where
 from actfun.primitives import tanh as hyperbolic_tangent
 from actfun.registry import Parameter, activation, derivative
 
@@ -79,7 +79,7 @@ def silu_dx(x):
     e = decay(t, 1.0)
     c = 1.0 + e
     left = decay(t, ((1.0 - t) + e) / (c * c))  # near the root, the first difference is exact
-    return where(x >= 0.0, add_smaller(1.0, -left), left)
+    return where(x >= 0.0, 1.0 - left, left)
 
 
 @activation(
@@ -121,7 +121,7 @@ def mish(x):
     t = minimum(absolute(x), FAR)
     e = decay(t, 1.0)
     b, c = where(x >= 0.0, e, 1.0), 1.0 + e
-    return where(x >= 0.0, x, decay(t, -t)) * add_smaller(c, b) / add_smaller(c * c, b * b)
+    return where(x >= 0.0, x, decay(t, -t)) * (c + b) / (c * c + b * b)
 
 
 @derivative(mish, "x")
@@ -129,8 +129,8 @@ def mish_dx(x):
     t = absolute(x)
     e = decay(t, 1.0)
     b, c = where(x >= 0.0, e, 1.0), 1.0 + e
-    d = add_smaller(c * c, b * b)
-    slope = (add_smaller(c, b) * d + minimum(maximum(x, -FAR), FAR) * (4.0 * b * b * c)) / (d * d)
+    d = c * c + b * b
+    slope = ((c + b) * d + minimum(maximum(x, -FAR), FAR) * (4.0 * b * b * c)) / (d * d)
     return where(x >= 0.0, slope, decay(t, slope))
 
 

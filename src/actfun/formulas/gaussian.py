@@ -7,7 +7,6 @@ loses every digit on the left, the tail loses none. From FAR on, the tail is 0 i
 from actfun.primitives import (
     INFINITY,
     absolute,
-    add_smaller,
     cubic_decay,
     gaussian_decay,
     minimum,
@@ -26,7 +25,7 @@ def ndtr(x):
     """Φ(x), the probability that a standard normal variable lies below x."""
     t = minimum(absolute(x), FAR)
     tail = gaussian_decay(t, ndtr_scaled(t))
-    return where(x >= 0.0, add_smaller(1.0, -tail), tail)
+    return where(x >= 0.0, 1.0 - tail, tail)
 
 
 @activation(
@@ -51,7 +50,7 @@ def gelu_tanh_dx(x):
     c = 1.0 + e
     slope = LINEAR + 3.0 * CUBIC * (t * t)
     left = cubic_decay(t, ((1.0 - t * slope) + e) / (c * c))
-    return where(x >= 0.0, add_smaller(1.0, -left), left)
+    return where(x >= 0.0, 1.0 - left, left)
 
 
 @activation(
@@ -69,14 +68,14 @@ def gelu(x):
     """x weighted by the probability that a standard normal variable lies below it."""
     t = minimum(absolute(x), FAR)
     tail = gaussian_decay(t, t * ndtr_scaled(t))
-    return where(x >= 0.0, add_smaller(x, -tail), -tail)
+    return where(x >= 0.0, x - tail, -tail)
 
 
 @derivative(gelu, "x")
 def gelu_dx(x):
     t = minimum(absolute(x), FAR)  # gelu(x) - gelu(-x) = x, so the slope at x is 1 less the slope at -x
     left = gaussian_decay(t, ndtr_scaled(t) - DENSITY * t)
-    return where(x >= 0.0, add_smaller(1.0, -left), left)
+    return where(x >= 0.0, 1.0 - left, left)
 
 
 @activation(

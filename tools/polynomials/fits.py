@@ -1,21 +1,20 @@
 """Polynomials for the pieces of the line: where they are, and coefficients whose roundings make up for one another.
 
 Centres are chosen so that the function there is very nearly a number of float32 (Gal, Computing elementary functions:
-a new approach for achieving high accuracy and good performance, 1986): so the constant term needs no low part, and a
+a new approach for achieving high accuracy and good performance, 1986). So the constant term needs no low part, and a
 value is rounded once, but for what the rest of the polynomial, which is smaller, loses.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy
 
-from actfun.carried.graph import OPERATIONS
-from actfun.carried.trial import NEAR_ROOT, REACH, Trial
+from actfun.backends.polynomials import ENTRIES
 
-ENTRIES = 32
+NEAR_ROOT, REACH = 0.95 * 2.0**-26, 0.12  # the error that a derivative may have instead near a root, and how near
 TINY = 2.0**-60
 CENTRES, BEST = 2**12, 16  # candidates in a piece, in the middle sixteenth of it; those for which polynomials are made
 SEEN = 2**11  # numbers of a piece with which these are compared
@@ -50,6 +49,11 @@ class Pieces:
             yield j, max(self._end(j - 0.5), 0.0) if self.symmetric else self._end(j - 0.5), self._end(j + 0.5)
 
 
+def fma(x: Any, y: Any, z: Any) -> Any:
+    """x·y + z in float32, off from one rounding in some 2⁻²⁹ of cases."""
+    return (x.astype(numpy.float64) * y.astype(numpy.float64) + z).astype(numpy.float32)
+
+
 @dataclass
 class Polynomial:
     """lead·x, and on top of it a polynomial in x - centre, the constant term first."""
@@ -60,7 +64,7 @@ class Polynomial:
 
     def __call__(self, x: Any) -> Any:
         """Its values at an array of float32, as float32 arithmetic gives them."""
-        r, fma = x - numpy.float32(self.centre), OPERATIONS["fma"]
+        r = x - numpy.float32(self.centre)
         y = numpy.full_like(x, self.coefficients[-1])
         for coefficient in reversed(self.coefficients[:-1]):
             y = fma(y, r, numpy.float32(coefficient))
@@ -68,18 +72,18 @@ class Polynomial:
 
 
 class Fit:
-    """Polynomials for a function; for one whose right side follows from its left, of the left side mirrored."""
+    """Polynomials for a function of arrays of float64; mirrored: for its left side, as a function of -x."""
 
-    def __init__(self, trial: Trial, symmetry: str | None = None) -> None:
-        self.trial, self.mirrored = trial, symmetry in ("line", "step")
+    def __init__(self, function: Callable[[Any], Any], roots: Sequence[float], mirrored: bool) -> None:
+        self.function, self.roots, self.mirrored = function, roots, mirrored
 
     def values(self, x: Any) -> Any:
-        return self.trial.exact({"x": -x if self.mirrored else x})
+        return self.function(-x if self.mirrored else x)
 
     def _weight(self, x: Any) -> Any:
         """How much an error counts: 1 for a unit in the last place, near a root for two thirds of what is allowed."""
         near = numpy.zeros(len(x), bool)
-        for root in self.trial.roots:
+        for root in self.roots:
             near |= numpy.abs((-x if self.mirrored else x) - root) < REACH
         unit = numpy.ldexp(1.0, numpy.maximum(numpy.frexp(self.values(x))[1] - 24, -149))
         return 1.0 / numpy.maximum(unit, near * (NEAR_ROOT / 1.5))
@@ -87,8 +91,7 @@ class Fit:
     def _samples(self, low: float, high: float, count: int) -> tuple[Any, Any, Any]:
         """Places where a piece is looked at, denser at its ends, the values there, and how much each error counts."""
         x = 0.5 * (low + high) - 0.5 * (high - low) * numpy.cos((numpy.arange(count) + 0.5) * (math.pi / count))
-        y = self.values(x)
-        return x, y, self._weight(x)
+        return x, self.values(x), self._weight(x)
 
     def distance(self, pieces: Pieces, degree: int) -> float:
         """How far polynomials are from the function at worst, before coefficients are rounded, in the last place."""
@@ -156,7 +159,7 @@ class Fit:
     def _error(self, polynomial: Polynomial, low: float, high: float) -> float:
         """The worst error of its values as float32 arithmetic gives them."""
         x = numpy.linspace(low, high, SEEN, dtype=numpy.float32)
-        return float(numpy.max(numpy.abs(polynomial(x) - self.values(x)) * self._weight(x)))
+        return float(numpy.max(numpy.abs(polynomial(x) - self.values(x.astype(numpy.float64))) * self._weight(x)))
 
     def _polynomial(self, low: float, high: float, degree: int, leads: bool) -> Polynomial:
         if low >= high:
@@ -165,6 +168,7 @@ class Fit:
         made = [self._rounded(lead, float(c), low, high, degree) for c in self._centres(low, high, lead)]
         return min(made, key=lambda polynomial: self._error(polynomial, low, high))
 
-    def polynomials(self, pieces: Pieces, degree: int, leads: bool) -> dict[int, Polynomial]:
-        """For each piece, by its number, counted from 0 again after the last; leads: whether they may have one."""
-        return {j % ENTRIES: self._polynomial(low, high, degree, leads) for j, low, high in pieces}
+    def polynomials(self, pieces: Pieces, degree: int, leads: bool) -> list[Polynomial]:
+        """One for each piece, by the piece's number, counted from 0 again after the last; leads: as in `lost`."""
+        made = {j % ENTRIES: self._polynomial(low, high, degree, leads) for j, low, high in pieces}
+        return [made[j] for j in range(ENTRIES)]

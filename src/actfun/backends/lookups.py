@@ -1,57 +1,17 @@
-"""A graph of float32 operations as LLVM instructions, many elements at a time."""
+"""Tables of float32 constants, looked up for a vector of places at a time, as LLVM instructions."""
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
 
-from actfun.backends.llvm import FLOAT, INT32, INT64, cast, converted, declared, filled
-from actfun.carried.graph import Node, ordered
+from actfun.backends.llvm import FLOAT, INT32, INT64, cast, declared, filled
 
 QUAD = 4  # float32 in 128 bits: within these an instruction moves elements in one step
 
 
-def _intrinsic(builder: Any, *values: Any, name: str) -> Any:
-    kind = values[0].type
-    signature = ir.FunctionType(kind, [kind] * len(values))
-    return builder.call(declared(builder, f"llvm.{name}.v{kind.count}f32", signature), values)
-
-
-def _power(builder: Any, m: Any) -> Any:
-    bits = builder.shl(cast(builder, m, INT32), filled(INT32, m, 23))  # what is above m falls off
-    return cast(builder, bits, FLOAT)
-
-
-def _odd(builder: Any, x: Any, rest: Any) -> Any:
-    bits = cast(builder, x, INT32)
-    exact = builder.fcmp_unordered("==", rest, filled(FLOAT, x, 0.0))
-    apart = builder.icmp_signed("<", builder.xor(bits, cast(builder, rest, INT32)), filled(INT32, x, 0))
-    odd = builder.or_(builder.sub(bits, converted(builder.zext, apart, INT32)), filled(INT32, x, 1))
-    return cast(builder, builder.select(exact, bits, odd), FLOAT)
-
-
-def _compared(how: str) -> Callable[..., Any]:
-    return lambda builder, x, y: builder.fcmp_ordered(how, x, y)
-
-
-OPERATIONS: dict[str, Callable[..., Any]] = {
-    "add": lambda builder, x, y: builder.fadd(x, y),
-    "sub": lambda builder, x, y: builder.fsub(x, y),
-    "mul": lambda builder, x, y: builder.fmul(x, y),
-    "div": lambda builder, x, y: builder.fdiv(x, y),
-    "neg": lambda builder, x: builder.fneg(x),
-    "select": lambda builder, condition, x, y: builder.select(condition, x, y),
-    "power": _power,
-    "odd": _odd,
-    **{name: functools.partial(_intrinsic, name=name) for name in ("fma", "copysign")},
-    "abs": functools.partial(_intrinsic, name="fabs"),
-    **{how: _compared(how) for how in ("<", "<=", ">", ">=", "!=")},
-}
-
-
-def _looked_up(builder: Any, index: Any, tables: Sequence[Sequence[float]]) -> list[Any]:
-    """From each table the entry that the last bits of each float32 of `index` name."""
+def looked_up(builder: Any, index: Any, tables: Sequence[Sequence[float]]) -> list[Any]:
+    """From each table of 32 or 16 the entry that the last bits of each float32 of a vector name."""
     if index.type.count == 16 and len(tables[0]) == 32:
         return [_permuted(builder, index, table) for table in tables]
     rows = _rows(builder, tables)
@@ -109,37 +69,3 @@ def _transposed(builder: Any, quads: Sequence[Any]) -> list[Any]:
     halves = [picked(x, y, side) for side in (low, high) for x, y in (quads[:2], quads[2:])]
     sides = (0, 1, 4, 5), (2, 3, 6, 7)
     return [picked(x, y, side) for x, y in (halves[:2], halves[2:]) for side in sides]
-
-
-def emitted(builder: Any, output: Node, inputs: Mapping[str, Any], rare: bool = False) -> Any:
-    """The value of a node of a graph, whose inputs, x among them, are given.
-
-    rare: whether all elements are such as a node "rarely" tells apart, or none.
-    """
-    values: dict[Node, Any] = {}
-    lookups = [n for n in ordered(output) if n.op == "lookup"]
-
-    def value(n: Node) -> Any:
-        if n not in values:
-            if n.op == "lookup":
-                look_up(n.args[0])
-            else:
-                values[n] = made(n)
-        return values[n]
-
-    def look_up(index: Node) -> None:
-        """All that is looked up by one index, for its entries lie side by side."""
-        alike = [n for n in lookups if n.args[0] is index]
-        tables = [[entry.args[0] for entry in n.args[1:]] for n in alike]
-        values.update(zip(alike, _looked_up(builder, value(index), tables), strict=True))
-
-    def made(n: Node) -> Any:
-        if n.op == "constant":
-            return filled(FLOAT, inputs["x"], n.args[0])
-        if n.op == "input":
-            return inputs[n.args[0]]
-        if n.op == "rarely":
-            return value(n.args[1 if rare else 2])
-        return OPERATIONS[n.op](builder, *map(value, n.args))
-
-    return value(output)

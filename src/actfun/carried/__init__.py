@@ -1,1 +1,0 @@
-"""Formulas in float32 that carry their rounding errors along, as far as their targets need it."""
