@@ -1,7 +1,7 @@
 """The vocabulary in which activations are written.
 
 Each primitive is an ordinary function on Python floats: its body is its meaning, in double precision. A backend brings
-its own version of a primitive or derives it from simpler ones (`actfun.backends.double`, `actfun.float32`). `CONTRACTS` says
+its own version of a primitive or derives it from simpler ones, as `actfun.backends.double` does. `CONTRACTS` says
 where and how well each must hold; tests hold torch and the CPU kernels to it, and triton through the formulas. NaN in
 any argument gives NaN unless a docstring says otherwise.
 """
