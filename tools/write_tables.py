@@ -23,7 +23,7 @@ def _plain(signature: inspect.Signature) -> str:
 def function_call(activation: Activation) -> str:
     """How the function is called, with its defaults."""
     function = functional.function_of(activation)
-    first = (function.__doc__ or "").partition("\n")[0].replace("'", '"')
+    first = (function.__doc__ or "").partition("\n")[0].replace("'", '"').replace(", *, inplace=False", "")
     return first if first.startswith(f"{activation.name}(") else activation.name + _plain(inspect.signature(function))
 
 
