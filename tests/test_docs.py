@@ -169,10 +169,10 @@ with sync_playwright() as playwright:
             over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             seen["wider"].update({f"{path.name} {width}": over} if over else {})
         if width == 1280:
-            page.wait_for_selector("[data-md-component=search-query]")
             page.wait_for_timeout(1000)
-            page.fill("[data-md-component=search-query]", "softplus")
-            page.wait_for_selector(".md-search-result__item", timeout=20000)
+            page.click("[data-md-component=search-query]")
+            page.keyboard.type("softplus")  # key by key: the page listens to keys
+            page.wait_for_selector(".md-search-result__item", timeout=30000)
             seen["found"] = page.locator(".md-search-result__item").count()
     browser.close()
 print(json.dumps(seen), flush=True)
