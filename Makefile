@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 OUT ?= runs/compare-digits
 
 .DEFAULT_GOAL := help
-.PHONY: help compare accuracy bench claims test check
+.PHONY: help compare accuracy bench claims pictures docs test check
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,13 @@ bench: $(READY) ## write docs/speed.md: training steps and every activation besi
 claims: $(READY) ## write docs/claims.md: the article's claims, run, in about eleven minutes
 	@$(BIN)/actfun claims --out runs/claims --resume
 	@cp runs/claims/claims.md docs/claims.md
+
+pictures: $(READY) ## draw the READMEs' pictures, docs/gelu.svg and docs/digits.svg
+	@$(BIN)/actfun compare digits --out runs/pictures --resume
+	@$(BIN)/python tools/draw_pictures.py runs/pictures
+
+docs: $(READY) ## the documentation, as a site that works offline: site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 test: $(READY) ## the tests
 	@$(BIN)/python -m pytest -q -n 2

@@ -44,22 +44,23 @@ class Activation:
 
     range, monotonic, convex, saturates and kinks hold at the default parameters.
 
-    name: canonical name, torch's where torch has the function.
-    formula: the function of x and the parameters, over `actfun.primitives`.
-    derivatives: argument name -> formula of the derivative in it, with the formula's own arguments.
-    parameters: argument name -> Parameter or Choice, in order.
-    range: infimum and supremum of the values.
-    zero_centred: odd, so that inputs symmetric about 0 give outputs of mean 0.
-    saturates: the sides, "left" and "right", on which the derivative tends to 0.
-    kinks: where the derivative jumps.
-    latex: the formula for people.
-    reference: where it was introduced.
-    module: its class name in `actfun.nn` (and `torch.nn`); inplace: whether torch's takes `inplace=`.
-    torch: name in `torch.nn.functional`, or None where torch has no such function.
-    torch_is_exact: torch's function of the name gives the same bits, gradients included, so it is what is called.
-    keeps: what backward needs beside the parameters: "input", or "output" where, for positive parameters, the
-        derivative formula gives the same at the output as at the input.
-    kind: "elementwise"; "random" (its last argument is uniform noise in [0, 1)); "reduction" (folds pieces).
+    - name: canonical name, torch's where torch has the function.
+    - formula: the function of x and the parameters, over `actfun.primitives`.
+    - derivatives: argument name -> formula of the derivative in it, with the formula's own arguments.
+    - parameters: argument name -> Parameter or Choice, in order.
+    - range: infimum and supremum of the values.
+    - zero_centred: odd, so that inputs symmetric about 0 give outputs of mean 0.
+    - saturates: the sides, "left" and "right", on which the derivative tends to 0.
+    - kinks: where the derivative jumps.
+    - latex: the formula for people.
+    - reference: where it was introduced.
+    - module: its class name in `actfun.nn` (and `torch.nn`).
+    - inplace: whether torch's takes `inplace=`.
+    - torch: name in `torch.nn.functional`, or None where torch has no such function.
+    - torch_is_exact: torch's function of the name gives the same bits, gradients included, so it is what is called.
+    - keeps: what backward needs beside the parameters: "input", or "output" where, for positive parameters, the
+      derivative formula gives the same at the output as at the input.
+    - kind: "elementwise"; "random" (its last argument is uniform noise in [0, 1)); "reduction" (folds pieces).
     """
 
     name: str
