@@ -39,13 +39,12 @@ def test_both_languages_show_the_same_code():
 
 
 def test_the_commands_exist():
-    from actfun.cli import app
+    from actfun.cli import COMMANDS
 
     shell = "\n".join(blocks("README.md", "sh"))
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     assert set(re.findall(r"^make (\w+)", shell, flags=re.MULTILINE)) == {"compare", "test"} <= targets
-    commands = {command.name or command.callback.__name__ for command in app.registered_commands}
-    assert set(re.findall(r"^\.venv/bin/actfun (\w+)", shell, flags=re.MULTILINE)) == commands
+    assert set(re.findall(r"^\.venv/bin/actfun (\w+)", shell, flags=re.MULTILINE)) == set(COMMANDS)
 
 
 def test_the_documented_command_of_ci_is_the_readmes():

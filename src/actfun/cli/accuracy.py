@@ -5,14 +5,16 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
 import typer
 
-from actfun.accuracy.error import TARGETS
 from actfun.cli.common import app, console, cores, counted, elementwise, user_input, worker_count
 from actfun.registry import nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import torch
+
     from actfun.accuracy.survey import Job
     from actfun.runs.store import Store
 
@@ -38,11 +40,12 @@ def accuracy(
 ) -> None:
     """Measure the worst error of activations and their derivatives, in units in the last place, and where it is."""
     from actfun.accuracy import subject, survey
+    from actfun.accuracy.error import TARGETS
     from actfun.runs.store import Store
 
     with user_input():
         chosen = elementwise(activations or [])
-        dtypes = tuple(TARGETS) if dtype is None else (_dtype(dtype),)
+        dtypes = tuple(TARGETS) if dtype is None else (_dtype(dtype, TARGETS),)
         libraries = _libraries(lib, subject.LIBRARIES)
         workers = worker_count(workers)
         if compiled and (exhaustive or lib != "actfun"):
@@ -127,12 +130,12 @@ def _report(findings: Any, facts: dict[str, Any], workers: int, folder: Path) ->
     screen.print(f"Also in {folder / 'accuracy.md'} and {folder / 'accuracy.json'}.")
 
 
-def _name(dtype: torch.dtype) -> str:
+def _name(dtype: "torch.dtype") -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _dtype(asked: str) -> torch.dtype:
-    known = {_name(dtype): dtype for dtype in TARGETS}
+def _dtype(asked: str, targets: "Iterable[torch.dtype]") -> "torch.dtype":
+    known = {_name(dtype): dtype for dtype in targets}
     if asked not in known:
         raise ValueError(f"--dtype: {asked!r} is not known; {nearest(asked, tuple(known))}")
     return known[asked]
