@@ -333,6 +333,7 @@ def test_it_works_without_a_private_name_of_torch(name):
 FIRST_CALLS = """
 import sys, threading, torch, actfun as af, actfun.backends.cpu
 from actfun.carried import graph
+from actfun.kinds import ELEMENTWISE
 from actfun.registry import activation, derivative, names, spec
 from actfun.once import working
 sys.setswitchinterval(1e-6)
@@ -351,9 +352,7 @@ class Watched(type(graph._known)):
         super().__setitem__(key, value)
 
 graph._known.__class__ = Watched
-for name in names():
-    if spec(name).kind != "elementwise":
-        continue
+for name in names(ELEMENTWISE):
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         together, results = threading.Barrier(4), []
         def call():

@@ -18,16 +18,18 @@ SOURCE = ROOT / "src" / "actfun"
 
 # Each part may import from those before it, and from itself.
 LAYERS = (
-    ("version", "primitives", "once"),
+    ("version", "primitives", "once", "kinds", "quadrature"),
     ("language",),
     ("registry", "float32", "carried"),
+    ("formula",),
     ("formulas",),
     ("__init__",),
     ("backends",),
     ("torch_private",),
     ("dispatch",),
-    ("autograd",),
+    ("autograd", "arguments"),
     ("op",),
+    ("behaviours",),
     ("functional",),
     ("modules", "gains"),
     ("nn",),
@@ -52,6 +54,8 @@ ONLY_IN = {
 }
 STANDARD_LIBRARY_ONLY = (
     "language.py",
+    "kinds.py",
+    "formula.py",
     "registry.py",
     "once.py",
     "primitives.py",

@@ -17,6 +17,7 @@ from actfun.backends.graphs import CHOSEN, Parameters, file_name, searched
 from actfun.backends.lowering import uses
 from actfun.carried.primitives import PRIMITIVES
 from actfun.carried.writing import written
+from actfun.kinds import ELEMENTWISE
 from actfun.registry import Parameter
 
 Question = tuple[Callable[..., Any], Parameters, bool]  # the arguments of `graphs.searched`
@@ -25,10 +26,10 @@ Question = tuple[Callable[..., Any], Parameters, bool]  # the arguments of `grap
 def questions(activations: Sequence[str]) -> dict[str, Question]:
     """The files that activations need: name -> what each answers."""
     files = {}
-    for activation in map(spec, activations):
+    for activation in (spec(name) for name in activations if name in names(ELEMENTWISE)):
         defaults = tuple(p.default for p in activation.parameters.values() if isinstance(p, Parameter))
         for argument, formula in {None: activation.formula, **activation.derivatives}.items():
-            if activation.kind == "elementwise" and uses(formula, PRIMITIVES):
+            if uses(formula, PRIMITIVES):
                 settled = [defaults] if defaults and argument in (None, "x") else []  # else one is a tensor
                 for parameters in (len(defaults), *settled):
                     question = formula, parameters, argument is not None

@@ -11,8 +11,6 @@ from actfun.cli.common import app, console, cores, counted, elementwise, user_in
 from actfun.registry import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import torch
 
     from actfun.accuracy.survey import Job
@@ -40,12 +38,11 @@ def accuracy(
 ) -> None:
     """Measure the worst error of activations and their derivatives, in units in the last place, and where it is."""
     from actfun.accuracy import subject, survey
-    from actfun.accuracy.error import TARGETS
     from actfun.runs.store import Store
 
     with user_input():
         chosen = elementwise(activations or [])
-        dtypes = tuple(TARGETS) if dtype is None else (_dtype(dtype, TARGETS),)
+        dtypes = _dtypes(dtype)
         libraries = _libraries(lib, subject.LIBRARIES)
         workers = worker_count(workers)
         if compiled and (exhaustive or lib != "actfun"):
@@ -134,11 +131,15 @@ def _name(dtype: "torch.dtype") -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _dtype(asked: str, targets: "Iterable[torch.dtype]") -> "torch.dtype":
-    known = {_name(dtype): dtype for dtype in targets}
+def _dtypes(asked: str | None) -> "tuple[torch.dtype, ...]":
+    from actfun.accuracy.error import TARGETS
+
+    known = {_name(dtype): dtype for dtype in TARGETS}
+    if asked is None:
+        return tuple(TARGETS)
     if asked not in known:
         raise ValueError(f"--dtype: {asked!r} is not known; {nearest(asked, tuple(known))}")
-    return known[asked]
+    return (known[asked],)
 
 
 def _libraries(asked: str, known: tuple[str, ...]) -> tuple[str, ...]:
