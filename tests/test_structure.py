@@ -168,8 +168,7 @@ def test_a_new_activation_is_written_in_one_place_and_works_everywhere():
     """What CONTRIBUTING tells people to do, done in a process of its own."""
     code = '''
 import torch, actfun as af
-from actfun.primitives import absolute
-from actfun.registry import activation, derivative
+from actfun.formula import absolute, activation, derivative
 
 @activation(range=(-1.0, 1.0), saturates=("left", "right"), zero_centred=True, monotonic=True, convex=False,
             torch="softsign", latex="x / (1 + |x|)", reference="a test")

@@ -33,6 +33,7 @@ class Operator:
     def __init__(self, activation: Activation) -> None:
         code = activation.formula.__code__
         self.activation, self.arguments = activation, code.co_varnames[: code.co_argcount]
+        self.differentiable = 1 + sum(isinstance(p, Parameter) and p.learnable for p in activation.parameters.values())
         # A class each, for the profiler and grad_fn show its name.
         recorded: Any = types.new_class(activation.name, (Elementwise,))
         transformed: Any = types.new_class(activation.name, (TransformableElementwise,))
@@ -57,13 +58,12 @@ class Operator:
         """Whether a call is to have gradients. Raises NotImplementedError where a formula for them is missing."""
         if not torch.is_grad_enabled():
             return False
-        wanted = ["x"] if x.requires_grad else []
-        if parameters:
-            named = zip(self.arguments[1:], parameters, strict=True)
-            wanted += [argument for argument, v in named if isinstance(v, Tensor) and v.requires_grad]
-        for argument in wanted:
-            self.activation.derivatives[argument]
-        return bool(wanted)
+        recorded = x.requires_grad or bool([v for v in parameters if isinstance(v, Tensor) and v.requires_grad])
+        if recorded and len(self.activation.derivatives) < self.differentiable:
+            for argument, value in zip(self.arguments, (x, *parameters), strict=True):
+                if isinstance(value, Tensor) and value.requires_grad:
+                    self.activation.derivatives[argument]  # raises where it is missing
+        return recorded
 
     def call(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
         """The usual call, eager or compiled."""

@@ -53,12 +53,12 @@ class Derivatives(dict[str, Formula]):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Activation:
-    """An element-wise activation: its formula, and the facts that the formula alone does not tell.
+    """An activation: its formula, and the facts that the formula alone does not tell.
 
     range, monotonic, convex, saturates and kinks hold at the default parameters.
 
     name: canonical name, torch's where torch has the function.
-    formula: the function of x and the parameters, over `actfun.primitives`.
+    formula: the function of x and the parameters, over `actfun.formula`.
     derivatives: argument name -> formula of the derivative in it, with the formula's own arguments.
     parameters: argument name -> Parameter or Choice, in order.
     range: infimum and supremum of the values.

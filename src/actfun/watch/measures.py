@@ -13,25 +13,22 @@ from types import TracebackType
 import torch
 from torch import Tensor, nn
 
-from actfun.behaviours.base import behaviour_of
+from actfun.behaviours.base import Behaviour, behaviour_of
 from actfun.registry import Activation
 
 FLAT, DEAD = 0.06, 0.001
 
 
 def slopes(module: nn.Module, z: Tensor) -> Tensor:
-    """The derivative of an actfun module's output in its pre-activation z, for each output.
-
-    Maxout passes the whole gradient to the piece that wins, so a unit's slope is 1.
-    """
-    return behaviour_of(_spec_of(module)).slope(module, z)
+    """The derivative of an actfun module's output in its pre-activation z, for each output."""
+    return _behaviour(module).slope(module, z)
 
 
-def _spec_of(module: nn.Module) -> Activation:
+def _behaviour(module: nn.Module) -> Behaviour:
     activation = getattr(module, "chosen", None) or getattr(module, "activation", None)
     if not isinstance(activation, Activation):
         raise TypeError(f"expected an activation of actfun.nn, got {type(module).__name__}")
-    return activation
+    return behaviour_of(activation)
 
 
 @dataclass(frozen=True)
@@ -145,14 +142,13 @@ class Meter:
 
     @torch.no_grad()
     def _before(self, module: nn.Module, inputs: tuple[Tensor]) -> None:  # before, for it may work in place
-        behaviour, counts, z = behaviour_of(_spec_of(module)), self._counts[module], inputs[0]
+        behaviour, counts, z = _behaviour(module), self._counts[module], inputs[0]
         if z.requires_grad:
             # Of the tensor: a hook of the module would forbid in-place.
             z.register_hook(lambda g: counts.gradient.add(g.detach()))  # type: ignore[no-untyped-call]
         if (pieces := behaviour.pieces(module, z)) is not None:
             counts.pieces(pieces)
-        slope = behaviour.slope(module, z).abs().flatten(0, -2)
-        counts.slopes(slope, behaviour.largest_slope(module))
+        counts.slopes(slopes(module, z).abs().flatten(0, -2), behaviour.largest_slope(module))
         counts.z.add(z)
 
     @torch.no_grad()
