@@ -1,6 +1,8 @@
 """The kinds of activations: a new one is one class, and what is said of those there are is true."""
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -137,6 +139,19 @@ def test_what_is_written_by_hand_serves_no_other_activation(table, formula, kind
     for use in (lambda: getattr(af, formula.__name__), lambda: af.gain(formula.__name__)):
         with pytest.raises(ValueError, match=f"{formula.__name__}: {there} is the one"):
             use()
+
+
+def test_an_activation_that_cannot_be_made_leaves_all_others_alone():
+    """Before any activation was used, for functional.py makes those of the package when it is imported."""
+    code = """
+import torch, actfun as af
+from actfun.formula import activation
+from actfun.kinds import RANDOM
+@activation(kind=RANDOM, monotonic=True, convex=True, latex="x", reference="r")
+def mine(x, noise): return x * noise
+assert af.relu(torch.tensor([-1.0, 2.0])).tolist() == [0.0, 2.0]
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def kept(made: Activation) -> set[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import actfun
 from actfun import functional, nn
+from actfun.formulas import NAMES
 from actfun.registry import Activation, Choice, Parameter, spec
 
 SOURCE = Path(actfun.__file__).parent
@@ -52,7 +53,7 @@ def class_stub(activation: Activation) -> str:
 
 def stubs() -> dict[str, str]:
     """The text of each file of stubs, by its name."""
-    activations = [spec(name) for name in actfun.names() if spec(name).formula.__module__.startswith("actfun.")]
+    activations = [spec(name) for name in NAMES]
     listed = ", ".join(f'"{name}"' for name in sorted(actfun.__all__))
     package = [
         HEAD,

@@ -7,7 +7,8 @@
 import importlib
 from typing import Any
 
-from actfun import formula, formulas  # noqa: F401  (the second fills the registry)
+from actfun import formula
+from actfun.formulas import NAMES as _OWN
 from actfun.registry import Activation, names, spec
 from actfun.version import __version__
 
@@ -19,7 +20,7 @@ __all__ = ["Activation", "__version__", "formula", "names", "spec", *_LAZY, *nam
 def __getattr__(name: str) -> Any:
     if name in names():
         value = importlib.import_module("actfun.functional").function_of(spec(name))
-        if not spec(name).formula.__module__.startswith("actfun."):
+        if name not in _OWN:
             return value  # a user's own, which may be written again
     elif name in _LAZY:
         module = importlib.import_module(_LAZY[name])

@@ -1,8 +1,8 @@
 """The activations as functions of tensors; importing this module makes those of the package."""
 
-from actfun import formulas  # noqa: F401  (fills the registry)
 from actfun.behaviours.base import function_of as function_of
-from actfun.registry import names, spec
+from actfun.formulas import NAMES
+from actfun.registry import spec
 
-for _name in names():  # before anything compiled can call them
+for _name in NAMES:  # before anything compiled can call them
     function_of(spec(_name))
