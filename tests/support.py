@@ -16,6 +16,7 @@ from actfun.backends import cpu
 from actfun.backends.double import DERIVED
 from actfun.backends.lowering import uses
 from actfun.bench.contestants import has_compiler
+from actfun.kinds import ELEMENTWISE as KIND
 from actfun.registry import Activation, Parameter
 
 COMPILES = pytest.mark.skipif(not has_compiler(), reason="torch.compile needs a C++ compiler")
@@ -52,7 +53,7 @@ def forget() -> None:
         once.made.clear()
 
 
-ELEMENTWISE = [spec(name) for name in names() if spec(name).kind == "elementwise"]
+ELEMENTWISE = [spec(name) for name in names(KIND)]
 VALUES = [Case(activation, None) for activation in ELEMENTWISE]
 DERIVATIVES = [Case(activation, argument) for activation in ELEMENTWISE for argument in activation.derivatives]
 CASES = VALUES + DERIVATIVES

@@ -373,7 +373,7 @@ NUMBER = Parameter(0.5)
 @pytest.mark.parametrize(
     ("formula", "stated", "words"),
     [
-        (slope_of, {}, r"x and those that have a Parameter, in that order, \(x\), got \(x, slope\)"),
+        (slope_of, {}, r"element-wise takes x and what has a Parameter, in that order, \(x\), got \(x, slope\)"),
         (slope_of, {"slop": NUMBER}, r"\(x, slop\), got \(x, slope\)"),
         (slope_of, {"slope": Choice("a", {"a": None})}, r"\(x\), got \(x, slope\)"),
         (swapped, {"b": NUMBER, "a": NUMBER}, r"\(x, b, a\), got \(x, a, b\)"),

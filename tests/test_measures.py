@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import actfun as af
-from actfun.watch.measures import FLAT, Meter, largest_slope, slopes
+from actfun.behaviours.elementwise import largest_slope
+from actfun.watch.measures import FLAT, Meter, slopes
 
 
 def test_flat_follows_the_rule_for_tanh_and_sigmoid():

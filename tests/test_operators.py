@@ -332,6 +332,7 @@ def test_it_works_without_a_private_name_of_torch(name):
 
 FIRST_CALLS = """
 import sys, threading, torch, actfun as af, actfun.backends.cpu, actfun.op
+from actfun.kinds import ELEMENTWISE
 from actfun.registry import activation, derivative, names, spec
 from actfun.once import working
 sys.setswitchinterval(1e-6)
@@ -352,9 +353,7 @@ def held(work):
 
 actfun.backends.kernels.kernel = held(actfun.backends.kernels.kernel)
 actfun.op._define = held(actfun.op._define)
-for name in names():
-    if spec(name).kind != "elementwise":
-        continue
+for name in names(ELEMENTWISE):
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         together, results = threading.Barrier(4), []
         def call():

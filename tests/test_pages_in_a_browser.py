@@ -14,6 +14,7 @@ from actfun.claims import catalogue, verdicts
 from actfun.claims.experiment import Scale
 from actfun.claims.references import Reference
 from actfun.functional import function_of
+from actfun.kinds import ELEMENTWISE
 from actfun.registry import names, spec
 from actfun.report import curves, show
 from actfun.report.claims_page import claims_page, write_claims
@@ -93,7 +94,7 @@ def test_the_page_of_an_activation(name, tmp_path):
     assert bool(seen["moved"]) == (name != "tanh")
 
 
-@pytest.mark.parametrize("name", [name for name in names() if spec(name).kind == "elementwise"])
+@pytest.mark.parametrize("name", names(ELEMENTWISE))
 def test_the_curve_shown_first_is_the_function_itself(name):
     points, slider = curves.rows(name)
     shown = [p for p in points if p["line"] == curves.SHOWN["function"] and p["at"] == curves.first(slider)]

@@ -18,16 +18,18 @@ SOURCE = ROOT / "src" / "actfun"
 
 # Each part may import from those before it, and from itself.
 LAYERS = (
-    ("version", "primitives", "once"),
+    ("version", "primitives", "once", "kinds", "quadrature"),
     ("language",),
     ("registry", "float32"),
+    ("formula",),
     ("formulas",),
     ("__init__",),
     ("backends",),
     ("torch_private",),
     ("dispatch",),
-    ("autograd",),
+    ("autograd", "arguments"),
     ("op",),
+    ("behaviours",),
     ("functional",),
     ("modules", "gains"),
     ("nn",),
@@ -52,6 +54,8 @@ ONLY_IN = {
 }
 STANDARD_LIBRARY_ONLY = (
     "language.py",
+    "kinds.py",
+    "formula.py",
     "registry.py",
     "once.py",
     "primitives.py",
@@ -151,8 +155,7 @@ def test_a_new_activation_is_written_in_one_place_and_works_everywhere():
     """What CONTRIBUTING tells people to do, done in a process of its own."""
     code = '''
 import torch, actfun as af
-from actfun.primitives import absolute
-from actfun.registry import activation, derivative
+from actfun.formula import absolute, activation, derivative
 
 @activation(range=(-1.0, 1.0), saturates=("left", "right"), zero_centred=True, monotonic=True, convex=False,
             torch="softsign", latex="x / (1 + |x|)", reference="a test")

@@ -22,6 +22,7 @@ from actfun import names, spec
 from actfun.backends import double
 from actfun.backends.lowering import uses
 from actfun.backends.polynomials import FILE, Polynomials, key
+from actfun.kinds import ELEMENTWISE
 from actfun.registry import Parameter
 
 DEGREES = range(4, 12)
@@ -89,7 +90,7 @@ def fitted(sample: Sample) -> Polynomials | None:
 
 def functions(activations: Sequence[str]) -> Iterator[tuple[Formula, tuple[float, ...], bool]]:
     """The formulas of activations and their derivatives in x that need a transcendental function."""
-    for activation in (a for a in map(spec, activations) if a.kind == "elementwise"):
+    for activation in (a for a in map(spec, activations) if a.kind is ELEMENTWISE):
         numbers = tuple(p.default for p in activation.parameters.values() if isinstance(p, Parameter))
         for formula in (activation.formula, activation.derivatives["x"]):
             if uses(formula, double.DERIVED):

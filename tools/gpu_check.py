@@ -23,7 +23,8 @@ import torch  # noqa: E402
 from gpu_checks import corners, correct, page, speed  # noqa: E402
 from gpu_checks.run import FULL, SMALL, Run, Section  # noqa: E402
 
-from actfun import names, spec  # noqa: E402
+from actfun import names  # noqa: E402
+from actfun.kinds import ELEMENTWISE  # noqa: E402
 
 # Each with the most seconds that it may take, in an order such that what matters most is there if time runs out.
 CHECKS: dict[str, tuple[Callable[[Run, Section], None], float]] = {
@@ -61,7 +62,7 @@ def main() -> int:
     if given.device == "cuda" and not torch.cuda.is_available():
         print("gpu_check: torch finds no GPU; --device cpu is a dry run", file=sys.stderr)
         return 2
-    elementwise = tuple(name for name in names() if spec(name).kind == "elementwise")
+    elementwise = names(ELEMENTWISE)
     chosen = tuple(given.activations.split(",")) if given.activations else elementwise
     sections = CHECKS | MEASURES
     wanted = given.only.split(",") if given.only else list(sections)

@@ -1,49 +1,42 @@
 """Write src/actfun/__init__.pyi and nn.pyi: what editors and mypy know of names that the package makes at run time."""
 
+import importlib
 import inspect
 import subprocess
 import sys
 from pathlib import Path
 
 import actfun
-from actfun import functional, modules, nn
+from actfun import functional, nn
+from actfun.formulas import NAMES
 from actfun.registry import Activation, Choice, Parameter, spec
 
 SOURCE = Path(actfun.__file__).parent
 HEAD = '"""Written by `tools/write_stubs.py` from the registry: do not edit."""\n'
-CLASSES = sorted({*dir(nn)} & {*vars(modules)})  # those that are written out
 
 
-def _type(parameter: Parameter | Choice, tensors: bool) -> str:
+def written_out() -> dict[str, str]:
+    """The classes of `actfun.nn` that are written out in the source: name -> module."""
+    places = {name: getattr(nn, name).forward.__module__ for name in dir(nn)}
+    return {name: place for name, place in places.items() if hasattr(importlib.import_module(place), name)}
+
+
+def _type(parameter: Parameter | Choice) -> str:
     if isinstance(parameter, Choice):
-        return f"Literal[{', '.join(map(repr, parameter.options))}]".replace("'", '"')
-    return "float | Tensor" if tensors and parameter.learnable else "float"
-
-
-def _arguments(activation: Activation, tensors: bool) -> list[str]:
-    defaults = {name: repr(p.default).replace("'", '"') for name, p in activation.parameters.items()}
-    return [f"{name}: {_type(p, tensors)} = {defaults[name]}" for name, p in activation.parameters.items()]
-
-
-def _plain(function: object, name: str) -> str:
-    """A function written out in the source: its own signature."""
-    signature = str(inspect.signature(function)).replace("torch._C.", "").replace("torch.", "")  # type: ignore[arg-type]
-    return f"def {name}{signature}:"
+        return f"Literal[{', '.join(map(repr, parameter.options))}]"
+    return "float"
 
 
 def function_stub(activation: Activation) -> str:
     """The signature of an activation's function."""
-    if activation.kind != "elementwise":
-        head = _plain(functional.function_of(activation), activation.name)
-    else:
-        arguments = ", ".join(["x: Tensor", *_arguments(activation, True), "*", "inplace: bool = False"])
-        head = f"def {activation.name}({arguments}) -> Tensor:"
-    return f'{head}\n    """{activation.summary}"""\n'
+    shown = str(inspect.signature(functional.function_of(activation)))
+    signature = shown.replace("torch._C.", "").replace("torch.", "")
+    return f'def {activation.name}{signature}:\n    """{activation.summary}"""\n'
 
 
 def class_stub(activation: Activation) -> str:
     """The constructor of an activation's class, its parameters and what a call gives."""
-    arguments = ["self", *_arguments(activation, False)]
+    arguments = ["self", *(f"{name}: {_type(p)} = {p.default!r}" for name, p in activation.parameters.items())]
     arguments += ["inplace: bool = False"] * activation.inplace
     arguments += ["learnable: bool = False", "num_parameters: int = 1"] * activation.learnable
     kept = [
@@ -60,23 +53,24 @@ def class_stub(activation: Activation) -> str:
 
 def stubs() -> dict[str, str]:
     """The text of each file of stubs, by its name."""
-    activations = [spec(name) for name in actfun.names() if spec(name).formula.__module__.startswith("actfun.")]
+    activations = [spec(name) for name in NAMES]
     listed = ", ".join(f'"{name}"' for name in sorted(actfun.__all__))
     package = [
         HEAD,
         "from typing import Literal\n\nfrom torch import Generator, Tensor\n",
-        "from actfun import nn as nn\nfrom actfun.gains import gain as gain\nfrom actfun.modules import get as get\n"
-        "from actfun.registry import Activation as Activation\nfrom actfun.registry import names as names\n"
-        "from actfun.registry import spec as spec\n",
+        "from actfun import formula as formula\nfrom actfun import nn as nn\nfrom actfun.gains import gain as gain\n"
+        "from actfun.modules import get as get\nfrom actfun.registry import Activation as Activation\n"
+        "from actfun.registry import names as names\nfrom actfun.registry import spec as spec\n",
         f"__version__: str\n__all__ = [{listed}]\n",
         *map(function_stub, activations),
     ]
-    imports = "".join(f"from actfun.modules import {name} as {name}\n" for name in CLASSES)
+    by_hand = written_out()
+    imports = "".join(sorted(f"from {place} import {name} as {name}\n" for name, place in by_hand.items()))
     classes = [
         HEAD,
         "from typing import Literal\n\nfrom torch import nn\n",
         imports,
-        *(class_stub(a) for a in activations if a.module not in CLASSES),
+        *(class_stub(a) for a in activations if a.module not in by_hand),
     ]
     return {"__init__.pyi": _formatted(package), "nn.pyi": _formatted(classes)}
 

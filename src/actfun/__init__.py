@@ -1,25 +1,26 @@
 """Activation functions, each written once as a formula: accurate, differentiable, fast, and compared fairly.
 
 `import actfun as af`, then `af.gelu(x)`, `af.nn.GELU()`, `af.names()`, `af.spec("gelu")`, `af.get("elu")`,
-`af.gain("gelu")`. What needs torch is loaded when it is first asked for.
+`af.gain("gelu")`; `actfun.formula` to write one. What needs torch is loaded when it is first asked for.
 """
 
 import importlib
 from typing import Any
 
-from actfun import formulas  # noqa: F401  (fills the registry)
+from actfun import formula
+from actfun.formulas import NAMES as _OWN
 from actfun.registry import Activation, names, spec
 from actfun.version import __version__
 
 _LAZY = {"nn": "actfun.nn", "get": "actfun.modules", "gain": "actfun.gains"}
 
-__all__ = ["Activation", "__version__", "names", "spec", *_LAZY, *names()]
+__all__ = ["Activation", "__version__", "formula", "names", "spec", *_LAZY, *names()]
 
 
 def __getattr__(name: str) -> Any:
     if name in names():
         value = importlib.import_module("actfun.functional").function_of(spec(name))
-        if not spec(name).formula.__module__.startswith("actfun."):
+        if name not in _OWN:
             return value  # a user's own, which may be written again
     elif name in _LAZY:
         module = importlib.import_module(_LAZY[name])

@@ -4,6 +4,7 @@ from typing import Literal
 
 from torch import Generator, Tensor
 
+from actfun import formula as formula
 from actfun import nn as nn
 from actfun.gains import gain as gain
 from actfun.modules import get as get
@@ -16,6 +17,7 @@ __all__ = [
     "Activation",
     "__version__",
     "elu",
+    "formula",
     "gain",
     "gelu",
     "gelu_tanh",

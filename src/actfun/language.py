@@ -15,7 +15,12 @@ from typing import Any, NoReturn
 
 from actfun import primitives
 
-ALLOWED = "a formula has assignments, + - * /, < <= > >=, and calls of primitives and of other formulas"
+ALLOWED = "a formula has assignments, + - * /, < <= > >=, and calls of `actfun.formula` and of other formulas"
+VOCABULARY = {
+    name
+    for name, value in vars(primitives).items()
+    if isinstance(value, FunctionType) and value.__module__ == primitives.__name__ and value is not primitives.primitive
+}
 INSTEAD = {"max": "maximum", "min": "minimum", "abs": "absolute"}  # of Python's functions
 ONE_RUN = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR  # flags of code that is not just run
 ANY_NUMBER = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
@@ -125,9 +130,10 @@ def _meaning(function: Any, name: str, callers: tuple[Any, ...]) -> Any:
     """What stands for a name of a formula's module: a number, a primitive, or another formula."""
     if name not in function.__globals__:
         if hasattr(builtins, name):
-            instead = f"use {INSTEAD[name]}, a primitive" if name in INSTEAD else ALLOWED
+            instead = f"use {INSTEAD[name]}, from actfun.formula" if name in INSTEAD else ALLOWED
             raise ValueError(f"{name} is Python's own; {instead}")
-        raise ValueError(f"{name} is not known in {function.__module__}; what a formula uses is defined before it")
+        missing = "import it from actfun.formula" if name in VOCABULARY else "what a formula uses is defined before it"
+        raise ValueError(f"{name} is not known in {function.__module__}; {missing}")
     value = function.__globals__[name]
     if type(value) is float:
         return value

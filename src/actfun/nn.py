@@ -6,18 +6,20 @@ names them for editors and mypy.
 
 from typing import Any
 
+from torch.nn import Module as _Module
+
 from actfun import modules as _modules
 from actfun.registry import names as _names
 from actfun.registry import nearest as _nearest
 from actfun.registry import spec as _spec
 
 _OWN = {  # the classes that are written out
-    name: kind
-    for name, kind in vars(_modules).items()
-    if isinstance(kind, type) and kind.__module__ == _modules.__name__
+    name: made
+    for name, made in vars(_modules).items()
+    if isinstance(made, type) and issubclass(made, _Module) and made.__module__.startswith("actfun.")
 }
-for _kind in _OWN.values():
-    _kind.__module__ = __name__  # what is pickled names this place
+for _made in _OWN.values():
+    _made.__module__ = __name__  # what is pickled names this place
 globals().update(_OWN)
 
 

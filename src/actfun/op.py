@@ -9,6 +9,7 @@ import functools
 import hashlib
 import types
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class Operator:
     def __init__(self, activation: Activation) -> None:
         code = activation.formula.__code__
         self.activation, self.arguments = activation, code.co_varnames[: code.co_argcount]
+        self.differentiable = 1 + sum(isinstance(p, Parameter) and p.learnable for p in activation.parameters.values())
         # A class each, for the profiler and grad_fn show its name.
         recorded: Any = types.new_class(activation.name, (Elementwise,))
         transformed: Any = types.new_class(activation.name, (TransformableElementwise,))
@@ -53,9 +55,15 @@ class Operator:
         return parameters
 
     def _is_recorded(self, x: Tensor, parameters: tuple[Any, ...]) -> bool:
+        """Whether a call is to have gradients. Raises NotImplementedError where a formula for them is missing."""
         if not torch.is_grad_enabled():
             return False
-        return x.requires_grad or bool([v for v in parameters if isinstance(v, Tensor) and v.requires_grad])
+        recorded = x.requires_grad or bool([v for v in parameters if isinstance(v, Tensor) and v.requires_grad])
+        if recorded and len(self.activation.derivatives) < self.differentiable:
+            for argument, value in zip(self.arguments, (x, *parameters), strict=True):
+                if isinstance(value, Tensor) and value.requires_grad:
+                    self.activation.derivatives[argument]  # raises where it is missing
+        return recorded
 
     def call(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
         """The usual call, eager or compiled."""
@@ -184,3 +192,30 @@ def _define(operator: Operator, library: torch.library.Library) -> None:
             for key, methods in ways.items():
                 if methods[inplace] is not None:
                     library.impl(name, methods[inplace], key)  # type: ignore[no-untyped-call]
+
+
+def overload_of(activation: Activation, inplace: bool, tensors: bool = False) -> Callable[..., Tensor]:
+    """What PyTorch calls for an activation: its operator, in place or not, with tensors or numbers for parameters."""
+    name = f"{activation.name}_" if inplace else activation.name
+    if activation.torch_is_exact:
+        return getattr(torch, name)  # type: ignore[no-any-return]
+    packet = getattr(torch.ops.actfun, name)
+    return packet.tensor if tensors else packet.default  # type: ignore[no-any-return]
+
+
+def call(activation: Activation, x: Tensor, parameters: tuple[Any, ...], inplace: bool = False) -> Tensor:
+    """An activation, its arguments settled by `bind`, of a tensor."""
+    if not isinstance(inplace, bool):
+        raise TypeError(f"{activation.name}: inplace must be True or False, got {inplace!r}")
+    if not isinstance(x, Tensor) and not torch.overrides.has_torch_function_unary(x):
+        check_input(activation.name, x)
+    if activation.torch_is_exact and isinstance(x, Tensor):
+        check_input(activation.name, x)
+    if all(isinstance(value, float) for value in parameters):
+        return overload_of(activation, inplace)(x, *parameters)
+    kinds = [p.learnable for p in activation.parameters.values() if isinstance(p, Parameter)]
+    tensors = (  # where one is a tensor, all that may be are
+        torch.tensor(value, device=x.device) if learnable and isinstance(value, float) else value
+        for learnable, value in zip(kinds, parameters, strict=True)
+    )
+    return overload_of(activation, inplace, tensors=True)(x, *tensors)

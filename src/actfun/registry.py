@@ -5,8 +5,9 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from importlib.machinery import PathFinder
-from typing import Any
+from typing import Any, NoReturn
 
+from actfun.kinds import ELEMENTWISE, Kind
 from actfun.language import check_formula
 
 INFINITY = float("inf")
@@ -38,14 +39,26 @@ class Choice:
     options: Mapping[str, Formula | None]
 
 
+class Derivatives(dict[str, Formula]):
+    """argument -> formula of the derivative in it. Raises NotImplementedError where nobody has written it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def __missing__(self, argument: str) -> NoReturn:
+        todo = f'write it under @derivative({self.name}, "{argument}"), or call {self.name} under torch.no_grad()'
+        raise NotImplementedError(f"{self.name} has no derivative in {argument}, so no gradient; {todo}")
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Activation:
-    """An element-wise activation: its formula, and the facts that the formula alone does not tell.
+    """An activation: its formula, and the facts that the formula alone does not tell.
 
     range, monotonic, convex, saturates and kinks hold at the default parameters.
 
     - name: canonical name, torch's where torch has the function.
-    - formula: the function of x and the parameters, over `actfun.primitives`.
+    - formula: the function of x and the parameters, over `actfun.formula`.
     - derivatives: argument name -> formula of the derivative in it, with the formula's own arguments.
     - parameters: argument name -> Parameter or Choice, in order.
     - range: infimum and supremum of the values.
@@ -58,9 +71,9 @@ class Activation:
     - inplace: whether torch's takes `inplace=`.
     - torch: name in `torch.nn.functional`, or None where torch has no such function.
     - torch_is_exact: torch's function of the name gives the same bits, gradients included, so it is what is called.
-    - keeps: what backward needs beside the parameters: "input", or "output" where, for positive parameters, the
-      derivative formula gives the same at the output as at the input.
-    - kind: "elementwise"; "random" (its last argument is uniform noise in [0, 1)); "reduction" (folds pieces).
+    - kind: how it takes its input.
+    - keeps: what backward needs beside the parameters: what its kind says, or "output" where, for positive parameters,
+      the derivative formula gives the same at the output as at the input.
     """
 
     name: str
@@ -78,9 +91,9 @@ class Activation:
     inplace: bool = False
     torch: str | None = None
     torch_is_exact: bool = False
-    keeps: str = "input"
-    kind: str = "elementwise"
-    derivatives: dict[str, Formula] = field(default_factory=dict)
+    kind: Kind = ELEMENTWISE
+    keeps: str = ELEMENTWISE.keeps
+    derivatives: Derivatives
 
     def __reduce__(self) -> tuple[Any, ...]:
         return spec, (self.name,)  # copies and pickles are the registered one
@@ -138,12 +151,16 @@ def activation(**stated: Any) -> Callable[[Formula], Formula]:
     def register(formula: Formula) -> Formula:
         check_formula(formula)
         name = formula.__name__
-        facts = {"module": "".join(part.capitalize() for part in name.split("_"))} | stated_facts
+        kind = stated.get("kind", ELEMENTWISE)
+        if not isinstance(kind, Kind):
+            raise TypeError(f"{name}: kind must be a Kind, such as actfun.kinds.ELEMENTWISE, got {kind!r}")
+        assumed = {"module": "".join(part.capitalize() for part in name.split("_")), "keeps": kind.keeps}
+        facts = assumed | stated_facts
         if unknown := facts.keys() - FACTS.keys():
             raise TypeError(f"{name}: unknown fact {min(unknown)!r}; {nearest(min(unknown), tuple(FACTS))}")
         if missing := NEEDED - facts.keys():
             raise TypeError(f"{name}: these facts are missing: {', '.join(sorted(missing))}")
-        made = Activation(name=name, formula=formula, parameters=parameters, **facts)
+        made = Activation(name=name, formula=formula, parameters=parameters, derivatives=Derivatives(name), **facts)
         _check_arguments(made)
         _check_names(made)
         _registry[name] = made
@@ -162,14 +179,13 @@ OWN = ("inplace", "learnable", "num_parameters")  # arguments that functions and
 
 
 def _check_arguments(made: Activation) -> None:
-    """Raise ValueError unless a formula takes x and then its parameters, in the order in which they are stated."""
+    """Raise ValueError unless a formula takes what its kind says, parameters in the order in which they are stated."""
     numbers = tuple(name for name, parameter in made.parameters.items() if isinstance(parameter, Parameter))
-    if made.kind == "elementwise" and arguments_of(made.formula) != ("x", *numbers):
-        stated = ", ".join(("x", *numbers))
-        raise ValueError(
-            f"{made.name}: the arguments of the formula must be x and those that have a Parameter, in that order, "
-            f"({stated}), got ({', '.join(arguments_of(made.formula))})"
-        )
+    expected = made.kind.arguments(numbers)
+    if arguments_of(made.formula) != expected:
+        allowed, got = (", ".join(arguments) for arguments in (expected, arguments_of(made.formula)))
+        told = f"a formula that is {made.kind.name} takes x and what has a Parameter, in that order"
+        raise ValueError(f"{made.name}: {told}, ({allowed}), got ({got})")
     for name in made.parameters.keys() & set(OWN):
         raise ValueError(f"{made.name}: {name} is an argument that every module may have; name the parameter otherwise")
 
@@ -213,9 +229,9 @@ def derivative(formula: Formula, argument: str) -> Callable[[Formula], Formula]:
     return register
 
 
-def names() -> tuple[str, ...]:
-    """The canonical names of all activations, sorted."""
-    return tuple(sorted(_registry))
+def names(kind: Kind | None = None) -> tuple[str, ...]:
+    """The canonical names of all activations, or of those of a kind, sorted."""
+    return tuple(sorted(name for name, known in _registry.items() if kind in (None, known.kind)))
 
 
 def spec(name: str) -> Activation:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from actfun.accuracy.error import TARGETS, Bound
+from actfun.arguments import bind
 from actfun.backends import torch as torch_ops
-from actfun.functional import bind, function_of
+from actfun.functional import function_of
 from actfun.registry import Activation, Choice, names, spec
 
 LIBRARIES = ("actfun", "torch")

@@ -5,11 +5,11 @@ import itertools
 import torch
 from torch import Tensor, nn
 
+from actfun.behaviours.reduction import maxout
 from actfun.claims.evidence import Figure, exact
 from actfun.claims.exact_smooth import TOLERANCE, mean, of, slope
 from actfun.claims.experiment import Figures
 from actfun.compare.models import parameters
-from actfun.functional import maxout
 from actfun.modules import Maxout, get
 from actfun.watch.measures import FLAT
 

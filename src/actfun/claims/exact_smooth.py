@@ -9,7 +9,7 @@ from torch import Tensor
 from actfun.claims.evidence import Figure, exact
 from actfun.claims.experiment import Figures
 from actfun.functional import function_of
-from actfun.gains import normal_mean
+from actfun.quadrature import normal_mean
 from actfun.registry import spec
 
 TOLERANCE = 1e-6

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from actfun.functional import function_of
-from actfun.gains import normal_mean
+from actfun.quadrature import normal_mean
 from actfun.registry import spec
 
 

@@ -11,6 +11,7 @@ from actfun.cli.common import BadInputError, app
 from actfun.registry import nearest
 
 __all__ = [
+    "COMMANDS",
     "accuracy",
     "bench",
     "claims",
@@ -18,19 +19,18 @@ __all__ = [
     "listing",
     "main",
     "show",
-]  # importing a command's module adds it to the application
+]  # importing a command's module adds it to the application; torch and the like it imports when it runs
+
+COMMANDS = tuple(command.name or command.callback.__name__ for command in app.registered_commands if command.callback)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command; its exit code. Whatever the user got wrong becomes one line on standard error."""
-    commands = tuple(
-        command.name or command.callback.__name__ for command in app.registered_commands if command.callback
-    )
     try:
         if not arguments:
             arguments = ["--help"]
-        if not arguments[0].startswith("-") and arguments[0] not in commands:
-            raise BadInputError(f"unknown command {arguments[0]!r}; {nearest(arguments[0], commands)}")
+        if not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
+            raise BadInputError(f"unknown command {arguments[0]!r}; {nearest(arguments[0], COMMANDS)}")
         code: Any = app(list(arguments), standalone_mode=False)
     except TyperException as error:
         print(f"actfun: {getattr(error, 'format_message', error.__str__)()}", file=sys.stderr)

@@ -5,14 +5,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
 import typer
 
-from actfun.accuracy.error import TARGETS
 from actfun.cli.common import app, console, cores, counted, elementwise, user_input, worker_count
 from actfun.registry import nearest
 
 if TYPE_CHECKING:
+    import torch
+
     from actfun.accuracy.survey import Job
     from actfun.runs.store import Store
 
@@ -42,7 +42,7 @@ def accuracy(
 
     with user_input():
         chosen = elementwise(activations or [])
-        dtypes = tuple(TARGETS) if dtype is None else (_dtype(dtype),)
+        dtypes = _dtypes(dtype)
         libraries = _libraries(lib, subject.LIBRARIES)
         workers = worker_count(workers)
         if compiled and (exhaustive or lib != "actfun"):
@@ -127,15 +127,19 @@ def _report(findings: Any, facts: dict[str, Any], workers: int, folder: Path) ->
     screen.print(f"Also in {folder / 'accuracy.md'} and {folder / 'accuracy.json'}.")
 
 
-def _name(dtype: torch.dtype) -> str:
+def _name(dtype: "torch.dtype") -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _dtype(asked: str) -> torch.dtype:
+def _dtypes(asked: str | None) -> "tuple[torch.dtype, ...]":
+    from actfun.accuracy.error import TARGETS
+
     known = {_name(dtype): dtype for dtype in TARGETS}
+    if asked is None:
+        return tuple(TARGETS)
     if asked not in known:
         raise ValueError(f"--dtype: {asked!r} is not known; {nearest(asked, tuple(known))}")
-    return known[asked]
+    return (known[asked],)
 
 
 def _libraries(asked: str, known: tuple[str, ...]) -> tuple[str, ...]:

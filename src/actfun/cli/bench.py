@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
 import typer
 
 from actfun.cli.common import app, console, cores, counted, elementwise, user_input, words
@@ -50,6 +49,8 @@ def bench(
     resume: Annotated[bool, typer.Option("--resume", help="go on with what is in the folder")] = False,
 ) -> None:
     """Time training steps, compiled calls and eager calls, or those named, side by side with torch and others."""
+    import torch
+
     from actfun.report.speed import known_limits
     from actfun.runs.store import Store
 
@@ -102,6 +103,8 @@ def _work(asked: list[str], parts: Sequence[str], given: dict[str, str | None], 
 
 
 def _announce(what: str, folder: Path) -> None:
+    import torch
+
     console(160).print(
         f"Timing {what}, on {counted(torch.get_num_threads(), 'thread')}. Nothing else should run. Each cell is kept "
         f"in {folder} as it ends; after an interruption --resume goes on there."
@@ -122,6 +125,8 @@ def _execute(work: list[Any], results: "Store") -> None:
 
 
 def _report(records: list[dict[str, Any]], command: str, limits: dict[str, str], folder: Path) -> None:
+    import torch
+
     from actfun.bench.contestants import CONTESTANTS, version
     from actfun.report import bench as report
     from actfun.runs.machine import machine

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 import typer
 from rich.console import Console
 
-from actfun.registry import names, nearest, spec
+from actfun.kinds import ELEMENTWISE
+from actfun.registry import names, nearest
 
 app = typer.Typer(
     name="actfun",
@@ -58,7 +59,7 @@ def counted(number: int, thing: str, plural: str = "s") -> str:
 
 def elementwise(asked: Sequence[str]) -> tuple[str, ...]:
     """The element-wise activations of these names, or all. Raises ValueError for another name."""
-    known = tuple(name for name in names() if spec(name).kind == "elementwise")
+    known = names(ELEMENTWISE)
     for name in asked:
         if name not in known:
             raise ValueError(f"unknown element-wise activation {name!r}; {nearest(name, known)}")

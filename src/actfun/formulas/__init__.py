@@ -6,5 +6,9 @@ A formula is an ordinary function: `gelu(1.0)` works on a Python float, in doubl
 import importlib
 import pkgutil
 
+from actfun.registry import names
+
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
+
+NAMES = names()  # those of the package: users' own come later

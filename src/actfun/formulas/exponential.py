@@ -4,9 +4,20 @@ All of them work with e = exp(-|x|) in (0, 1], which never overflows; no subtrac
 one division, the dearest operation. What multiplies e goes into `decay`, so that it is right among subnormals too.
 """
 
-from actfun.primitives import INFINITY, absolute, decay, expm1, log1p, maximum, minimum, where
-from actfun.primitives import tanh as hyperbolic_tangent
-from actfun.registry import Parameter, activation, derivative
+from actfun.formula import (
+    INFINITY,
+    Parameter,
+    absolute,
+    activation,
+    decay,
+    derivative,
+    expm1,
+    log1p,
+    maximum,
+    minimum,
+    where,
+)
+from actfun.formula import tanh as hyperbolic_tangent
 
 # In silu and mish, x is held back where exp(-|x|) is 0 in every dtype, for 0·inf would be NaN.
 FAR = 800.0

@@ -4,16 +4,19 @@ All rest on the tail t·Φ(-t) for t = |x|, for gelu(x) = max(x, 0) - |x|·Φ(-|
 loses every digit on the left, the tail loses none. From FAR on, the tail is 0 in every dtype.
 """
 
-from actfun.primitives import (
+from actfun.formula import (
     INFINITY,
+    Choice,
     absolute,
+    activation,
     cubic_decay,
+    derivative,
     gaussian_decay,
     minimum,
     ndtr_scaled,
     where,
 )
-from actfun.registry import Choice, activation, derivative
+from actfun.kinds import RANDOM
 
 FAR = 40.0
 DENSITY = 0.3989422804014327  # 1/√(2π), the normal density at 0
@@ -80,7 +83,7 @@ def gelu_dx(x):
 
 @activation(
     module="StochasticGELU",
-    kind="random",
+    kind=RANDOM,
     saturates=("left",),
     monotonic=False,
     convex=False,

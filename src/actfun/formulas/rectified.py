@@ -1,7 +1,7 @@
 """Piecewise linear and polynomial activations: ReLU and its kin."""
 
-from actfun.primitives import INFINITY, maximum, where
-from actfun.registry import Parameter, activation, derivative
+from actfun.formula import INFINITY, Parameter, activation, derivative, maximum, where
+from actfun.kinds import REDUCTION
 
 
 @activation(
@@ -71,7 +71,7 @@ def relu_squared_dx(x):
 
 @activation(
     module="MaxoutPieces",
-    kind="reduction",
+    kind=REDUCTION,
     monotonic=True,
     convex=True,
     latex=r"\max_{j} x_j",

@@ -2,58 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 import numpy
 import torch
-from torch import Tensor
 
-from actfun.functional import function_of, maxout
-from actfun.registry import Parameter, spec
+from actfun.behaviours.base import POSITIONS, Slider, behaviour_of
+from actfun.functional import function_of
+from actfun.registry import spec
 from actfun.report.charts import COLOURS, INK, finished
 
-END, POINTS, POSITIONS = 4.0, 161, 21
+END, POINTS = 4.0, 161
 TICKS = [float(x) for x in range(-4, 5)]
 SHOWN = {"function": "f(x)", "derivative": "f′(x)"}
 
 
-@dataclass(frozen=True)
-class Slider:
-    """What a reader may change: name, the values it takes, the first shown, and the function of x and such a value."""
-
-    name: str
-    values: tuple[float, ...]
-    start: float
-    function: Callable[[Tensor, float], Tensor]
-
-
 def _slider(name: str) -> Slider:
-    """Of an activation's own parameter; of GELU its normal's deviation, of Maxout the number of tangents to x²/2."""
+    """The activation's own; of GELU its normal's deviation."""
     activation = spec(name)
-    if activation.kind == "reduction":
-        return Slider("pieces", tuple(range(1, 9)), 4, _envelope)
     if name == "gelu":
         deviations = tuple(numpy.linspace(0.1, 2.1, POSITIONS).round(2).tolist())
         return Slider("σ", deviations, 1.0, lambda x, s: s * function_of(activation)(x / s))
-    if activation.kind == "random":
-        return Slider("", (0.0,), 0.0, lambda x, _: function_of(activation)(x, training=False))  # its mean
-    free = [(argument, p) for argument, p in activation.parameters.items() if isinstance(p, Parameter)]
-    if not free:
-        return Slider("", (0.0,), 0.0, lambda x, _: function_of(activation)(x))
-    argument, parameter = free[0]
-    top = max(3.0 * parameter.default, 0.5)
-    values = numpy.unique([*numpy.linspace(max(parameter.low, top / 20, 0.0), top, POSITIONS - 1), parameter.default])
-    return Slider(
-        argument, tuple(values.round(3).tolist()), parameter.default, lambda x, v: function_of(activation)(x, v)
-    )
-
-
-def _envelope(x: Tensor, pieces: float) -> Tensor:
-    at = torch.linspace(-2.0, 2.0, int(pieces) + 2, dtype=x.dtype)[1:-1]
-    return maxout(at * x[:, None] - 0.5 * at * at, int(pieces))[:, 0]
+    return behaviour_of(activation).slider()
 
 
 def rows(name: str) -> tuple[list[dict[str, Any]], Slider]:

@@ -8,47 +8,27 @@ samples, a unit that shows none responds to less than 3/n of the data (95%, rule
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from types import TracebackType
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from actfun.backends import torch as torch_ops
-from actfun.registry import Activation, spec
+from actfun.behaviours.base import Behaviour, behaviour_of
+from actfun.registry import Activation
 
 FLAT, DEAD = 0.06, 0.001
 
 
 def slopes(module: nn.Module, z: Tensor) -> Tensor:
-    """The derivative of an actfun module's output in its pre-activation z, for each output.
-
-    Maxout passes the whole gradient to the piece that wins, so a unit's slope is 1.
-    """
-    activation = _spec_of(module)
-    if activation.kind == "reduction":
-        return torch.ones_like(z[..., :: module.pieces])  # its units are along the last dimension
-    if activation.kind == "random":
-        activation = spec("gelu")  # the mean of the mask's slope would not show where the unit has died
-    numbers = (getattr(module, argument) for argument in getattr(module, "arguments", ()))
-    return torch_ops.evaluate(activation.derivatives["x"], z, *numbers)
+    """The derivative of an actfun module's output in its pre-activation z, for each output."""
+    return _behaviour(module).slope(module, z)
 
 
-def _spec_of(module: nn.Module) -> Activation:
+def _behaviour(module: nn.Module) -> Behaviour:
     activation = getattr(module, "chosen", None) or getattr(module, "activation", None)
     if not isinstance(activation, Activation):
         raise TypeError(f"expected an activation of actfun.nn, got {type(module).__name__}")
-    return activation
-
-
-@cache
-def largest_slope(formula: Any, numbers: tuple[float, ...]) -> float:
-    """The largest |f'| on [-10, 10]; 1 where it keeps growing (relu_squared), for want of a largest."""
-    z = torch.linspace(-10.0, 10.0, 20_001, dtype=torch.float64)
-    slope = torch_ops.evaluate(formula, z, *numbers).abs()
-    largest, near = float(slope.max()), float(slope[z.abs() <= 5.0].max())
-    return largest if largest < 1.1 * near else 1.0
+    return behaviour_of(activation)
 
 
 @dataclass(frozen=True)
@@ -162,16 +142,13 @@ class Meter:
 
     @torch.no_grad()
     def _before(self, module: nn.Module, inputs: tuple[Tensor]) -> None:  # before, for it may work in place
-        activation, counts, z, top = _spec_of(module), self._counts[module], inputs[0], 1.0
+        behaviour, counts, z = _behaviour(module), self._counts[module], inputs[0]
         if z.requires_grad:
             # Of the tensor: a hook of the module would forbid in-place.
             z.register_hook(lambda g: counts.gradient.add(g.detach()))  # type: ignore[no-untyped-call]
-        if activation.kind == "elementwise":
-            numbers = tuple(float(getattr(module, argument)) for argument in getattr(module, "arguments", ()))
-            top = largest_slope(activation.derivatives["x"], numbers)
-        elif activation.kind == "reduction":
-            counts.pieces(z.unflatten(-1, (-1, module.pieces)))  # type: ignore[no-untyped-call]
-        counts.slopes(slopes(module, z).abs().flatten(0, -2), top)
+        if (pieces := behaviour.pieces(module, z)) is not None:
+            counts.pieces(pieces)
+        counts.slopes(slopes(module, z).abs().flatten(0, -2), behaviour.largest_slope(module))
         counts.z.add(z)
 
     @torch.no_grad()
