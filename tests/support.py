@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from actfun import names, spec
-from actfun.accuracy.error import ulps, ulps_in_digits
+from actfun._accuracy.error import ulps, ulps_in_digits
+from actfun._bench.contestants import has_compiler
 from actfun.backends import cpu, graphs
 from actfun.backends.lowering import uses
-from actfun.bench.contestants import has_compiler
 from actfun.carried.graph import Node
 from actfun.carried.primitives import PRIMITIVES
 from actfun.carried.trial import Trial

@@ -11,9 +11,9 @@ import pytest
 import torch
 from support import COMPILES, ELEMENTWISE
 
-from actfun.accuracy import compiled, survey
-from actfun.accuracy.error import TARGETS
-from actfun.accuracy.subject import Subject, library_function, subjects
+from actfun._accuracy import compiled, survey
+from actfun._accuracy.error import TARGETS
+from actfun._accuracy.subject import Subject, library_function, subjects
 from actfun.report.accuracy import markdown
 
 COMMAND = [sys.executable, "-m", "actfun", "accuracy"]

@@ -11,11 +11,11 @@ import torch
 from rich.console import Console
 
 from actfun import registry
-from actfun.claims import catalogue, depth, evidence, images, references, verdicts
-from actfun.claims.evidence import HOLDS, ONLY_WHEN, REFUTED
-from actfun.claims.experiment import Job, Scale
+from actfun._claims import catalogue, depth, evidence, images, references, verdicts
+from actfun._claims.evidence import HOLDS, ONLY_WHEN, REFUTED
+from actfun._claims.experiment import Job, Scale
+from actfun._compare.tasks import task
 from actfun.cli import main
-from actfun.compare.tasks import task
 from actfun.registry import names
 from actfun.report.claims import markdown, summary, table
 from actfun.runs.machine import machine

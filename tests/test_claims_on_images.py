@@ -9,10 +9,10 @@ import numpy
 import pytest
 import torch
 
-from actfun.claims import images, text, verdicts
-from actfun.claims.experiment import Job, Scale
+from actfun._claims import images, text, verdicts
+from actfun._claims.experiment import Job, Scale
+from actfun._compare import images as reading
 from actfun.cli import main
-from actfun.compare import images as reading
 
 ROWS, TEST, CLASSES = reading.VALIDATION + 512, 200, 10
 

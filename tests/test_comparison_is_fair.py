@@ -12,11 +12,11 @@ from rich.console import Console
 from scipy import stats
 
 import actfun as af
-from actfun.compare import protocol, statistics
-from actfun.compare.models import Contender, contender, initialise, parameters
-from actfun.compare.summary import summarise
-from actfun.compare.tasks import TASKS, task
-from actfun.compare.trial import Trial, run
+from actfun._compare import protocol, statistics
+from actfun._compare.models import Contender, contender, initialise, parameters
+from actfun._compare.summary import summarise
+from actfun._compare.tasks import TASKS, task
+from actfun._compare.trial import Trial, run
 from actfun.report.verdict import table, verdict
 
 each_task = pytest.mark.parametrize("name", TASKS)

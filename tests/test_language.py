@@ -11,7 +11,7 @@ import torch
 
 import actfun as af
 from actfun import language
-from actfun.accuracy.error import nearest
+from actfun._accuracy.error import nearest
 from actfun.backends import cpu, nudges
 from actfun.backends import torch as torch_ops
 from actfun.carried.graph import leaf

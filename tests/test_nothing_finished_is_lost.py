@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from actfun.compare.trial import Result, Trial, lost, record
+from actfun._compare.trial import Result, Trial, lost, record
 from actfun.runs.pool import Pool
 from actfun.runs.store import Store, read
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from test_report_page import ACCURACIES, CHROMIUM, comparison
 
-from actfun.claims import catalogue, verdicts
-from actfun.claims.experiment import Scale
-from actfun.claims.references import Reference
+from actfun._claims import catalogue, verdicts
+from actfun._claims.experiment import Scale
+from actfun._claims.references import Reference
 from actfun.functional import function_of
 from actfun.registry import names, spec
 from actfun.report import curves, show

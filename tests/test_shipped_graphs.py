@@ -8,7 +8,7 @@ import torch
 from support import SHIPPED, Shipped, trial_of
 
 from actfun import names
-from actfun.accuracy.error import TARGETS
+from actfun._accuracy.error import TARGETS
 from actfun.backends import graphs
 from actfun.carried import economy
 from actfun.carried.graph import Node, constant, node, ordered

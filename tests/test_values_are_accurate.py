@@ -10,9 +10,9 @@ import torch
 from support import CASES, DERIVATIVES, ELEMENTWISE, VALUES, Case, assert_close, forget, points
 
 import actfun as af
-from actfun.accuracy import survey
-from actfun.accuracy.error import TARGETS, Bound, Worst, judged, nearest, ulps_in_digits
-from actfun.accuracy.subject import Subject, roots, subjects
+from actfun._accuracy import survey
+from actfun._accuracy.error import TARGETS, Bound, Worst, judged, nearest, ulps_in_digits
+from actfun._accuracy.subject import Subject, roots, subjects
 from actfun.backends import cpu, nudges
 from actfun.backends import mpmath as oracle
 from actfun.backends import torch as torch_ops

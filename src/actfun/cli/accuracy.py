@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 import typer
 
-from actfun.accuracy.error import TARGETS
+from actfun._accuracy.error import TARGETS
 from actfun.cli.common import app, console, cores, counted, elementwise, user_input, worker_count
 from actfun.registry import nearest
 
 if TYPE_CHECKING:
-    from actfun.accuracy.survey import Job
+    from actfun._accuracy.survey import Job
     from actfun.runs.store import Store
 
 
@@ -37,7 +37,7 @@ def accuracy(
     resume: Annotated[bool, typer.Option("--resume", help="go on with what is in the folder")] = False,
 ) -> None:
     """Measure the worst error of activations and their derivatives, in units in the last place, and where it is."""
-    from actfun.accuracy import subject, survey
+    from actfun._accuracy import subject, survey
     from actfun.runs.store import Store
 
     with user_input():
@@ -68,8 +68,8 @@ def accuracy(
 
 def _compiled(asked: list[str], chosen: tuple[str, ...], dtype: str | None, results: "Store", folder: Path) -> None:
     """Measure compiled calls, one activation and dtype after another."""
-    from actfun.accuracy import compiled as measured
-    from actfun.accuracy import survey
+    from actfun._accuracy import compiled as measured
+    from actfun._accuracy import survey
     from actfun.report import accuracy_compiled as report
     from actfun.report.progress import RunProgress
     from actfun.runs.machine import machine
@@ -96,7 +96,7 @@ def _compiled(asked: list[str], chosen: tuple[str, ...], dtype: str | None, resu
 
 def _execute(work: "list[Job]", results: "Store", workers: int) -> None:
     """Do the jobs that have no result yet."""
-    from actfun.accuracy import survey
+    from actfun._accuracy import survey
     from actfun.report.progress import SurveyProgress
     from actfun.runs.pool import Pool
 

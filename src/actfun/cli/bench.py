@@ -70,10 +70,10 @@ def bench(
 
 def _work(asked: list[str], parts: Sequence[str], given: dict[str, str | None], seconds: float) -> list[Any]:
     """What is to be timed, in the order of the page. Raises ValueError where something given cannot be right."""
-    from actfun.accuracy.subject import library_function
-    from actfun.bench import cells, compiled, steps
-    from actfun.bench.contestants import EAGER, has_compiler
-    from actfun.bench.networks import networks
+    from actfun._accuracy.subject import library_function
+    from actfun._bench import cells, compiled, steps
+    from actfun._bench.contestants import EAGER, has_compiler
+    from actfun._bench.networks import networks
 
     def chosen(option: str, of: Callable[[str], Any]) -> Any:
         text = given[option]
@@ -122,7 +122,7 @@ def _execute(work: list[Any], results: "Store") -> None:
 
 
 def _report(records: list[dict[str, Any]], command: str, limits: dict[str, str], folder: Path) -> None:
-    from actfun.bench.contestants import CONTESTANTS, version
+    from actfun._bench.contestants import CONTESTANTS, version
     from actfun.report import bench as report
     from actfun.runs.machine import machine
 
@@ -149,7 +149,7 @@ def _report(records: list[dict[str, Any]], command: str, limits: dict[str, str],
 
 def _peers(asked: str | None) -> tuple[str, ...]:
     """The libraries beside which eager calls are timed: torch, and those asked for."""
-    from actfun.bench.contestants import CONTESTANTS, EAGER, PEERS
+    from actfun._bench.contestants import CONTESTANTS, EAGER, PEERS
 
     if asked is None:
         return tuple(name for name in PEERS if CONTESTANTS[name].version)

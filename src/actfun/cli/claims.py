@@ -10,7 +10,7 @@ import typer
 from actfun.cli.common import app, console, cores, counted, user_input, worker_count
 
 if TYPE_CHECKING:
-    from actfun.claims.experiment import Job, Scale
+    from actfun._claims.experiment import Job, Scale
     from actfun.runs.store import Store
 
 SEEDS, QUICK_SEEDS = 10, 3  # on two cores about eleven minutes, and one
@@ -36,7 +36,7 @@ def claims(
     resume: Annotated[bool, typer.Option("--resume", help="go on with what is in the folder")] = False,
 ) -> None:
     """Run what the overview article says about activations: 51 claims, each with a verdict and its figures."""
-    from actfun.claims import catalogue, verdicts
+    from actfun._claims import catalogue, verdicts
     from actfun.runs.store import Store
 
     with user_input():
@@ -61,8 +61,8 @@ def claims(
 
 
 def _scale(quick: bool, full: bool, data: Path | None, seeds: int | None, first_seed: int) -> "Scale":
-    from actfun.claims.experiment import Scale
-    from actfun.compare.images import found
+    from actfun._claims.experiment import Scale
+    from actfun._compare.images import found
 
     if quick and full:
         raise ValueError("--quick and --full exclude each other")
@@ -96,7 +96,7 @@ def _done(job: "Job", store: "Store") -> bool:
 
 def _run(jobs: "Sequence[Job]", store: "Store", workers: int) -> None:
     """Do what is missing: what times comes last, with nothing beside it."""
-    from actfun.claims import verdicts
+    from actfun._claims import verdicts
     from actfun.report.progress import ClaimProgress
     from actfun.runs.pool import Pool
 
@@ -119,7 +119,7 @@ def _run(jobs: "Sequence[Job]", store: "Store", workers: int) -> None:
 def _report(
     rows: list[dict[str, Any]], records: list[dict[str, Any]], asked: dict[str, Any], workers: int, out: Path
 ) -> None:
-    from actfun.claims.references import references
+    from actfun._claims.references import references
     from actfun.report.claims import agreement, markdown, summary, table
     from actfun.report.claims_page import write_claims
     from actfun.runs.machine import machine

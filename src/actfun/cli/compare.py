@@ -10,8 +10,8 @@ import typer
 from actfun.cli.common import app, console, cores, counted, user_input, words, worker_count
 
 if TYPE_CHECKING:
-    from actfun.compare.protocol import Plan
-    from actfun.compare.trial import Trial
+    from actfun._compare.protocol import Plan
+    from actfun._compare.trial import Trial
     from actfun.runs.store import Store
 
 ARTICLE = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "maxout")  # the seven of the overview article
@@ -37,7 +37,7 @@ def compare(
     ] = False,
 ) -> None:
     """Compare activations fairly on a task: tune each on the same grid, confirm on fresh seeds, report intervals."""
-    from actfun.compare import protocol, tasks
+    from actfun._compare import protocol, tasks
     from actfun.runs.store import Store
 
     with user_input():
@@ -70,7 +70,7 @@ def _announce(plan: "Plan", results: "Store", workers: int, folder: Path) -> Non
 
 def _execute(plan: "Plan", results: "Store", workers: int, threads: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Run what is missing; the summary, and the records that it rests on."""
-    from actfun.compare import protocol, summary, trial
+    from actfun._compare import protocol, summary, trial
     from actfun.report.progress import TrialProgress
     from actfun.report.verdict import verdict
     from actfun.runs.machine import machine

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from actfun.accuracy.error import BESIDE, TARGETS, Worst
-from actfun.accuracy.subject import Subject
+from actfun._accuracy.error import BESIDE, TARGETS, Worst
+from actfun._accuracy.subject import Subject
 from actfun.report.formatting import markdown_table
 from actfun.report.verdict import fitted
 

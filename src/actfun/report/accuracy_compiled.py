@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from actfun.accuracy.compiled import (
+from actfun._accuracy.compiled import (
     FURTHER,
     FURTHER_RELATIVE,
     NEAR,

@@ -7,7 +7,7 @@ import altair as alt
 import vl_convert
 from rich.table import Table
 
-from actfun.bench.contestants import EAGER
+from actfun._bench.contestants import EAGER
 from actfun.report.charts import COLOURS
 from actfun.report.formatting import markdown_table
 from actfun.report.speed import FLOORS, MODES, Record, median, misses, of_kind, ratio

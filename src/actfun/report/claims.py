@@ -7,8 +7,8 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.table import Table
 
-from actfun.claims.catalogue import sections
-from actfun.claims.evidence import HOLDS, INCONCLUSIVE, ONLY_WHEN, REFUTED
+from actfun._claims.catalogue import sections
+from actfun._claims.evidence import HOLDS, INCONCLUSIVE, ONLY_WHEN, REFUTED
 from actfun.report.formatting import MINUS, is_number, markdown_table, numbers
 
 Row = dict[str, Any]

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from actfun.accuracy.survey import Job
-from actfun.claims.experiment import Job as ClaimJob
-from actfun.compare.trial import Trial
+from actfun._accuracy.survey import Job
+from actfun._claims.experiment import Job as ClaimJob
+from actfun._compare.trial import Trial
 
 PLAIN_EVERY = 20.0  # seconds between plain lines
 

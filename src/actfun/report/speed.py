@@ -8,8 +8,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from actfun.bench.cells import SMALLEST
-from actfun.bench.contestants import COPY, EAGER, OURS, PEERS
+from actfun._bench.cells import SMALLEST
+from actfun._bench.contestants import COPY, EAGER, OURS, PEERS
 
 Record = dict[str, Any]
 Columns = dict[str, list[str]]

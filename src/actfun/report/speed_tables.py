@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from actfun.bench.cells import SMALLEST
-from actfun.bench.contestants import EAGER, OURS, PEERS
+from actfun._bench.cells import SMALLEST
+from actfun._bench.contestants import EAGER, OURS, PEERS
 from actfun.report.speed import (
     COMPILING,
     MODES,
