@@ -19,6 +19,7 @@ from actfun.backends import torch as torch_ops
 from actfun.backends.tables import arguments
 from actfun.primitives import CONTRACTS, copysign, where
 from actfun.report.accuracy import met
+from actfun.runs.job import attempt
 
 SINGLE, DOUBLE = TARGETS[torch.float32], TARGETS[torch.float64]
 
@@ -38,8 +39,8 @@ def test_float32_kernels_agree_with_mpmath(case):
 
 
 def found(subject: Subject) -> Worst:
-    work = survey.jobs([subject], exhaustive=False)
-    return survey.outcome(subject, work, {job.id: survey.run(job) for job in work})
+    work = survey.portions([subject], exhaustive=False)
+    return survey.outcome(subject, [attempt(portion) for portion in work])
 
 
 KERNELS = subjects(tuple(a.name for a in ELEMENTWISE), (torch.float32, torch.bfloat16, torch.float16), ("actfun",))

@@ -11,7 +11,13 @@ from actfun import formulas  # noqa: F401  (fills the registry)
 from actfun.registry import Activation, names, spec
 from actfun.version import __version__
 
-_LAZY = {"nn": "actfun.nn", "get": "actfun.modules", "gain": "actfun.gains"}
+_STUDIES = ("compare", "claims", "accuracy", "bench", "show")  # these need the extra `compare`
+_LAZY = {
+    "nn": "actfun.nn",
+    "get": "actfun.modules",
+    "gain": "actfun.gains",
+    **{name: f"actfun._api.{name}" for name in _STUDIES},
+}
 
 __all__ = ["Activation", "__version__", "names", "spec", *_LAZY, *names()]
 
@@ -22,7 +28,12 @@ def __getattr__(name: str) -> Any:
         if not spec(name).formula.__module__.startswith("actfun."):
             return value  # a user's own, which may be written again
     elif name in _LAZY:
-        module = importlib.import_module(_LAZY[name])
+        try:
+            module = importlib.import_module(_LAZY[name])
+        except ModuleNotFoundError as error:
+            if name not in _STUDIES:
+                raise
+            raise ImportError(f"actfun.{name} needs {error.name}: pip install 'actfun[compare]'") from error
         value = module if name == "nn" else getattr(module, name)
     else:
         raise AttributeError(f"module 'actfun' has no attribute {name!r}")

@@ -5,6 +5,11 @@ from typing import Literal
 from torch import Generator, Tensor
 
 from actfun import nn as nn
+from actfun._api.accuracy import accuracy as accuracy
+from actfun._api.bench import bench as bench
+from actfun._api.claims import claims as claims
+from actfun._api.compare import compare as compare
+from actfun._api.show import show as show
 from actfun.gains import gain as gain
 from actfun.modules import get as get
 from actfun.registry import Activation as Activation
@@ -15,6 +20,10 @@ __version__: str
 __all__ = [
     "Activation",
     "__version__",
+    "accuracy",
+    "bench",
+    "claims",
+    "compare",
     "elu",
     "gain",
     "gelu",
@@ -27,6 +36,7 @@ __all__ = [
     "nn",
     "relu",
     "relu_squared",
+    "show",
     "sigmoid",
     "silu",
     "softplus",

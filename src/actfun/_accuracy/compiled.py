@@ -1,6 +1,7 @@
 """How far compiled calls are off, by stretches of the line: near 0, where a network works, and out to the tails."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from actfun._accuracy.error import nearest, ulps
 from actfun._accuracy.subject import Subject, library_function, roots
 from actfun._accuracy.survey import patterns
 from actfun.backends.tables import arguments
+from actfun.runs.job import Job
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 NEAR, FURTHER = 3.0, 6.0  # the stretches: |x| up to here
@@ -51,6 +53,25 @@ def inputs(dtype: torch.dtype) -> Tensor:
     if dtype is not torch.float32:
         return arguments(dtype)
     return torch.cat([*patterns(), torch.linspace(-FURTHER, FURTHER, DENSE)])
+
+
+@dataclass(frozen=True)
+class CompiledCall(Job):
+    """The errors of an activation's compiled call in a dtype."""
+
+    studies: ClassVar[tuple[str, ...]] = ("_accuracy",)
+
+    name: str
+    dtype: str
+
+    @property
+    def label(self) -> str:
+        """What a reader knows it by."""
+        return f"{self.name} {self.dtype} compiled"
+
+    def run(self) -> dict[str, Any]:
+        """Measure value and derivative."""
+        return {"found": [asdict(found) for found in measure(self.name, getattr(torch, self.dtype))]}
 
 
 def measure(name: str, dtype: torch.dtype) -> list[Deviation]:

@@ -5,14 +5,10 @@ digits. The neighbourhoods of 0, of kinks and of infinity are in each.
 """
 
 import dataclasses
-import functools
-import hashlib
 import math
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -22,7 +18,7 @@ from actfun._accuracy.subject import Subject
 from actfun.backends import mpmath as oracle
 from actfun.backends.tables import arguments
 from actfun.registry import spec
-from actfun.version import __version__
+from actfun.runs.job import Job, Record
 
 STRIDE = 4093  # a prime: the last bits of the patterns tried take all values
 PORTIONS = 64  # of an exhaustive run: 2²⁶ inputs each, some seconds, so that an interruption costs little
@@ -30,22 +26,15 @@ BLOCK = 2**16  # inputs at a time: enough for torch to be busy, few enough to st
 UNSURE = 2.0**-44  # 16 bits: nearer to a tie than this, relatively, float64 does not decide; 50 digits do
 
 
-@functools.cache
-def fingerprint() -> str:
-    """Of all code that results rest on, so that an earlier survey of other code is not taken up again."""
-    package = Path(__file__).parents[1]
-    parts = ("primitives.py", "carried/*.py", "formulas/*.py", "backends/*.py", "_accuracy/*.py")
-    files = sorted(path for part in parts for path in package.glob(part))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:8]
-
-
 @dataclass(frozen=True)
-class Job:
+class Portion(Job):
     """A portion of the inputs of some subjects, those of one function and dtype in several libraries.
 
     They share the exact values, which take longest. `index` of `portions`; all float32 numbers if there is more than
     one.
     """
+
+    studies: ClassVar[tuple[str, ...]] = ("_accuracy",)
 
     libraries: tuple[str, ...]
     name: str
@@ -55,11 +44,9 @@ class Job:
     portions: int = 1
 
     @property
-    def id(self) -> str:
-        """What the job is called in the file of results."""
-        kind = "derivative" if self.derivative else "value"
-        versions = " ".join(f"{lib} {__version__ if lib == 'actfun' else torch.__version__}" for lib in self.libraries)
-        return f"{versions} {fingerprint()} {self.name} {kind} {self.dtype} {self.index}/{self.portions}"
+    def label(self) -> str:
+        """What a reader knows the portion by."""
+        return f"{self.name} {'derivative' if self.derivative else 'value'} {self.dtype} {self.index}/{self.portions}"
 
     @property
     def subjects(self) -> list[Subject]:
@@ -67,44 +54,38 @@ class Job:
         dtype = getattr(torch, self.dtype)
         return [Subject(library, self.name, self.derivative, dtype) for library in self.libraries]
 
+    def run(self) -> dict[str, Any]:
+        """Find the worst errors of each library."""
+        subjects = self.subjects
+        parts: dict[str, list[Worst]] = {library: [] for library in self.libraries}
+        for x in _inputs(self):
+            exact = _exact(subjects[0], x)
+            for subject in subjects:
+                parts[subject.library].append(_measured(subject, x, exact))
+        return {"found": {library: dataclasses.asdict(merged(part)) for library, part in parts.items()}}
 
-def jobs(subjects: Sequence[Subject], exhaustive: bool) -> list[Job]:
+
+def portions(subjects: Sequence[Subject], exhaustive: bool) -> list[Portion]:
     """The work of a survey, in order."""
     libraries: dict[tuple[str, bool, torch.dtype], list[str]] = {}
     for s in subjects:
         libraries.setdefault((s.name, s.derivative, s.dtype), []).append(s.library)
     return [
-        Job(tuple(of_it), name, derivative, str(dtype).removeprefix("torch."), index, portions)
+        Portion(tuple(of_it), name, derivative, str(dtype).removeprefix("torch."), index, portions)
         for (name, derivative, dtype), of_it in libraries.items()
         for portions in [PORTIONS if exhaustive and dtype is torch.float32 else 1]
         for index in range(portions)
     ]
 
 
-def run(job: Job) -> dict[str, Any]:
-    """Do a job; its record."""
-    subjects, begun = job.subjects, time.perf_counter()
-    parts: dict[str, list[Worst]] = {library: [] for library in job.libraries}
-    for x in _inputs(job):
-        exact = _exact(subjects[0], x)
-        for subject in subjects:
-            parts[subject.library].append(_measured(subject, x, exact))
-    found = {library: dataclasses.asdict(merged(part)) for library, part in parts.items()}
-    seconds = time.perf_counter() - begun
-    return {"id": job.id, **dataclasses.asdict(job), "found": found, "seconds": seconds}
+def outcome(subject: Subject, records: Sequence[Record]) -> Worst:
+    """What the records of all portions come to for one subject."""
+    key = (subject.name, subject.derivative, str(subject.dtype).removeprefix("torch."))
+    own = [r for r in records if (r["name"], r["derivative"], r["dtype"]) == key]
+    return merged([Worst(**record["found"][subject.library]) for record in own])
 
 
-def lost(job: Job) -> dict[str, Any]:
-    """A job whose worker died twice ends the survey: without it there is no worst error."""
-    raise RuntimeError(f"the process that measured {job.id!r} died twice; is there enough memory?")
-
-
-def outcome(subject: Subject, work: Sequence[Job], finished: Mapping[str, dict[str, Any]]) -> Worst:
-    """What the finished jobs of a subject come to."""
-    return merged([Worst(**finished[job.id]["found"][subject.library]) for job in work if subject in job.subjects])
-
-
-def _inputs(job: Job) -> list[Tensor]:
+def _inputs(job: Portion) -> list[Tensor]:
     if job.dtype == "float32":
         return patterns(job.index, job.portions)
     return [_sample64(spec(job.name).kinks) if job.dtype == "float64" else arguments(getattr(torch, job.dtype))]

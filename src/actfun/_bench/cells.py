@@ -1,13 +1,13 @@
 """Eager calls: an activation at one size, as this library computes it, as others do, and a copy."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 
 from actfun._bench.contestants import CONTESTANTS, COPY, EAGER, OURS
-from actfun._bench.timing import circumstances, in_turn
+from actfun._bench.timing import Timing, in_turn
 
 SIZES = (16, 4096, 65_536, 2**20, 2**24)  # the first shows what a call costs
 SMALLEST = 4096  # elements from which on it is the work that is timed, and not the call alone
@@ -15,11 +15,13 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(Timing):
     """An activation at one size: forward, or both ways.
 
     spread: the standard deviation of the normal inputs. budget: the seconds to spend, beyond what a few rounds take.
     """
+
+    kind: ClassVar[str] = "eager"
 
     activation: str
     dtype: str
@@ -30,22 +32,25 @@ class Cell:
     budget: float
 
     @property
-    def id(self) -> str:
-        """What the cell is called in the file of results."""
-        versions = " ".join(f"{name} {CONTESTANTS[name].version}" for name in self.contestants)
+    def label(self) -> str:
+        """What a reader knows it by."""
         way = "both ways" if self.backward else "forward"
-        return f"{self.activation} {self.dtype} {self.size} {way}, {self.spread:g}, {circumstances()}, {versions}"
+        return f"{self.activation} {self.dtype} {self.size} {way}, {self.spread:g}"
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The fields, the number of threads, and the contestants' versions."""
+        return {**super().configuration, "versions": [CONTESTANTS[name].version for name in self.contestants]}
 
     def run(self) -> dict[str, Any]:
-        """Time the contestants; the record."""
+        """Time the contestants."""
         random = torch.Generator().manual_seed(0)
         dtype = getattr(torch, self.dtype)
         x, g = (torch.randn(self.size, generator=random) for _ in range(2))
         x, incoming = (x * self.spread).to(dtype), g.to(dtype) if self.backward else None
         prepared = {name: CONTESTANTS[name].prepared(self.activation, x, incoming) for name in self.contestants}
         with torch.set_grad_enabled(self.backward):
-            times = in_turn({name: call for name, call in prepared.items() if call is not None}, self.budget)
-        return {"id": self.id, "kind": "eager", **asdict(self), **times}
+            return in_turn({name: call for name, call in prepared.items() if call is not None}, self.budget)
 
 
 def cells(

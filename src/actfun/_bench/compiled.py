@@ -3,10 +3,10 @@
 import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from random import Random
 from time import perf_counter
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from torch.nn.functional import dropout
 
 from actfun._accuracy.subject import library_function
 from actfun._bench.contestants import EAGER, OURS
-from actfun._bench.timing import circumstances, in_turn
+from actfun._bench.timing import Timing, in_turn
 from actfun.torch_private import compiler_counts, empty_compiler_cache
 
 SIZES = (4096, 65_536, 2**20, 2**24)
@@ -31,8 +31,10 @@ PLACES: dict[str, Callable[..., Tensor]] = {  # (function, input, what stands be
 
 
 @dataclass(frozen=True)
-class Compiled:
+class Compiled(Timing):
     """An activation at one size in one of `PLACES`: forward, or both ways with gradients of all tensors."""
+
+    kind: ClassVar[str] = "compiled"
 
     activation: str
     dtype: str
@@ -42,24 +44,24 @@ class Compiled:
     budget: float
 
     @property
-    def id(self) -> str:
-        """What the cell is called in the file of results."""
+    def label(self) -> str:
+        """What a reader knows it by."""
         way = "both ways" if self.backward else "forward"
-        return f"{self.activation} {self.place} compiled {self.dtype} {self.size} {way}, {circumstances()}"
+        return f"{self.activation} {self.place} compiled {self.dtype} {self.size} {way}"
 
     def run(self) -> dict[str, Any]:
-        """Compile both libraries' function with empty caches, then time it; the record."""
+        """Compile both libraries' function with empty caches, then time it."""
         _start_compiler()
         torch.compiler.reset()
         calls, compiling = {}, {}
         order = [OURS, EAGER]
-        Random(self.id).shuffle(order)
+        Random(self.label).shuffle(order)
         with torch.set_grad_enabled(self.backward):
             for library in order:
                 calls[library] = self._call(library)
                 compiling[library] = _first_call(calls[library])
             times = in_turn(calls, self.budget)
-        return {"id": self.id, "kind": "compiled", **asdict(self), **times, "compiling": compiling}
+        return {**times, "compiling": compiling}
 
     def _call(self, library: str) -> Callable[[], Any]:
         random = torch.Generator().manual_seed(0)
@@ -94,21 +96,23 @@ def _first_call(call: Callable[[], Any]) -> float:
 
 
 @dataclass(frozen=True)
-class Graphs:
+class Graphs(Timing):
     """How often torch.compile starts anew: over sizes, dtypes, with gradients and without, for both libraries."""
+
+    kind: ClassVar[str] = "graphs"
 
     activation: str
 
     @property
-    def id(self) -> str:
-        """What the count is called in the file of results."""
-        return f"{self.activation} graphs, {circumstances()}"
+    def label(self) -> str:
+        """What a reader knows it by."""
+        return f"{self.activation} graphs"
 
     def run(self) -> dict[str, Any]:
-        """Count graphs and graph breaks; the record."""
+        """Count graphs and graph breaks."""
         counts = {library: counted(library_function(library, self.activation)) for library in (OURS, EAGER)}
         graphs, breaks = ({library: count[k] for library, count in counts.items()} for k in (0, 1))
-        return {"id": self.id, "kind": "graphs", **asdict(self), "graphs": graphs, "breaks": breaks}
+        return {"graphs": graphs, "breaks": breaks}
 
 
 def counted(function: Any) -> tuple[int, int]:

@@ -1,8 +1,8 @@
 """Training steps of whole networks, with torch's activations and with ours: the time, and what is kept for backward."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from actfun._accuracy.subject import library_function
 from actfun._bench.contestants import EAGER, OURS
 from actfun._bench.networks import NETWORKS, exchange
-from actfun._bench.timing import circumstances, in_turn
+from actfun._bench.timing import Timing, in_turn
 from actfun.modules import get
 
 ACTIVATIONS = ("relu", "gelu", "silu", "tanh", "elu")
@@ -40,11 +40,13 @@ def module(library: str, activation: str) -> nn.Module:
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(Timing):
     """A training step: forward, loss, backward and SGD, float32, with the same weights and data for both libraries.
 
     compiled: the network goes through torch.compile. budget: the seconds to spend, beyond what a few rounds take.
     """
+
+    kind: ClassVar[str] = "step"
 
     activation: str
     network: str
@@ -52,18 +54,18 @@ class Step:
     budget: float
 
     @property
-    def id(self) -> str:
-        """What the step is called in the file of results."""
+    def label(self) -> str:
+        """What a reader knows it by."""
         mode = "compiled" if self.compiled else "eager"
-        return f"{self.activation} {mode} step of {self.network}, {circumstances()}"
+        return f"{self.activation} {mode} step of {self.network}"
 
     def run(self) -> dict[str, Any]:
-        """Time the step with both libraries; the record."""
+        """Time the step with both libraries."""
         torch.compiler.reset()
         calls, kept = {}, {}
         for library in (OURS, EAGER):
             calls[library], kept[library] = self._prepared(library)
-        return {"id": self.id, "kind": "step", **asdict(self), **in_turn(calls, self.budget), "kept": kept}
+        return {**in_turn(calls, self.budget), "kept": kept}
 
     def _prepared(self, library: str) -> tuple[Callable[[], None], int]:
         """The step, and the bytes that it keeps."""

@@ -1,21 +1,19 @@
 """How calls are timed: in turn, so that whatever disturbs the machine disturbs them alike."""
 
-import functools
 import gc
 import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import accumulate
-from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from actfun._bench.contestants import OURS
-from actfun.backends import disk
-from actfun.version import __version__
+from actfun.runs.job import Job, Record
 
 ROUNDS = (11, 2000)  # at least, at most
 CONFIDENCE = 0.95
@@ -72,16 +70,18 @@ def interval(values: Sequence[float]) -> list[float]:
     return [ordered[cut], statistics.median(ordered), ordered[n - 1 - cut]]
 
 
-@functools.cache
-def code() -> str:
-    """A digest of what is timed: the package but for the commands around it."""
-    package = Path(__file__).parents[1]
-    parts = ("carried", "formulas", "backends")
-    files = [*package.glob("*.py"), *(path for part in parts for path in (package / part).rglob("*"))]
-    texts = [path.read_text(encoding="utf-8") for path in sorted(files) if path.suffix in (".py", ".graph")]
-    return disk.digest(__version__, *texts)[:8]
+@dataclass(frozen=True)
+class Timing(Job):
+    """Something that is timed: its result depends on the number of threads too."""
 
+    studies: ClassVar[tuple[str, ...]] = ("_accuracy", "_bench", "_compare")
+    kind: ClassVar[str]
 
-def circumstances() -> str:
-    """What else results depend on, for the names under which they are kept."""
-    return f"{torch.get_num_threads()} threads, torch {torch.__version__}, {code()}"
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The fields and the number of threads."""
+        return {**asdict(self), "threads": torch.get_num_threads()}
+
+    def record(self, found: Mapping[str, Any], seconds: float) -> Record:
+        """What is kept: the fields and the times."""
+        return {"kind": self.kind, **asdict(self), **found}

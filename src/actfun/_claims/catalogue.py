@@ -2,6 +2,7 @@
 
 import functools
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,17 +36,15 @@ def claims() -> tuple[Claim, ...]:
     return tuple(Claim(**{**entry, **{key: tuple(entry.get(key, ())) for key in lists}}) for entry in entries)
 
 
-def chosen(numbers: str | None) -> tuple[Claim, ...]:
-    """The claims of a list such as "7,22", or all. Raises ValueError for what is not the number of a claim."""
+def chosen(numbers: Iterable[int | str] | None) -> tuple[Claim, ...]:
+    """The claims of these numbers, or all. Raises ValueError for what is not the number of a claim."""
     if numbers is None:
         return claims()
     known = {str(claim.id): claim for claim in claims()}
-    words = [word.strip() for word in numbers.split(",") if word.strip()]
-    for word in words:
+    words = [str(number) for number in numbers]
+    for word in words or ["none"]:
         if word not in known:
-            raise ValueError(f"--only takes numbers of claims, from 1 to {len(known)}, got {word!r}")
-    if not words:
-        raise ValueError(f"--only takes numbers of claims, from 1 to {len(known)}, got {numbers!r}")
+            raise ValueError(f"`only` takes numbers of claims, from 1 to {len(known)}, got {word}")
     return tuple(dict.fromkeys(known[word] for word in words))
 
 

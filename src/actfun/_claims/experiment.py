@@ -1,18 +1,14 @@
 """What an experiment is: jobs that measure, and how their records become figures for claims."""
 
-import hashlib
-import json
 import math
 import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from actfun._claims.evidence import Figure
-from actfun.version import __version__
+from actfun.runs.job import Record as Record
 
-Record = dict[str, Any]
 Figures = dict[int, list[Figure]]
 
 
@@ -43,38 +39,6 @@ class Experiment:
     run: Callable[..., dict[str, Any]]
     figures: Callable[[list[Record]], Figures]
     alone: bool = False
-
-
-@dataclass(frozen=True)
-class Job:
-    """A call of an experiment's `run`; arguments: as JSON, so that equal ones are equal."""
-
-    experiment: str
-    arguments: str
-
-    @classmethod
-    def of(cls, experiment: Experiment, arguments: Mapping[str, Any]) -> "Job":
-        """The job of these arguments."""
-        return cls(experiment.name, json.dumps(dict(arguments), sort_keys=True))
-
-    @property
-    def id(self) -> str:
-        """A hash of what is asked for and of the version."""
-        return hashlib.sha256(f"{__version__} {self.experiment} {self.arguments}".encode()).hexdigest()[:16]
-
-    def record(self, measured: Mapping[str, Any], seconds: float, error: str | None = None) -> Record:
-        """The line that is kept of it."""
-        base = {"id": self.id, "experiment": self.experiment, "seconds": round(seconds, 3), "failed": error is not None}
-        return {**base, "error": error, **json.loads(self.arguments), **measured}
-
-
-def perform(experiment: Experiment, job: Job) -> Record:
-    """Do a job. An exception makes its record a failed one, and the others go on."""
-    start = time.perf_counter()
-    try:
-        return job.record(experiment.run(**json.loads(job.arguments)), time.perf_counter() - start)
-    except Exception as error:
-        return job.record({}, time.perf_counter() - start, f"{type(error).__name__}: {error}")
 
 
 def best(records: Sequence[Record], key: str, largest: bool = False) -> float:

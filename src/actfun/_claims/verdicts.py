@@ -1,7 +1,9 @@
 """From records to verdicts."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from actfun._claims import (
     born,
@@ -22,7 +24,8 @@ from actfun._claims import (
 )
 from actfun._claims.catalogue import Claim
 from actfun._claims.evidence import HOLDS, Figure, as_record, verdict
-from actfun._claims.experiment import Experiment, Figures, Job, Record, Scale, perform
+from actfun._claims.experiment import Experiment, Figures, Scale
+from actfun.runs.job import Job, Record
 
 
 def _exact(_: list[Record]) -> Figures:
@@ -48,25 +51,45 @@ EXPERIMENTS = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Run(Job):
+    """A call of an experiment's `run`; arguments: as JSON, so that equal ones are equal."""
+
+    studies: ClassVar[tuple[str, ...]] = ("_claims", "_compare")
+
+    experiment: str
+    arguments: str
+
+    @classmethod
+    def of(cls, experiment: Experiment, arguments: Mapping[str, Any]) -> "Run":
+        """The run with these arguments."""
+        return cls(experiment.name, json.dumps(dict(arguments), sort_keys=True))
+
+    @property
+    def label(self) -> str:
+        """What a reader knows the run by."""
+        return self.experiment
+
+    def run(self) -> dict[str, Any]:
+        """What the experiment measures."""
+        measured: dict[str, Any] = EXPERIMENTS[self.experiment].run(**json.loads(self.arguments))
+        return measured
+
+    def record(self, found: Mapping[str, Any], seconds: float) -> Record:
+        """What is kept: the arguments one by one, and what was measured."""
+        base = {"experiment": self.experiment, "seconds": round(seconds, 3), "failed": False, "error": None}
+        return {**base, **json.loads(self.arguments), **found}
+
+
 def needed(claims: Iterable[Claim]) -> list[Experiment]:
     """The experiments that decide some claims."""
     names = {name for claim in claims for name in claim.decided_by}
     return [experiment for name, experiment in EXPERIMENTS.items() if name in names]
 
 
-def jobs(claims: Iterable[Claim], scale: Scale) -> list[Job]:
+def jobs(claims: Iterable[Claim], scale: Scale) -> list[Run]:
     """All that has to run for them."""
-    return [Job.of(experiment, arguments) for experiment in needed(claims) for arguments in experiment.jobs(scale)]
-
-
-def run(job: Job) -> Record:
-    """Do a job."""
-    return perform(EXPERIMENTS[job.experiment], job)
-
-
-def lost(job: Job) -> Record:
-    """The record of a job whose worker process died twice."""
-    return job.record({}, 0.0, "its worker process died")
+    return [Run.of(experiment, arguments) for experiment in needed(claims) for arguments in experiment.jobs(scale)]
 
 
 def judged(claims: Sequence[Claim], records: Sequence[Record]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ def _datasets() -> Any:
     try:
         from torchvision import datasets
     except (ImportError, RuntimeError) as error:  # RuntimeError: one that was built for another torch
-        raise ValueError(f"--data needs torchvision, which cannot be imported: {error}") from None
+        raise ValueError(f"`data` needs torchvision, which cannot be imported: {error}") from None
     return datasets
 
 
@@ -27,7 +27,7 @@ def found(folder: Path) -> tuple[str, ...]:
     names = tuple(name for name, place in NAMES.items() if (folder / place).is_dir())
     if not names:
         places = " or ".join(str(folder / place) for place in NAMES.values())
-        raise ValueError(f"--data must be a folder with MNIST or CIFAR-10 as torchvision keeps them; no {places}")
+        raise ValueError(f"`data` must be a folder with MNIST or CIFAR-10 as torchvision keeps them; no {places}")
     for name in names:
         _read(name, folder, train=False)
     return names
@@ -37,7 +37,7 @@ def _read(name: str, folder: Path, train: bool) -> Part:
     try:
         images = getattr(_datasets(), name)(str(folder), train=train)
     except RuntimeError as error:
-        raise ValueError(f"--data: {name} in {folder} is not whole: {error}") from None
+        raise ValueError(f"`data`: {name} in {folder} is not whole: {error}") from None
     pixels = torch.from_numpy(numpy.asarray(images.data)).flatten(1)
     return pixels, torch.as_tensor(images.targets)
 

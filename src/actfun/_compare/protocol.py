@@ -4,18 +4,18 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from actfun._compare.models import Contender
 from actfun._compare.tasks import Task
 from actfun._compare.trial import Trial
 from actfun.registry import names, nearest, spec
+from actfun.runs.job import Record
 
 EXTENSIONS = 2  # how often the grid may grow on either side
 QUICK_SEEDS = 10  # with 8 or fewer, seven comparisons could not reach p < 0.05 by Holm's method: 7·2/2^8 is 0.055
 TUNING_SEEDS, FIRST_SEED = 2, 1_000  # tuning seeds are 0, 1; confirmation starts at 1000, so they never meet
 
-Runner = Callable[[Sequence[Trial]], None]
+Runner = Callable[[Sequence[Trial]], list[Record]]  # the records of trials, in order
 
 
 @dataclass(frozen=True)
@@ -109,44 +109,42 @@ def plan(
 
 @dataclass(frozen=True)
 class Outcome:
-    """chosen: the learning rate that each contender was confirmed at; trials: all that the outcome rests on."""
+    """chosen: the learning rate that each contender was confirmed at. records: of all trials that the outcome rests on.
+
+    confirmed: those of each contender's confirmation, by seed.
+    """
 
     chosen: dict[str, float]
-    trials: list[Trial]
+    records: list[Record]
+    confirmed: dict[str, list[Record]]
 
 
-def execute(plan: Plan, finished: Mapping[str, dict[str, Any]], run: Runner) -> Outcome:
-    """Carry a plan out; `run` does the trials that are not yet in `finished`, which fills as they end."""
+def execute(plan: Plan, run: Runner) -> Outcome:
+    """Carry a plan out. run: gives the records of trials; it may be asked for those of a trial more than once."""
     rates = dict.fromkeys(plan.labels, plan.learning_rates)
     growing = set(plan.labels)
     while growing:
         tuning = [trial for label in plan.labels for trial in plan.tuning(label, rates[label])]
-        _run_missing(tuning, finished, run)
+        records = run(tuning)
         for label in sorted(growing):
-            wider = _extended(rates[label], best_rate(plan, label, rates[label], finished), plan.learning_rates)
+            wider = _extended(rates[label], best_rate(plan, label, records), plan.learning_rates)
             if wider == rates[label]:
                 growing.discard(label)
             rates[label] = wider
-    chosen = {label: best_rate(plan, label, rates[label], finished) for label in plan.labels}
-    confirmation = plan.confirmation(chosen)
-    _run_missing(confirmation, finished, run)
-    return Outcome(chosen, tuning + confirmation)
+    chosen = {label: best_rate(plan, label, records) for label in plan.labels}
+    confirmation = run(plan.confirmation(chosen))
+    confirmed = {label: [r for r in confirmation if r["activation"] == label] for label in plan.labels}
+    return Outcome(chosen, records + confirmation, confirmed)
 
 
-def _run_missing(trials: Sequence[Trial], finished: Mapping[str, Any], run: Runner) -> None:
-    missing = [trial for trial in trials if trial.id not in finished]
-    if missing:
-        run(missing)
-
-
-def best_rate(plan: Plan, label: str, rates: Sequence[float], finished: Mapping[str, dict[str, Any]]) -> float:
-    """The learning rate with the best mean validation score; of equals the smaller."""
+def best_rate(plan: Plan, label: str, records: Sequence[Record]) -> float:
+    """The learning rate with the best mean validation score of a contender's tuning trials; of equals the smaller."""
     sign = 1.0 if plan.task.higher_is_better else -1.0
-
-    def quality(rate: float) -> float:
-        return sign * statistics.fmean(finished[trial.id]["score"] for trial in plan.tuning(label, [rate]))
-
-    return max(rates, key=lambda rate: (quality(rate), -rate))
+    scores: dict[float, list[float]] = {}
+    for record in records:
+        if record["activation"] == label:
+            scores.setdefault(record["learning_rate"], []).append(record["score"])
+    return max(scores, key=lambda rate: (sign * statistics.fmean(scores[rate]), -rate))
 
 
 def _extended(rates: tuple[float, ...], best: float, grid: tuple[float, ...]) -> tuple[float, ...]:

@@ -1,18 +1,16 @@
 """From finished trials to summary.json."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from actfun._compare.protocol import Plan
+from actfun._compare.protocol import Outcome, Plan
 from actfun._compare.statistics import holm, mean_interval, more_seeds, paired, standing
 
 
-def summarise(plan: Plan, chosen: Mapping[str, float], finished: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def summarise(plan: Plan, outcome: Outcome) -> dict[str, Any]:
     """The comparison's outcome: a row for each contender, best first, with the protocol beside it."""
-    trials = {
-        label: [finished[t.id] for t in plan.confirmation(chosen) if t.activation == label] for label in plan.labels
-    }
+    trials = outcome.confirmed
     scores = {label: [trial["score"] for trial in trials[label]] for label in plan.labels}
     sign = -1.0 if plan.task.higher_is_better else 1.0
     order = sorted(plan.labels, key=lambda label: sign * statistics.fmean(scores[label]))
@@ -21,7 +19,7 @@ def summarise(plan: Plan, chosen: Mapping[str, float], finished: Mapping[str, di
     adjusted = dict(zip(pairs, holm([1.0 if pair.p is None else pair.p for pair in pairs.values()]), strict=True))
     rows = []
     for label in order:
-        row = {"name": label, "learning_rate": chosen[label], **_own(trials[label])}
+        row = {"name": label, "learning_rate": outcome.chosen[label], **_own(trials[label])}
         row |= {"standing": "best", "more_seeds": None, "difference": 0.0, "probability_better": None}
         row |= dict.fromkeys(("difference_low", "difference_high", "p", "p_holm"))
         if label in pairs:

@@ -1,13 +1,11 @@
 """One trial: a network trained once. What it needs is in its configuration; the same configuration, the same score."""
 
 import dataclasses
-import hashlib
-import json
 import math
 import statistics
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,6 +13,9 @@ from torch import Tensor
 from actfun._compare.models import Network, contender, initialise, parameters
 from actfun._compare.tasks import Part, Split, Task, task
 from actfun._compare.training import steps
+from actfun.registry import spec
+from actfun.runs.digest import own_code
+from actfun.runs.job import Job
 from actfun.version import __version__
 from actfun.watch.measures import Meter
 
@@ -24,12 +25,14 @@ SAMPLES = 4_096  # enough for the dead share: the rule of three asks for 3,000
 
 
 @dataclass(frozen=True)
-class Trial:
+class Trial(Job):
     """The configuration of a trial.
 
     stage: "tune" (scored on validation data) or "confirm" (scored on test data, once, at the end).
     activation: the contender's label. init: "matched" to the activation's gain, or "shared".
     """
+
+    studies: ClassVar[tuple[str, ...]] = ("_compare",)
 
     task: str
     stage: str
@@ -41,10 +44,22 @@ class Trial:
     version: str = __version__
 
     @property
-    def id(self) -> str:
-        """A hash of the configuration."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+    def configuration(self) -> dict[str, Any]:
+        """The fields, and what a user's own activation computes."""
+        return {**dataclasses.asdict(self), "own": own_code(spec(contender(self.activation).activation))}
+
+    @property
+    def label(self) -> str:
+        """What a reader knows the trial by."""
+        return f"{self.stage} {self.activation} lr {self.learning_rate:g} seed {self.seed}"
+
+    def run(self) -> dict[str, Any]:
+        """Train and score; a `Result` as a dictionary."""
+        return dataclasses.asdict(_train(self, task(self.task)))
+
+    def lost(self, error: str) -> dict[str, Any]:
+        """A failed result: the worst score."""
+        return dataclasses.asdict(Result(task(self.task).worst, failed=True, error=error))
 
 
 @dataclass
@@ -63,28 +78,6 @@ class Result:
     dead_share: float | None = None
     flat_share: float | None = None
     parameters: int | None = None
-    seconds: float = 0.0
-
-
-def run(trial: Trial) -> dict[str, Any]:
-    """Run a trial; the record that results.jsonl keeps. An exception makes it a failed one, never a lost one."""
-    start = time.perf_counter()
-    try:
-        result = _train(trial, task(trial.task))
-    except Exception as error:  # whatever breaks, the other trials go on
-        result = Result(task(trial.task).worst, failed=True, error=f"{type(error).__name__}: {error}")
-    result.seconds = round(time.perf_counter() - start, 3)
-    return record(trial, result)
-
-
-def record(trial: Trial, result: Result) -> dict[str, Any]:
-    """A trial and its result as one flat dictionary."""
-    return {"id": trial.id, **dataclasses.asdict(trial), **dataclasses.asdict(result)}
-
-
-def lost(trial: Trial) -> dict[str, Any]:
-    """The record of a trial whose worker process died twice."""
-    return record(trial, Result(task(trial.task).worst, failed=True, error="its worker process died"))
 
 
 def _train(trial: Trial, task: Task) -> Result:

@@ -1,21 +1,17 @@
 """How far a long run has come: a bar on a terminal, a plain line now and then where output is piped."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, Self
 
+from rich import progress
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column
-
-from actfun._accuracy.survey import Job
-from actfun._claims.experiment import Job as ClaimJob
-from actfun._compare.trial import Trial
 
 PLAIN_EVERY = 20.0  # seconds between plain lines
 
 
-class RunProgress:
+class Progress:
     """Shows finished and running jobs on standard error; a context manager. things: what the jobs are called."""
 
     def __init__(self, total: int, done: int, things: str) -> None:
@@ -23,12 +19,12 @@ class RunProgress:
         self._console = Console(stderr=True)
         self._total, self._done, self._failed = total, done, 0
         self._printed = time.monotonic()
-        self._bar = Progress(
-            SpinnerColumn(),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(compact=True),
-            TextColumn(
+        self._bar = progress.Progress(
+            progress.SpinnerColumn(),
+            progress.BarColumn(bar_width=20),
+            progress.MofNCompleteColumn(),
+            progress.TimeRemainingColumn(compact=True),
+            progress.TextColumn(
                 "{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
             ),
             console=self._console,
@@ -45,7 +41,7 @@ class RunProgress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def show(self, running: Sequence[str]) -> None:
+    def show(self, running: Iterable[str]) -> None:
         """These are in work now."""
         self._bar.update(self._task, description=" | ".join(running))
 
@@ -63,36 +59,3 @@ class RunProgress:
             self._printed = time.monotonic()
             failed = f", {self._failed} failed" if self._failed else ""
             self._console.print(f"{self._done} of {self._total} {self._things}{failed}")
-
-
-class TrialProgress(RunProgress):
-    """The progress of a comparison."""
-
-    def __init__(self, total: int, done: int = 0) -> None:
-        super().__init__(total, done, "trials")
-
-    def started(self, trials: Sequence[Trial]) -> None:
-        """These are in work now."""
-        self.show([f"{t.stage} {t.activation} lr {t.learning_rate:g} seed {t.seed}" for t in trials])
-
-
-class SurveyProgress(RunProgress):
-    """The progress of a survey of accuracy."""
-
-    def __init__(self, total: int, done: int = 0) -> None:
-        super().__init__(total, done, "portions")
-
-    def started(self, jobs: Sequence[Job]) -> None:
-        """These are in work now."""
-        self.show([job.id for job in jobs])
-
-
-class ClaimProgress(RunProgress):
-    """The progress of the experiments on claims."""
-
-    def __init__(self, total: int, done: int = 0) -> None:
-        super().__init__(total, done, "runs")
-
-    def started(self, jobs: Sequence[ClaimJob]) -> None:
-        """These are in work now."""
-        self.show([job.experiment for job in jobs])
