@@ -70,8 +70,8 @@ def test_compare_does_what_the_command_does(tmp_path, called):
     command, api = (by_trial(read(place / "results.jsonl")) for place in (tmp_path, folder))
     assert command == api != {}
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in folder.iterdir()}
-    assert found.verdict == found.summary["verdict"]
-    assert found.best == found.summary["activations"][0]["name"]
+    assert found.verdict == found.data["verdict"]
+    assert found.best == found.data["activations"][0]["name"]
 
 
 def test_inline_and_processes_give_the_same(inline, called):
@@ -79,7 +79,7 @@ def test_inline_and_processes_give_the_same(inline, called):
     _, there = called
     assert lasting(here.to_dict()) == lasting(there.to_dict())
     assert by_trial(study.store.finished.values()) == by_trial(there.trials) != {}
-    assert (here.summary["machine"]["workers"], there.summary["machine"]["workers"]) == (1, 2)
+    assert (here.data["machine"]["workers"], there.data["machine"]["workers"]) == (1, 2)
 
 
 def test_claims_do_what_the_command_does(tmp_path, monkeypatch):
@@ -102,7 +102,7 @@ def test_accuracy_does_what_the_command_does(tmp_path):
     found = af.accuracy("tanh", dtype="bfloat16", lib="torch", workers=1)
     assert lasting(found.to_dict()) == lasting(json.loads((tmp_path / "accuracy.json").read_text()))
     assert found.missed == []
-    assert len(found.rows()) == 4
+    assert len(found.rows) == 4
     found.html(tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     assert References(page).found == []
@@ -117,7 +117,7 @@ def test_bench_does_what_the_command_does(tmp_path):
     given = {"sizes": [16, 4096], "dtypes": ["float32"], "against": ["torch"], "seconds": 0, "threads": 1}
     found = af.bench("relu", eager=True, **given)
     assert lasting(found.to_dict()) == lasting(json.loads((tmp_path / "bench.json").read_text()))
-    assert [(r["size"], r["backward"], r["spread"]) for r in found.rows()][:2] == [(16, False, 1.0), (4096, False, 1.0)]
+    assert [(r["size"], r["backward"], r["spread"]) for r in found.rows][:2] == [(16, False, 1.0), (4096, False, 1.0)]
     assert torch.get_num_threads() == before
     found.html(tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
@@ -153,7 +153,7 @@ def test_results_are_shown_in_text_and_in_notebooks(inline, monkeypatch):
 
 @pytest.mark.skipif(importlib.util.find_spec("pandas") is None, reason="needs pandas")
 def test_a_data_frame_has_a_row_for_each_activation(inline):
-    assert [*inline[1].to_pandas()["name"]] == [row["name"] for row in inline[1].rows()]
+    assert [*inline[1].to_pandas()["name"]] == [row["name"] for row in inline[1].rows]
 
 
 def test_results_of_edited_code_are_made_anew(tmp_path, monkeypatch):
@@ -281,6 +281,6 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
 
 
 def test_without_the_extra_the_error_says_what_to_install():
-    code = "import sys; sys.modules['altair'] = None; import actfun as af; af.compare"
+    code = "import sys; sys.modules['altair'] = None; from actfun import *; compare('digits')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert "ImportError: actfun.compare needs altair: pip install 'actfun[compare]'" in done.stderr

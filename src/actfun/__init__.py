@@ -5,7 +5,7 @@
 """
 
 import importlib
-from typing import Any
+from typing import Any, NoReturn
 
 from actfun import formulas  # noqa: F401  (fills the registry)
 from actfun.registry import Activation, names, spec
@@ -33,12 +33,21 @@ def __getattr__(name: str) -> Any:
         except ModuleNotFoundError as error:
             if name not in _STUDIES:
                 raise
-            raise ImportError(f"actfun.{name} needs {error.name}: pip install 'actfun[compare]'") from error
+            return _missing(name, error.name)
         value = module if name == "nn" else getattr(module, name)
     else:
         raise AttributeError(f"module 'actfun' has no attribute {name!r}")
     globals()[name] = value
     return value
+
+
+def _missing(name: str, package: str | None) -> Any:
+    """What stands for a function whose packages are not installed: names can be listed, a call says what is missing."""
+
+    def needs(*_: Any, **__: Any) -> NoReturn:
+        raise ImportError(f"actfun.{name} needs {package}: pip install 'actfun[compare]'")
+
+    return needs
 
 
 def __dir__() -> list[str]:

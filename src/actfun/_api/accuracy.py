@@ -2,124 +2,33 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from rich.table import Table
 
 from actfun._accuracy import compiled as calls
 from actfun._accuracy import subject, survey
 from actfun._accuracy.error import TARGETS
 from actfun._api.arguments import Names, command, elementwise, folder, listed, one_of, worker_count
-from actfun._api.results import WIDTH, Result, paragraphs
+from actfun._api.results import Result, paragraphs
 from actfun.report import accuracy as report
 from actfun.report import accuracy_compiled as report_compiled
-from actfun.report.tables import Section
 from actfun.runs.executors import Executor, Inline, Processes
 from actfun.runs.loop import Loop, all_done
 from actfun.runs.machine import cores, machine
 from actfun.runs.store import Store
 
 
+@dataclass(repr=False)
 class Accuracy(Result):
-    """The worst errors. facts: the command, the machine, and how long it took."""
+    """The worst errors. missed: what of this library misses its target."""
 
-    missed: list[str]  # what of this library misses its target
-
-    def __init__(self, facts: dict[str, Any]) -> None:
-        self.facts = facts
-
-    @property
-    def verdict(self) -> str:
-        """Whether targets are missed, and which."""
-        return f"Targets missed: {', '.join(self.missed)}" if self.missed else "Every target is met."
-
-    def sentences(self) -> list[str]:
-        """The verdict."""
-        return [self.verdict]
-
-    def save(self, place: Path) -> None:
-        """Write the files of the command to a folder."""
-        raise NotImplementedError
+    missed: list[str] = field(default_factory=list)
 
 
-class EagerAccuracy(Accuracy):
-    """Of usual calls. findings: what was measured, and its worst error."""
-
-    def __init__(self, findings: list[report.Finding], facts: dict[str, Any]) -> None:
-        super().__init__(facts)
-        self.findings, self.missed = findings, report.missed(findings)
-
-    @property
-    def title(self) -> str:
-        """What was measured."""
-        return "Accuracy"
-
-    def table(self, width: int = WIDTH) -> Table:
-        """The findings, a line each, misses in bold, for rich to print on a terminal of that many characters."""
-        return report.table(self.findings, width)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The findings and the facts of the run."""
-        return report.as_json(self.findings, self.facts)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """A row for each finding."""
-        rows: list[dict[str, Any]] = self.to_dict()["findings"]
-        return rows
-
-    def about(self) -> list[str]:
-        """What the figures mean, and the machine."""
-        return paragraphs(report.about(self.facts))
-
-    def sections(self) -> list[Section]:
-        """A table for each dtype."""
-        return report.sections(self.findings)
-
-    def save(self, place: Path) -> None:
-        """Write accuracy.md and accuracy.json to a folder."""
-        page, data = place / "accuracy.md", place / "accuracy.json"
-        data.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
-        page.write_text(report.markdown(self.findings, self.facts), encoding="utf-8")
-
-
-class CompiledAccuracy(Accuracy):
-    """Of calls through torch.compile. deviations: the worst errors by stretches of the line."""
-
-    def __init__(self, deviations: list[calls.Deviation], facts: dict[str, Any]) -> None:
-        super().__init__(facts)
-        self.deviations, self.missed = deviations, report_compiled.missed(deviations)
-
-    @property
-    def title(self) -> str:
-        """What was measured."""
-        return "Accuracy of compiled calls"
-
-    def table(self, width: int = WIDTH) -> Table:
-        """The deviations, a line each, misses in bold, for rich to print on a terminal of that many characters."""
-        return report_compiled.table(self.deviations, width)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The deviations and the facts of the run."""
-        return self.facts | {"findings": self.rows()}
-
-    def rows(self) -> list[dict[str, Any]]:
-        """A row for each deviation."""
-        return [dataclasses.asdict(deviation) | {"met": deviation.met} for deviation in self.deviations]
-
-    def about(self) -> list[str]:
-        """What the figures mean, and the machine."""
-        return paragraphs(report_compiled.about(self.facts["machine"]))
-
-    def sections(self) -> list[Section]:
-        """The table."""
-        return [report_compiled.table_section(self.deviations)]
-
-    def save(self, place: Path) -> None:
-        """Write compiled.md to a folder."""
-        page = place / "compiled.md"
-        page.write_text(report_compiled.markdown(self.deviations, **self.facts), encoding="utf-8")
+def _verdict(missed: list[str]) -> str:
+    return f"Targets missed: {', '.join(missed)}" if missed else "Every target is met."
 
 
 class Surveying:
@@ -154,10 +63,7 @@ class Surveying:
 
     def run(self, executor: Executor | None = None) -> Accuracy:
         """Measure what is missing; the errors, written to the folder if there is one."""
-        result = self._run_compiled(executor or Inline()) if self.compiled else self._run(executor)
-        if self.folder is not None:
-            result.save(self.folder)
-        return result
+        return self._run_compiled(executor or Inline()) if self.compiled else self._run(executor)
 
     def _run(self, executor: Executor | None) -> Accuracy:
         within = contextlib.nullcontext(executor) if executor else Processes(self.workers)
@@ -166,7 +72,20 @@ class Surveying:
             where = machine(executor.workers, executor.threads)
         findings = [(s, survey.outcome(s, records)) for s in self.subjects]
         seconds = sum(record["seconds"] for record in records)
-        return EagerAccuracy(findings, {"command": self.command, "seconds": seconds, "machine": where})
+        facts = {"command": self.command, "seconds": seconds, "machine": where}
+        data, missed = report.as_json(findings, facts), report.missed(findings)
+        self._write("accuracy.json", json.dumps(data, indent=1) + "\n")
+        self._write("accuracy.md", report.markdown(findings, facts))
+        return Accuracy(
+            title="Accuracy",
+            verdict=_verdict(missed),
+            data=data,
+            rows=data["findings"],
+            sections=report.sections(findings),
+            drawn=functools.partial(report.table, findings),
+            about=paragraphs(report.about(facts)),
+            missed=missed,
+        )
 
     def _run_compiled(self, executor: Executor) -> Accuracy:
         """One activation and dtype after another, for the compiler has processes of its own."""
@@ -174,7 +93,23 @@ class Surveying:
         with Loop(self.store, "functions", jobs) as loop:
             records = all_done(jobs, loop.do(jobs, executor))
         deviations = [calls.Deviation(**row) for record in records for row in record["found"]]
-        return CompiledAccuracy(deviations, {"command": self.command, "machine": machine(1, cores())})
+        where, missed = machine(1, cores()), report_compiled.missed(deviations)
+        self._write("compiled.md", report_compiled.markdown(deviations, self.command, where))
+        rows = [dataclasses.asdict(deviation) | {"met": deviation.met} for deviation in deviations]
+        return Accuracy(
+            title="Accuracy of compiled calls",
+            verdict=_verdict(missed),
+            data={"command": self.command, "machine": where, "findings": rows},
+            rows=rows,
+            sections=[report_compiled.table_section(deviations)],
+            drawn=functools.partial(report_compiled.table, deviations),
+            about=paragraphs(report_compiled.about(where)),
+            missed=missed,
+        )
+
+    def _write(self, name: str, text: str) -> None:
+        if self.folder is not None:
+            (self.folder / name).write_text(text, encoding="utf-8")
 
 
 def accuracy(

@@ -11,7 +11,7 @@ from rich.console import Group
 
 from actfun._accuracy.subject import library_function
 from actfun._api.arguments import Names, command, elementwise, folder, listed, one_of
-from actfun._api.results import WIDTH, Result
+from actfun._api.results import Result
 from actfun._bench import cells, compiled, steps
 from actfun._bench.contestants import CONTESTANTS, EAGER, PEERS, has_compiler, version
 from actfun._bench.networks import networks
@@ -19,7 +19,6 @@ from actfun._bench.timing import Timing
 from actfun.report import bench as report
 from actfun.report.speed import known_limits
 from actfun.report.speed_tables import sections
-from actfun.report.tables import Section
 from actfun.runs import machine
 from actfun.runs.executors import Executor, Inline
 from actfun.runs.job import Record
@@ -28,57 +27,6 @@ from actfun.runs.store import Store
 
 PARTS = ("steps", "compiled", "eager")
 SPREADS, SECONDS = (1.0, 3.0), 1.0
-
-
-class Benchmark(Result):
-    """Timings. records: of all cells; facts: the command, the machine and versions."""
-
-    def __init__(self, records: list[Record], facts: dict[str, Any]) -> None:
-        self.records, self.facts = records, facts
-        self._limits = known_limits()
-
-    @property
-    def title(self) -> str:
-        """What was measured."""
-        return "Speed"
-
-    def table(self, width: int = WIDTH) -> Group:
-        """The tables, for rich to print on a terminal of that many characters."""
-        return Group(*report.tables(self.records, width))
-
-    def to_dict(self) -> dict[str, Any]:
-        """The facts of the run and all cells."""
-        return self.facts | {"cells": self.records}
-
-    def rows(self) -> list[dict[str, Any]]:
-        """A row for each cell."""
-        return self.records
-
-    @property
-    def verdict(self) -> str:
-        """How long steps take, and how many figures miss their targets."""
-        return " ".join(report.summary(self.records))
-
-    def sentences(self) -> list[str]:
-        """The same, and what falls short."""
-        return [*report.summary(self.records), *report.shortfalls(self.records, self._limits)]
-
-    def about(self) -> list[str]:
-        """How it was timed, and the machine."""
-        return [report.machine_words(self.facts), report.ABOUT]
-
-    def sections(self) -> list[Section]:
-        """The tables."""
-        return sections(self.records)
-
-    def save(self, place: Path) -> None:
-        """Write speed.md, bench.json and, where steps were timed, speed.svg to a folder."""
-        picture, page, data = report.chart(self.records), place / "speed.md", place / "bench.json"
-        data.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
-        if picture is not None:
-            (place / "speed.svg").write_text(picture, encoding="utf-8")
-        text = report.markdown(self.records, self.facts, "speed.svg" if picture else None, self._limits)
-        page.write_text(text, encoding="utf-8")
 
 
 class Timings:
@@ -100,14 +48,14 @@ class Timings:
         given = {"sizes": sizes, "dtypes": dtypes, "against": against, "spreads": spreads}
         lists = {name: None if values is None else tuple(dict.fromkeys(values)) for name, values in given.items()}
         _check(lists, seconds, threads)
-        self.threads = threads or machine.cores()
+        self.threads, self.limits = threads or machine.cores(), known_limits()
         self.jobs = _jobs(listed(activations), parts or PARTS, lists, seconds)
         others = {"seconds": float(seconds) if seconds != SECONDS else None, "threads": threads}
         self.command = command("bench", listed(activations), {**dict.fromkeys(parts, True), **lists, **others})
         self.folder = folder(out, resume)
         self.store = Store(self.folder, resume, "bench")
 
-    def run(self, executor: Executor | None = None) -> Benchmark:
+    def run(self, executor: Executor | None = None) -> Result:
         """Time what is missing, with nothing beside it; the timings, written to the folder if there is one."""
         with machine.threads(self.threads), Loop(self.store, "cells", self.jobs) as loop:
             records = all_done(self.jobs, loop.do(self.jobs, executor or Inline()))
@@ -118,10 +66,28 @@ class Timings:
             "vectors": torch.backends.cpu.get_cpu_capability(),
             "versions": {package: version(package) for package in packages},
         }
-        result = Benchmark(records, facts)
-        if self.folder is not None:
-            result.save(self.folder)
-        return result
+        self._write(records, facts)
+        return Result(
+            title="Speed",
+            verdict="\n".join(report.summary(records)),
+            data=facts | {"cells": records},
+            rows=records,
+            sections=sections(records),
+            drawn=lambda width: Group(*report.tables(records, width)),
+            about=[report.machine_words(facts), report.ABOUT],
+            closing=["What falls short:", *report.shortfalls(records, self.limits)],
+        )
+
+    def _write(self, records: list[Record], facts: dict[str, Any]) -> None:
+        if self.folder is None:
+            return
+        picture = report.chart(records)
+        if picture is not None:
+            (self.folder / "speed.svg").write_text(picture, encoding="utf-8")
+        page = report.markdown(records, facts, "speed.svg" if picture else None, self.limits)
+        (self.folder / "speed.md").write_text(page, encoding="utf-8")
+        text = json.dumps(facts | {"cells": records}, indent=1) + "\n"
+        (self.folder / "bench.json").write_text(text, encoding="utf-8")
 
 
 def _check(given: dict[str, tuple[Any, ...] | None], seconds: float, threads: int | None) -> None:
@@ -190,7 +156,7 @@ def bench(
     threads: int | None = None,
     out: Path | str | None = None,
     resume: bool = False,
-) -> Benchmark:
+) -> Result:
     """Time training steps, compiled calls and eager calls, or those named, side by side with torch and others.
 
     activations: names of element-wise ones (default: all; relu, gelu, silu, tanh, elu in steps). steps: training steps

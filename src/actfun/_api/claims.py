@@ -1,22 +1,20 @@
 """`af.claims`: what the overview article says about activations, run."""
 
 import contextlib
+import functools
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from actfun._api.arguments import command, folder, worker_count
-from actfun._api.results import WIDTH, Result
+from actfun._api.results import Result
 from actfun._claims import catalogue, verdicts
 from actfun._claims.experiment import Scale
 from actfun._claims.references import references
 from actfun._compare.images import found
 from actfun.report import claims as report
 from actfun.report.claims_page import write_claims
-from actfun.report.tables import Section
 from actfun.runs.executors import Executor, Processes
 from actfun.runs.job import Record
 from actfun.runs.loop import Loop
@@ -27,21 +25,24 @@ SEEDS, QUICK_SEEDS = 10, 3  # on two cores about eleven minutes, and one
 
 
 class Verdicts(Result):
-    """The claims with their verdicts.
+    """The claims with their verdicts. facts: the command, the seeds and the machine.
 
-    claims: as claims.json has them; references: numbers of the literature and of theory, as references.json has them;
-    records: of the runs that they rest on; facts: the command, the seeds and the machine.
+    rows: as claims.json has them; references: numbers of the literature and of theory, as references.json has them;
+    records: of the runs that they rest on.
     """
 
     def __init__(
-        self, claims: list[Record], references: list[Record], records: list[Record], facts: dict[str, Any]
+        self, rows: list[Record], references: list[Record], records: list[Record], facts: dict[str, Any]
     ) -> None:
-        self.claims, self.references, self.records, self.facts = claims, references, records, facts
-
-    @property
-    def verdict(self) -> str:
-        """How many claims hold, hold on a condition, are refuted, stay open."""
-        return report.summary(self.claims)
+        super().__init__(
+            title="The article's claims",
+            verdict=report.summary(rows),
+            data={**facts, "claims": rows, "references": references},
+            rows=rows,
+            sections=[report.section(rows)],
+            drawn=functools.partial(report.table, rows),
+        )
+        self.references, self.records, self.facts = references, records, facts
 
     @property
     def failures(self) -> list[Record]:
@@ -53,38 +54,9 @@ class Verdicts(Result):
         """Whether there were runs, and each failed."""
         return bool(self.records) and len(self.failures) == len(self.records)
 
-    @property
-    def title(self) -> str:
-        """What was run."""
-        return "The article's claims"
-
-    def table(self, width: int = WIDTH) -> Table:
-        """A line for each claim, for rich to print on a terminal of that many characters."""
-        return report.table(self.claims, width)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Claims, references and the facts of the run."""
-        return {**self.facts, "claims": self.claims, "references": self.references}
-
-    def rows(self) -> list[dict[str, Any]]:
-        """A row for each claim."""
-        return self.claims
-
-    def sentences(self) -> list[str]:
-        """How many of each verdict, and how many numbers of the literature agree."""
-        return [self.verdict, *report.agreement(self.references)]
-
-    def sections(self) -> list[Section]:
-        """The table of claims."""
-        return [report.section(self.claims)]
-
     def html(self, path: Path | str) -> None:
         """Write the page to `path`, all or nothing: offline, in English and Chinese."""
-        write_claims(Path(path), self.claims, self.references, self.facts["machine"])
-
-    def markdown(self) -> str:
-        """The page as Markdown."""
-        return report.markdown(self.claims, self.references, **self.facts)
+        write_claims(Path(path), self.rows, self.references, self.facts["machine"])
 
 
 def scale(quick: bool, full: bool, data: Path | str | None, seeds: int | None, first_seed: int) -> Scale:
@@ -139,14 +111,15 @@ class Claiming:
                 loop.do([job for job in self.jobs if job in alone], one)
         records = [self.store.finished[job.id] for job in self.jobs]
         rows = [row | {"machine": facts} for row in verdicts.judged(self.claims, records)]
-        run = {"command": self.command, "seeds": self.scale.seeds, "machine": facts}
+        run: dict[str, Any] = {"command": self.command, "seeds": self.scale.seeds, "machine": facts}
         result = Verdicts(rows, references(records), records, run)
         if self.folder is not None:
-            for name, part in (("claims", result.claims), ("references", result.references)):
+            for name, part in (("claims", rows), ("references", result.references)):
                 text = json.dumps(part, indent=1, ensure_ascii=False) + "\n"
                 (self.folder / f"{name}.json").write_text(text, encoding="utf-8")
             result.html(self.folder / "claims.html")
-            (self.folder / "claims.md").write_text(result.markdown(), encoding="utf-8")
+            page = report.markdown(rows, result.references, **run)
+            (self.folder / "claims.md").write_text(page, encoding="utf-8")
         return result
 
 

@@ -1,21 +1,19 @@
 """`af.compare`: activations on a task, each tuned on the same grid and confirmed on fresh seeds."""
 
 import contextlib
+import functools
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from actfun._api.arguments import Names, folder, listed, worker_count
-from actfun._api.results import WIDTH, Result
+from actfun._api.results import Result
 from actfun._compare import ARTICLE, protocol, tasks
 from actfun._compare.summary import summarise
 from actfun._compare.trial import Trial
 from actfun.report import verdict
 from actfun.report.page import write_compare
-from actfun.report.tables import Section
 from actfun.runs.executors import Executor, Processes
 from actfun.runs.job import Record
 from actfun.runs.loop import Loop
@@ -24,55 +22,32 @@ from actfun.runs.store import Store
 
 
 class Comparison(Result):
-    """The outcome of a comparison. summary: as summary.json has it; trials: the records that it rests on."""
+    """The outcome of a comparison. trials: the records that it rests on."""
 
     def __init__(self, summary: dict[str, Any], trials: list[Record]) -> None:
-        self.summary, self.trials = summary, trials
-
-    @property
-    def verdict(self) -> str:
-        """Who scored best, who is as good, who is worse, and for whom the seeds did not suffice."""
-        return str(self.summary["verdict"])
+        super().__init__(
+            title=f"Activations on {summary['task']}",
+            verdict=summary["verdict"],
+            data=summary,
+            rows=summary["activations"],
+            sections=[verdict.section(summary)],
+            drawn=functools.partial(verdict.table, summary),
+        )
+        self.trials = trials
 
     @property
     def best(self) -> str:
         """The activation with the best mean score."""
-        return str(self.summary["activations"][0]["name"])
+        return str(self.rows[0]["name"])
 
     @property
     def failed(self) -> bool:
         """Whether each run of each activation failed."""
-        return all(row["failures"] == row["seeds"] for row in self.summary["activations"])
-
-    @property
-    def title(self) -> str:
-        """What was compared."""
-        return f"Activations on {self.summary['task']}"
-
-    def table(self, width: int = WIDTH) -> Table:
-        """The activations, best first, for rich to print on a terminal of that many characters."""
-        return verdict.table(self.summary, width)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The summary: protocol, machine, verdict, and a row for each activation."""
-        return self.summary
-
-    def rows(self) -> list[dict[str, Any]]:
-        """A row for each activation."""
-        rows: list[dict[str, Any]] = self.summary["activations"]
-        return rows
-
-    def sentences(self) -> list[str]:
-        """The verdict."""
-        return [self.verdict]
-
-    def sections(self) -> list[Section]:
-        """The table of activations."""
-        return [verdict.section(self.summary)]
+        return all(row["failures"] == row["seeds"] for row in self.rows)
 
     def html(self, path: Path | str) -> None:
         """Write the report to `path`, all or nothing: one file that works offline."""
-        write_compare(Path(path), self.summary, self.trials)
+        write_compare(Path(path), self.data, self.trials)
 
 
 class Comparing:

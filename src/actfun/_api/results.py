@@ -1,8 +1,8 @@
 """What a study gives back: a table, a dictionary, a page; `print` shows it, and a notebook draws it."""
 
 import io
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +14,31 @@ from actfun.report.tables import Section
 WIDTH = 160  # of a table, in characters, where nothing else is asked for
 
 
-class Result(ABC):
-    """What a study found."""
+@dataclass(repr=False)
+class Result:
+    """What a study found.
 
-    @abstractmethod
+    verdict: what it comes to. data: all, as JSON holds it. rows: the same, a dictionary a row. sections: tables of the
+    page; about: what it says above them besides the verdict, closing: below them. drawn: a width in characters -> the
+    table, or several, for a terminal.
+    """
+
+    title: str
+    verdict: str
+    data: dict[str, Any]
+    rows: list[dict[str, Any]]
+    sections: list[Section]
+    drawn: Callable[[int], RenderableType]
+    about: list[str] = field(default_factory=list)
+    closing: list[str] = field(default_factory=list)
+
     def table(self, width: int = WIDTH) -> RenderableType:
-        """A table, or several, for rich to print on a terminal of that many characters."""
+        """The table, or several, for rich to print on a terminal of that many characters."""
+        return self.drawn(width)
 
-    @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """All that was found, as JSON holds it."""
-
-    @property
-    @abstractmethod
-    def title(self) -> str:
-        """What it is about."""
-
-    @abstractmethod
-    def sentences(self) -> list[str]:
-        """What it comes to, in words."""
-
-    def about(self) -> list[str]:
-        """What the page says besides: what figures mean, and where they come from."""
-        return []
-
-    @abstractmethod
-    def sections(self) -> list[Section]:
-        """The tables of the page."""
-
-    @abstractmethod
-    def rows(self) -> list[dict[str, Any]]:
-        """What was found, one dictionary a row, for data frames."""
+        return self.data
 
     def to_pandas(self) -> Any:
         """The rows as a pandas DataFrame. Raises ImportError where pandas is missing."""
@@ -52,19 +46,20 @@ class Result(ABC):
             import pandas
         except ModuleNotFoundError:
             raise ImportError("to_pandas() needs pandas: pip install pandas") from None
-        return pandas.DataFrame(self.rows())
+        return pandas.DataFrame(self.rows)
 
     def html(self, path: Path | str) -> None:
         """Write a page that needs no network to `path`, all or nothing."""
-        html.save(Path(path), tables.page(self.title, [*self.sentences(), *self.about()], self.sections()))
+        above = [self.verdict, *self.about]
+        html.save(Path(path), tables.page(self.title, above, self.sections, self.closing))
 
     def _repr_html_(self) -> str:
-        return tables.part(self.title, self.sentences(), self.sections())
+        return tables.part(self.title, [self.verdict], self.sections)
 
     def __str__(self) -> str:
         console = Console(file=io.StringIO(), width=WIDTH, highlight=False)
         with console.capture() as shown:
-            console.print(Group(self.table(WIDTH), *self.sentences()))
+            console.print(Group(self.table(), self.verdict))
         return shown.get().rstrip()
 
     __repr__ = __str__

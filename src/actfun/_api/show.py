@@ -1,12 +1,10 @@
 """`af.show`: everything about an activation."""
 
+import functools
 from pathlib import Path
-from typing import Any
-
-from rich.console import RenderableType
 
 from actfun._api.results import Result
-from actfun.registry import Activation, spec
+from actfun.registry import spec
 from actfun.report import show as report
 from actfun.report.tables import Section
 
@@ -14,35 +12,17 @@ from actfun.report.tables import Section
 class Description(Result):
     """An activation: facts, formula, derivatives, gains and a plot."""
 
-    def __init__(self, activation: Activation) -> None:
-        self.activation = activation
-
-    @property
-    def title(self) -> str:
-        """The activation's name."""
-        return self.activation.name
-
-    def table(self, width: int = 100) -> RenderableType:
-        """Facts, formula, code and plot, for rich to print on a terminal of that many characters."""
-        return report.terminal(self.title, width)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The name, what it is, the formula in LaTeX, the code, and the facts by label."""
-        told = {"name": self.title, "summary": self.activation.summary, "latex": self.activation.latex}
-        return {**told, "code": report.code(self.activation), "facts": report.facts(self.title)}
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One row of facts."""
-        return [{"name": self.title, **report.facts(self.title)}]
-
-    def sentences(self) -> list[str]:
-        """What it is."""
-        return [self.activation.summary]
-
-    def sections(self) -> list[Section]:
-        """The facts."""
-        facts = report.facts(self.title)
-        return [Section("Facts", "", {"fact": list(facts), "": list(facts.values())})]
+    def __init__(self, name: str) -> None:
+        activation, facts = spec(name), report.facts(name)
+        told = {"name": name, "summary": activation.summary, "latex": activation.latex}
+        super().__init__(
+            title=name,
+            verdict=activation.summary,
+            data={**told, "code": report.code(activation), "facts": facts},
+            rows=[{"name": name, **facts}],
+            sections=[Section("Facts", "", {"fact": list(facts), "": list(facts.values())})],
+            drawn=functools.partial(report.terminal, name),
+        )
 
     def html(self, path: Path | str) -> None:
         """Write a page that needs no network to `path`, all or nothing."""
@@ -61,4 +41,4 @@ def show(name: str) -> Description:
 
     Raises ValueError, with the closest names, where there is none of that name.
     """
-    return Description(spec(name))
+    return Description(spec(name).name)

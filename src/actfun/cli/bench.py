@@ -54,7 +54,7 @@ def bench(
     )
     result = study.run()
     screen.print(result.table(screen.width))
-    for sentence in result.sentences():
+    for sentence in (result.verdict, *result.closing):
         screen.print(sentence, markup=False)
     screen.print(f"Also in {out / 'speed.md'} and {out / 'bench.json'}.")
 

@@ -25,7 +25,7 @@ class Section:
     @property
     def numeric(self) -> list[bool]:
         """Of which columns the cells are numbers, or empty."""
-        starts = [{cell.lstrip("*+<−-")[:1] for cell in cells} for cells in self.columns.values()]
+        starts = [{cell.lstrip("*+<−-")[:1] for cell in {*cells} - {"none"}} for cells in self.columns.values()]
         return [all(not start or start.isdigit() or start == "—" for start in of_it) for of_it in starts]
 
     @property
@@ -44,18 +44,16 @@ def marked_up(text: str) -> Markup:
 
 def part(title: str, sentences: Sequence[str], sections: Sequence[Section]) -> str:
     """Tables as a part of a page, such as a notebook shows. Sentences and cells may have marks of Markdown."""
-    return _rendered("tables.html.j2", title, sentences, sections)
+    return _rendered("tables.html.j2", title=title, sentences=sentences, sections=sections, closing=())
 
 
-def page(title: str, sentences: Sequence[str], sections: Sequence[Section]) -> str:
-    """The same as a page that needs no network."""
-    return _rendered("tables_page.html.j2", title, sentences, sections)
+def page(title: str, sentences: Sequence[str], sections: Sequence[Section], closing: Sequence[str]) -> str:
+    """The same as a page that needs no network. closing: what stands below the tables."""
+    return _rendered("tables_page.html.j2", title=title, sentences=sentences, sections=sections, closing=closing)
 
 
-def _rendered(template: str, title: str, sentences: Sequence[str], sections: Sequence[Section]) -> str:
-    return html.environment().get_template(template).render(
-        title=title, sentences=sentences, sections=sections, marked_up=marked_up
-    )  # fmt: skip
+def _rendered(template: str, **parts: object) -> str:
+    return html.environment().get_template(template).render(**parts, marked_up=marked_up)
 
 
 def fitted(title: str, columns: dict[str, list[str]], width: int, left: Sequence[str]) -> Table:
