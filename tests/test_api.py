@@ -253,7 +253,7 @@ def test_a_survey_that_breaks_ends_with_one_line_and_goes_on(tmp_path, monkeypat
         (lambda: af.compare("digist"), "unknown task 'digist'; did you mean digits?"),
         (lambda: af.compare("digits", "gelo"), "unknown activation 'gelo'; did you mean gelu?"),
         (lambda: af.compare("digits", workers=0), "`workers` must be at least 1, got 0"),
-        (lambda: af.compare("digits", seeds=0), "seeds must be at least 1, got 0"),
+        (lambda: af.compare("digits", seeds=0), "`seeds` must be at least 1, got 0"),
         (lambda: af.compare("digits", resume=True), "`resume` goes on with what is in a folder"),
         (lambda: af.claims([99]), "`only` takes numbers of claims, from 1 to 51, got 99"),
         (lambda: af.claims(data="."), "`data` is for `full`"),

@@ -89,12 +89,12 @@ def plan(
     """
     confirmations = seeds if seeds is not None else (QUICK_SEEDS if quick else task.seeds)
     if confirmations < 1:
-        raise ValueError(f"seeds must be at least 1, got {confirmations}")
+        raise ValueError(f"`seeds` must be at least 1, got {confirmations}")
     rates = task.learning_rates[:: 2 if quick else 1] if learning_rates is None else tuple(sorted(set(learning_rates)))
     if not rates or not all(0.0 < rate < math.inf for rate in rates):
         raise ValueError(f"learning rates must be positive numbers, got {list(rates)}")
     if init not in ("matched", "shared"):
-        raise ValueError(f"init must be matched or shared, got {init!r}; {nearest(init, ('matched', 'shared'))}")
+        raise ValueError(f"`init` must be matched or shared, got {init!r}; {nearest(init, ('matched', 'shared'))}")
     return Plan(
         task=task,
         labels=tuple(labels),
