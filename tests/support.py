@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from actfun import names, spec
-from actfun.accuracy.error import ulps, ulps_in_digits
+from actfun._accuracy.error import ulps, ulps_in_digits
+from actfun._bench.contestants import has_compiler
 from actfun.backends import cpu
 from actfun.backends.double import DERIVED
 from actfun.backends.lowering import uses
-from actfun.bench.contestants import has_compiler
 from actfun.kinds import ELEMENTWISE as KIND
 from actfun.registry import Activation, Parameter
 

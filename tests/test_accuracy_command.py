@@ -11,10 +11,14 @@ import pytest
 import torch
 from support import COMPILES, ELEMENTWISE
 
-from actfun.accuracy import compiled, survey
-from actfun.accuracy.error import TARGETS
-from actfun.accuracy.subject import Subject, library_function, subjects
+from actfun._accuracy import compiled, survey
+from actfun._accuracy.error import TARGETS
+from actfun._accuracy.subject import Subject, library_function, subjects
 from actfun.report.accuracy import markdown
+from actfun.runs import digest
+from actfun.runs.executors import DIED
+from actfun.runs.job import JobsFailedError, broken
+from actfun.runs.loop import all_done
 
 COMMAND = [sys.executable, "-m", "actfun", "accuracy"]
 
@@ -72,7 +76,7 @@ def lines(path: Path) -> int:
 
 def test_an_exhaustive_survey_tries_each_float32_once():
     subject = Subject("actfun", "relu", False, torch.float32)
-    work = survey.jobs([subject], exhaustive=True)
+    work = survey.portions([subject], exhaustive=True)
     assert sum(2**32 // job.portions for job in work) == 2**32
     edges = [
         part
@@ -88,18 +92,18 @@ def test_an_exhaustive_survey_tries_each_float32_once():
 
 
 def test_results_of_other_code_are_not_taken_up(monkeypatch):
-    (job,) = survey.jobs([Subject("actfun", "relu", False, torch.float16)], exhaustive=False)
+    (job,) = survey.portions([Subject("actfun", "relu", False, torch.float16)], exhaustive=False)
     before = job.id
     assert job.id == before
     monkeypatch.setattr(Path, "read_bytes", lambda path: b"changed")
-    survey.fingerprint.cache_clear()
+    digest.code.cache_clear()
     assert job.id != before
     monkeypatch.undo()
-    survey.fingerprint.cache_clear()
+    digest.code.cache_clear()
 
 
 def test_a_sample_reaches_every_last_bit_and_both_signs():
-    (job,) = survey.jobs([Subject("actfun", "relu", False, torch.float32)], exhaustive=False)
+    (job,) = survey.portions([Subject("actfun", "relu", False, torch.float32)], exhaustive=False)
     bits = torch.cat(survey.patterns(job.index, job.portions)).view(torch.int32)
     assert len(bits) > 10**6
     assert len((bits & 0xFFF).unique()) == 2**12
@@ -115,16 +119,18 @@ def test_every_activation_is_surveyed_in_every_dtype():
 
 
 def test_a_worker_that_dies_ends_the_survey():
-    (job,) = survey.jobs([Subject("actfun", "relu", False, torch.float16)], exhaustive=False)
-    with pytest.raises(RuntimeError, match="died twice"):
-        survey.lost(job)
+    (job,) = survey.portions([Subject("actfun", "relu", False, torch.float16)], exhaustive=False)
+    with pytest.raises(JobsFailedError, match=f"1 of 1 jobs failed, the first relu value float16 0/1: {DIED}"):
+        all_done([job], [broken(job, DIED)])
 
 
 def test_an_error_never_reads_smaller_than_it_is():
     subject = Subject("actfun", "relu", False, torch.float32)
     worst = survey.Worst(ulp=1.0001, x=1.0, got=1.0, exact=1.0, excused=0.0, misrounded=1, count=2**32)
     facts = {"machine": dict.fromkeys(("processor", "cores", "platform", "python", "torch", "actfun", "date"), "")}
-    page = markdown([(subject, worst)], facts | {"seconds": 1.0, "machine": facts["machine"] | {"workers": 2}}, "c")
+    page = markdown(
+        [(subject, worst)], facts | {"command": "c", "seconds": 1.0, "machine": facts["machine"] | {"workers": 2}}
+    )
     assert "| 1.01 |" in page
     assert "| missed |" in page
     assert "1 of 4,294,967,296" in page

@@ -12,12 +12,12 @@ import torch
 from support import COMPILES, ELEMENTWISE
 from torch import nn
 
-from actfun.accuracy.subject import library_function
-from actfun.bench import timing
-from actfun.bench.compiled import PLACES, Compiled, counted
-from actfun.bench.contestants import CONTESTANTS, COPY, EAGER, OURS, PEERS
-from actfun.bench.networks import NETWORKS, exchange, networks
-from actfun.bench.steps import Function, Step, kept_bytes, module
+from actfun._accuracy.subject import library_function
+from actfun._bench import timing
+from actfun._bench.compiled import PLACES, Compiled, counted
+from actfun._bench.contestants import CONTESTANTS, COPY, EAGER, OURS, PEERS
+from actfun._bench.networks import NETWORKS, exchange, networks
+from actfun._bench.steps import Function, Step, kept_bytes, module
 from actfun.cli import main
 from actfun.modules import Elementwise
 

@@ -11,13 +11,14 @@ import torch
 from rich.console import Console
 
 from actfun import registry
-from actfun.claims import catalogue, depth, evidence, images, references, verdicts
-from actfun.claims.evidence import HOLDS, ONLY_WHEN, REFUTED
-from actfun.claims.experiment import Job, Scale
+from actfun._claims import catalogue, depth, evidence, images, references, verdicts
+from actfun._claims.evidence import HOLDS, ONLY_WHEN, REFUTED
+from actfun._claims.experiment import Scale
+from actfun._compare.tasks import task
 from actfun.cli import main
-from actfun.compare.tasks import task
 from actfun.registry import names
 from actfun.report.claims import markdown, summary, table
+from actfun.runs.job import attempt, broken
 from actfun.runs.machine import machine
 
 pytestmark = pytest.mark.xdist_group("claims")  # one process runs the experiments
@@ -45,7 +46,7 @@ def records():
     scale = Scale((0,), quick=True, images=(("digits", "."),))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(images, "split", lambda dataset, folder, seed: task("digits").split(seed))
-        return [verdicts.run(job) for job in verdicts.jobs(catalogue.claims(), scale)]
+        return [attempt(job) for job in verdicts.jobs(catalogue.claims(), scale)]
 
 
 def test_every_experiment_runs_and_speaks_to_the_claims_that_it_decides(records):
@@ -103,7 +104,7 @@ def test_a_failed_run_breaks_nothing(records, name, monkeypatch):
     for k in {own[0], own[len(own) // 2], own[-1]}:
         known = inspect.signature(verdicts.EXPERIMENTS[name].run).parameters
         arguments = {key: value for key, value in records[k].items() if key in known}
-        failed = Job.of(verdicts.EXPERIMENTS[name], arguments).record({}, 0.0, "broken")
+        failed = broken(verdicts.Run.of(verdicts.EXPERIMENTS[name], arguments), "it broke")
         damaged = [*records[:k], failed, *records[k + 1 :]]
         json.dumps(verdicts.judged(chosen, damaged), allow_nan=False)
         json.dumps(references.references(damaged), allow_nan=False)
@@ -130,9 +131,9 @@ def test_a_wrong_gelu_changes_verdicts(monkeypatch):
     """With ReLU in GELU's place."""
     jobs = verdicts.jobs([claim for claim in catalogue.claims() if claim.id == 39], Scale((0, 1)))
     masks = [job for job in jobs if job.experiment == "mask"]
-    right = kinds({18, 40, 42}), verdicts.EXPERIMENTS["mask"].figures([verdicts.run(job) for job in masks])[39]
+    right = kinds({18, 40, 42}), verdicts.EXPERIMENTS["mask"].figures([attempt(job) for job in masks])[39]
     monkeypatch.setitem(registry._registry, "gelu", registry.spec("relu"))
-    wrong = kinds({18, 40, 42}), verdicts.EXPERIMENTS["mask"].figures([verdicts.run(job) for job in masks])[39]
+    wrong = kinds({18, 40, 42}), verdicts.EXPERIMENTS["mask"].figures([attempt(job) for job in masks])[39]
     assert right[0] == {18: ONLY_WHEN, 40: HOLDS, 42: HOLDS}
     assert wrong[0] == {18: HOLDS, 40: REFUTED, 42: REFUTED}
     assert right[1][0].value < 4.0 < 100.0 < wrong[1][0].value
@@ -145,7 +146,7 @@ def test_the_same_seed_gives_the_same_figures():
 
 
 def test_an_error_in_a_run_is_kept_and_the_others_go_on():
-    record = verdicts.run(Job("depth", json.dumps({"activation": "nosuch", "init": "He", "depth": 1, "seed": 0})))
+    record = attempt(verdicts.Run("depth", json.dumps({"activation": "nosuch", "init": "He", "depth": 1, "seed": 0})))
     assert record["failed"]
     assert "nosuch" in record["error"]
 

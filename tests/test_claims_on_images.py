@@ -9,10 +9,11 @@ import numpy
 import pytest
 import torch
 
-from actfun.claims import images, text, verdicts
-from actfun.claims.experiment import Job, Scale
+from actfun._claims import images, text, verdicts
+from actfun._claims.experiment import Scale
+from actfun._compare import images as reading
 from actfun.cli import main
-from actfun.compare import images as reading
+from actfun.runs.job import attempt
 
 ROWS, TEST, CLASSES = reading.VALIDATION + 512, 200, 10
 
@@ -100,7 +101,7 @@ def test_images_speak_to_claims(mnist):
     """One epoch on images that anything can learn: every claim gets figures that name the data."""
     torch.set_num_threads(1)
     scale = Scale((0, 1), quick=True, full=True, images=(("MNIST", str(mnist)),))
-    records = [verdicts.run(Job.of(images.EXPERIMENT, arguments)) for arguments in images.jobs(scale)]
+    records = [attempt(verdicts.Run.of(images.EXPERIMENT, arguments)) for arguments in images.jobs(scale)]
     assert [record["error"] for record in records if record["failed"]] == []
     found = images.figures(records)
     assert set(found) == {21, 32, 35}
@@ -141,7 +142,7 @@ def test_a_full_run_trains_deeper_transformers_too():
     assert {job["arm"] for job in full if job["blocks"] == text.DEEP} == set(text.ARMS)
     arguments = {"blocks": 3, "steps": 2}
     records = [
-        verdicts.run(Job.of(text.EXPERIMENT, {**arguments, "arm": arm, "seed": seed}))
+        attempt(verdicts.Run.of(text.EXPERIMENT, {**arguments, "arm": arm, "seed": seed}))
         for arm in text.ARMS
         for seed in (0, 1)
     ]

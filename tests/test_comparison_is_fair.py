@@ -12,12 +12,13 @@ from rich.console import Console
 from scipy import stats
 
 import actfun as af
-from actfun.compare import protocol, statistics
-from actfun.compare.models import Contender, contender, initialise, parameters
-from actfun.compare.summary import summarise
-from actfun.compare.tasks import TASKS, task
-from actfun.compare.trial import Trial, run
+from actfun._compare import protocol, statistics
+from actfun._compare.models import Contender, contender, initialise, parameters
+from actfun._compare.summary import summarise
+from actfun._compare.tasks import TASKS, task
+from actfun._compare.trial import Trial
 from actfun.report.verdict import table, verdict
+from actfun.runs.job import attempt
 
 each_task = pytest.mark.parametrize("name", TASKS)
 LABELS = protocol.contenders(["tanh", "relu", "maxout"])
@@ -73,7 +74,7 @@ def test_maxout_gets_an_equal_budget_too(name):
 @each_task
 def test_the_same_trial_gives_the_same_score(name):
     trial = Trial(name, "confirm", "gelu", 0.003, 7, 20)
-    first, second = run(trial), run(trial)
+    first, second = attempt(trial), attempt(trial)
     assert not first["failed"], first["error"]
     assert first["score"] == second["score"]
     assert first["curve"] == second["curve"]
@@ -88,12 +89,12 @@ def test_the_test_set_is_scored_in_confirmation_only(monkeypatch):
         return dataclasses.replace(original.split(seed), test=None)
 
     monkeypatch.setitem(TASKS, "digits", dataclasses.replace(original, split=without_test))
-    assert run(Trial("digits", "tune", "relu", 0.003, 0, 20))["error"] is None
-    assert run(Trial("digits", "confirm", "relu", 0.003, 0, 20))["failed"]
+    assert attempt(Trial("digits", "tune", "relu", 0.003, 0, 20))["error"] is None
+    assert attempt(Trial("digits", "confirm", "relu", 0.003, 0, 20))["failed"]
 
 
 def test_a_diverging_trial_is_a_failure_with_the_worst_score():
-    result = run(Trial("text", "confirm", "relu_squared", 1e9, 0, 30))
+    result = attempt(Trial("text", "confirm", "relu_squared", 1e9, 0, 30))
     assert result["failed"]
     assert result["score"] == task("text").worst
     assert "became" in result["error"]
@@ -105,23 +106,25 @@ def plan_of(rates=(0.001, 0.01, 0.1), seeds=4) -> protocol.Plan:
 
 
 def fake(scores):
-    """A runner that makes up records: scores(trial) -> score."""
+    """A runner that makes up records, each once: scores(trial) -> score."""
     finished: dict = {}
 
     def work(trials):
         for trial in trials:
-            assert trial.id not in finished, "a trial ran twice"
+            if trial.id in finished:
+                continue
             score = scores(trial)
             extra = {"score": score, "failed": score == 0.0, "parameters": 10}
             shares = dict.fromkeys(("step_milliseconds", "dead_share", "flat_share"), 0.5)
-            finished[trial.id] = {**dataclasses.asdict(trial), **extra, **shares}
+            finished[trial.id] = {"id": trial.id, **dataclasses.asdict(trial), **extra, **shares}
+        return [finished[trial.id] for trial in trials]
 
     return finished, work
 
 
 def test_every_contender_gets_the_same_budget_and_fresh_seeds():
     finished, work = fake(lambda trial: 1.0 - abs(math.log10(trial.learning_rate) + 2))
-    chosen = protocol.execute(plan_of(), finished, work).chosen
+    chosen = protocol.execute(plan_of(), work).chosen
     assert set(chosen.values()) == {0.01}
     tuned = [t for t in finished.values() if t["stage"] == "tune"]
     confirmed = [t for t in finished.values() if t["stage"] == "confirm"]
@@ -136,23 +139,23 @@ def test_every_contender_gets_the_same_budget_and_fresh_seeds():
 
 
 def test_the_grid_grows_at_the_edge_where_the_best_is_but_not_for_ever():
-    finished, work = fake(lambda trial: trial.learning_rate if trial.activation == "tanh" else 1 / trial.learning_rate)
-    chosen = protocol.execute(plan_of(), finished, work).chosen
+    _, work = fake(lambda trial: trial.learning_rate if trial.activation == "tanh" else 1 / trial.learning_rate)
+    chosen = protocol.execute(plan_of(), work).chosen
     assert chosen["tanh"] == pytest.approx(10.0)
     assert chosen["relu"] == pytest.approx(1e-5)
 
 
-def test_what_is_finished_is_not_run_again():
+def test_the_same_plan_asks_for_the_same_trials():
     finished, work = fake(lambda trial: trial.learning_rate)
-    protocol.execute(plan_of(), finished, work)
+    protocol.execute(plan_of(), work)
     count = len(finished)
-    protocol.execute(plan_of(), finished, work)  # `work` fails on a repeated trial
+    protocol.execute(plan_of(), work)
     assert len(finished) == count
-    wider = protocol.execute(plan_of(seeds=6), finished, work)
+    wider = protocol.execute(plan_of(seeds=6), work)
     assert len(finished) == count + 2 * len(LABELS)
-    assert {trial.id for trial in wider.trials} == set(finished)
-    again = protocol.execute(plan_of(), finished, work)
-    assert len(again.trials) == count, "trials of another plan got into the report"
+    assert {record["id"] for record in wider.records} == set(finished)
+    again = protocol.execute(plan_of(), work)
+    assert len(again.records) == count, "trials of another plan got into the report"
 
 
 def test_the_summary_tells_best_same_worse_and_unclear():
@@ -162,18 +165,18 @@ def test_the_summary_tells_best_same_worse_and_unclear():
         mean, spread = level[trial.activation]
         return mean + spread * (-1) ** trial.seed
 
-    finished, work = fake(scores)
+    _, work = fake(scores)
     plan = plan_of(seeds=10)
-    summary = summarise(plan, protocol.execute(plan, finished, work).chosen, finished)
+    summary = summarise(plan, protocol.execute(plan, work))
     standings = {row["name"]: row["standing"] for row in summary["activations"]}
     assert standings == {LABELS[0]: "best", LABELS[1]: "worse", LABELS[2]: "same", LABELS[3]: "unclear"}
     assert all((row["more_seeds"] is not None) == (row["standing"] == "unclear") for row in summary["activations"])
 
 
 def test_failures_are_counted_and_never_dropped():
-    finished, work = fake(lambda trial: 0.0 if trial.activation == "relu" and trial.seed % 2 else 0.9)
+    _, work = fake(lambda trial: 0.0 if trial.activation == "relu" and trial.seed % 2 else 0.9)
     plan = plan_of()
-    summary = summarise(plan, protocol.execute(plan, finished, work).chosen, finished)
+    summary = summarise(plan, protocol.execute(plan, work))
     row = next(row for row in summary["activations"] if row["name"] == "relu")
     assert (row["failures"], row["seeds"], row["mean"]) == (2, 4, pytest.approx(0.45))
 
@@ -217,9 +220,9 @@ def test_contenders_are_checked():
 
 @pytest.mark.parametrize("width", [70, 80, 81, 100, 117, 160])
 def test_the_table_fits_the_terminal_without_cutting_anything_off(width):
-    finished, work = fake(lambda trial: 0.97 + 0.001 * (trial.seed % 7) - 0.01 * LABELS.index(trial.activation))
+    _, work = fake(lambda trial: 0.97 + 0.001 * (trial.seed % 7) - 0.01 * LABELS.index(trial.activation))
     plan = plan_of()
-    summary = summarise(plan, protocol.execute(plan, finished, work).chosen, finished)
+    summary = summarise(plan, protocol.execute(plan, work))
     console = Console(width=width, record=True, file=io.StringIO())
     console.print(table(summary, width))
     text = console.export_text()

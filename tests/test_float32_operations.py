@@ -8,9 +8,9 @@ from support import CASES, COMPILES, Case
 from torch import Tensor
 
 import actfun as af
-from actfun.accuracy.compiled import FURTHER, FURTHER_RELATIVE, NEAR, NEAR_ROOT, NEAR_ULP, ROOT_REACH, SIXTEEN_ULP
-from actfun.accuracy.error import ulps
-from actfun.accuracy.subject import roots
+from actfun._accuracy.compiled import FURTHER, FURTHER_RELATIVE, NEAR, NEAR_ROOT, NEAR_ULP, ROOT_REACH, SIXTEEN_ULP
+from actfun._accuracy.error import ulps
+from actfun._accuracy.subject import roots
 from actfun.backends import torch as torch64
 from actfun.backends import torch32, torch_tails
 from actfun.backends.tables import arguments

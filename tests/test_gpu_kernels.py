@@ -10,7 +10,7 @@ import pytest
 import torch
 from support import CASES, Case, assert_close, points
 
-from actfun.accuracy.error import unit
+from actfun._accuracy.error import unit
 from actfun.backends import mpmath as oracle
 from actfun.backends import torch as torch_ops
 

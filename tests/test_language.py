@@ -12,7 +12,7 @@ from support import same
 
 import actfun as af
 from actfun import language
-from actfun.accuracy.error import nearest
+from actfun._accuracy.error import nearest
 from actfun.backends import cpu
 from actfun.backends import torch as torch_ops
 from actfun.backends.llvm import FLOAT, repeated

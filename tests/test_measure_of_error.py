@@ -7,8 +7,8 @@ import pytest
 import torch
 from support import DERIVATIVES, assert_close
 
-from actfun.accuracy.error import worst
-from actfun.accuracy.subject import Subject, roots
+from actfun._accuracy.error import worst
+from actfun._accuracy.subject import Subject, roots
 from actfun.backends import mpmath as oracle
 from actfun.backends.tables import arguments
 from actfun.formulas.gaussian import gelu_dx

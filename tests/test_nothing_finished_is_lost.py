@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from actfun.compare.trial import Result, Trial, lost, record
-from actfun.runs.pool import Pool
+from actfun.runs.executors import ATTEMPTS, Processes
+from actfun.runs.job import Job
 from actfun.runs.store import Store, read
 
 COMMAND = [
@@ -131,16 +132,32 @@ def test_damage_in_the_middle_is_an_error_that_names_the_line(tmp_path):
         Store(tmp_path, resume=True)
 
 
-def _work(trial: Trial) -> dict:
-    if trial.seed == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return record(trial, Result(float(trial.seed)))
+@dataclass(frozen=True)
+class Deadly(Job):
+    """Ends its process where the seed is 1; notes each attempt in a file."""
+
+    studies = ()
+    seed: int
+    notes: str
+
+    @property
+    def label(self) -> str:
+        return str(self.seed)
+
+    def run(self) -> dict:
+        with Path(self.notes).open("a") as file:
+            file.write(f"{self.seed}\n")
+        if self.seed == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {"failed": False}
 
 
-def test_a_dead_worker_costs_its_own_trial_only():
-    trials = [Trial("digits", "tune", "relu", 0.1, seed, 1) for seed in range(5)]
-    records: list[dict] = []
-    with Pool(2, 1, _work, lost) as pool:
-        pool.run(trials, lambda running: None, records.append)
-    assert {r["seed"]: r["failed"] for r in records} == {0: False, 1: True, 2: False, 3: False, 4: False}
-    assert next(r for r in records if r["failed"])["error"] == "its worker process died"
+def test_a_dead_worker_costs_its_own_job_only_after_a_second_attempt(tmp_path):
+    jobs = [Deadly(seed, str(tmp_path / "notes")) for seed in range(5)]
+    records: dict[int, dict] = {}
+    with Processes(2, 1) as executor:
+        executor.run(jobs, lambda running: None, lambda job, record: records.update({job.seed: record}))
+    assert {seed: record["failed"] for seed, record in records.items()} == {seed: seed == 1 for seed in range(5)}
+    assert records[1]["error"] == "its worker process died"
+    assert records[1]["broken"]
+    assert (tmp_path / "notes").read_text().split().count("1") == ATTEMPTS

@@ -10,15 +10,16 @@ import pytest
 import torch
 from test_report_page import ACCURACIES, CHROMIUM, comparison
 
-from actfun.claims import catalogue, verdicts
-from actfun.claims.experiment import Scale
-from actfun.claims.references import Reference
+from actfun._claims import catalogue, verdicts
+from actfun._claims.experiment import Scale
+from actfun._claims.references import Reference
 from actfun.functional import function_of
 from actfun.kinds import ELEMENTWISE
 from actfun.registry import names, spec
 from actfun.report import curves, show
 from actfun.report.claims_page import claims_page, write_claims
 from actfun.report.page import write_compare
+from actfun.runs.job import attempt
 from actfun.runs.machine import machine
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
@@ -46,7 +47,7 @@ def sound(seen: dict, path: Path) -> None:
 def rows():
     chosen = [claim for claim in catalogue.claims() if set(claim.decided_by) <= {"exact", *MADE_FROM}]
     jobs = verdicts.jobs(chosen, Scale((0, 1), quick=True))
-    return verdicts.judged(chosen, [verdicts.run(job) for job in jobs])
+    return verdicts.judged(chosen, [attempt(job) for job in jobs])
 
 
 REFERENCE = Reference("quadrature", "gain", {"name": "relu", "direction": "forward"}, 1.4, 1.5, 1e-9).as_record()

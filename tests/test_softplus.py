@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import actfun as af
-from actfun.accuracy.error import TARGETS, nearest, ulps, ulps_in_digits
+from actfun._accuracy.error import TARGETS, nearest, ulps, ulps_in_digits
 
 BETAS = [1.0, -1.0, 3.0, -0.5, 0.1, 0.01, -0.001, 1e-6, -1e9]
 

@@ -9,7 +9,7 @@ from support import ELEMENTWISE, Case
 from torch import Tensor
 
 from actfun import functional
-from actfun.accuracy.error import TARGETS, nearest, ulps
+from actfun._accuracy.error import TARGETS, nearest, ulps
 from actfun.backends import cpu
 from actfun.backends import mpmath as oracle
 from actfun.backends import torch as torch_ops

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from actfun.bench.contestants import EAGER, OURS
+from actfun._bench.contestants import EAGER, OURS
 from actfun.report import bench as report
 from actfun.report import speed
 

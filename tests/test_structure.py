@@ -12,6 +12,16 @@ import numpy
 import pytest
 
 import actfun as af
+from actfun._accuracy.compiled import CompiledCall
+from actfun._accuracy.survey import Portion
+from actfun._bench.cells import Cell
+from actfun._bench.compiled import Compiled, Graphs
+from actfun._bench.steps import Step
+from actfun._bench.timing import Timing
+from actfun._claims import verdicts
+from actfun._compare.trial import Trial
+from actfun.runs import digest
+from actfun.runs.job import Job
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "actfun"
@@ -33,11 +43,13 @@ LAYERS = (
     ("functional",),
     ("modules", "gains"),
     ("nn",),
-    ("watch", "accuracy", "runs"),
-    ("compare",),
-    ("claims",),
-    ("bench",),
+    ("runs",),
+    ("watch", "_accuracy"),
+    ("_compare",),
+    ("_claims",),
+    ("_bench",),
     ("report",),
+    ("_api",),
     ("cli",),
     ("__main__",),
 )
@@ -45,12 +57,12 @@ LEVEL = {part: k for k, layer in enumerate(LAYERS) for part in layer}
 ONLY_IN = {
     "llvmlite": {f"backends/{name}.py" for name in ("machine", "llvm", "values", "lookups", "loops", "kernels")},
     "triton": {"backends/triton.py"},
-    "mpmath": {"backends/mpmath.py", "claims/exact_smooth.py"},
+    "mpmath": {"backends/mpmath.py", "_claims/exact_smooth.py"},
     "altair": {"report/charts.py", "report/html.py", "report/curves.py", "report/bench.py"},
-    "sklearn": {"compare/tasks.py"},
-    "torchvision": {"compare/images.py"},
-    "scipy": {"compare/statistics.py"},
-    "transformers": {"bench/networks.py"},
+    "sklearn": {"_compare/tasks.py"},
+    "torchvision": {"_compare/images.py"},
+    "scipy": {"_compare/statistics.py"},
+    "transformers": {"_bench/networks.py"},
 }
 STANDARD_LIBRARY_ONLY = (
     "language.py",
@@ -130,6 +142,32 @@ def test_the_checks_of_imports_catch_planted_faults():
     assert wrong_directions("modules.py", "import actfun.gains") == ["actfun.gains"]
     assert misplaced("op.py", "def f():\n    import llvmlite") == ["llvmlite"]
     assert not_standard("import torch") == ["torch"]
+
+
+def reached(rooms: tuple[str, ...], files: dict[str, str]) -> set[str]:
+    """The rooms whose code takes part where code of these does."""
+    found, waiting = set(), list(rooms)
+    while waiting:
+        room = waiting.pop()
+        if room not in found:
+            found.add(room)
+            for path in (path for path in files if part(path) == room):
+                names = [name.split(".") for name in imports(files[path]) if name.startswith("actfun.")]
+                waiting += [name[1] for name in names if name[1] != "runs"]
+    return found
+
+
+JOBS = [CompiledCall, Portion, Trial, verdicts.Run, Cell, Step, Compiled, Graphs]
+
+
+def test_a_digest_covers_all_code_that_decides_a_result():
+    assert {job for job in Job.__subclasses__() if job.__module__.startswith("actfun.")} <= {*JOBS, Timing}
+    for job in JOBS:
+        room = job.__module__.split(".")[1]
+        assert reached((room,), FILES) & {*digest.STUDIES, *digest.RUNNING} == {*job.studies}, job
+    planted = {**FILES, "_compare/trial.py": FILES["_compare/trial.py"] + "\nfrom actfun.report import html\n"}
+    assert "report" in reached(("_claims",), planted)
+    assert {path for path in FILES if "/" not in path} & {*digest.RUNNING} == {"__main__.py"}
 
 
 def test_importing_the_package_loads_no_torch():

@@ -16,13 +16,16 @@ reveal_type(af.elu(x, torch.ones(3), inplace=True))
 reveal_type(af.nn.ELU(learnable=True)(x))
 reveal_type(af.nn.ELU().alpha)
 reveal_type(af.gain("gelu"))
+reveal_type(af.compare("digits", ["relu"], seeds=2).verdict)
+reveal_type(af.bench(eager=True).to_dict())
+af.compare("digits", seed=2)
 af.gelu(x, "tahn")
 af.gelo(x)
 af.nn.Gelu()
 af.nn.LeakyReLU(slope=0.2)
 """
-KNOWN = ["Tensor", "Tensor", "Tensor", "float | Parameter", "float"]
-WRONG = ["arg-type", "attr-defined", "attr-defined", "call-arg"]
+KNOWN = ["Tensor", "Tensor", "Tensor", "float | Parameter", "float", "str", "dict[str, Any]"]
+WRONG = ["call-arg", "arg-type", "attr-defined", "attr-defined", "call-arg"]
 
 
 def test_stubs_are_what_the_registry_gives():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import actfun as af
-from actfun.accuracy.error import ulps
+from actfun._accuracy.error import ulps
 from actfun.backends.sums import ROW, summed
 
 SHAPES = [

@@ -9,15 +9,16 @@ import torch
 from support import CASES, DERIVATIVES, ELEMENTWISE, VALUES, Case, assert_close, forget, points, same
 
 import actfun as af
-from actfun.accuracy import survey
-from actfun.accuracy.error import TARGETS, Bound, Worst, judged, nearest, ulps_in_digits
-from actfun.accuracy.subject import Subject, roots, subjects
+from actfun._accuracy import survey
+from actfun._accuracy.error import TARGETS, Bound, Worst, judged, nearest, ulps_in_digits
+from actfun._accuracy.subject import Subject, roots, subjects
 from actfun.backends import cpu, values
 from actfun.backends import mpmath as oracle
 from actfun.backends import torch as torch_ops
 from actfun.backends.tables import arguments
 from actfun.primitives import CONTRACTS, copysign, where
 from actfun.report.accuracy import met
+from actfun.runs.job import attempt
 
 SINGLE, DOUBLE = TARGETS[torch.float32], TARGETS[torch.float64]
 
@@ -37,8 +38,8 @@ def test_float32_kernels_agree_with_mpmath(case):
 
 
 def found(subject: Subject) -> Worst:
-    work = survey.jobs([subject], exhaustive=False)
-    return survey.outcome(subject, work, {job.id: survey.run(job) for job in work})
+    work = survey.portions([subject], exhaustive=False)
+    return survey.outcome(subject, [attempt(portion) for portion in work])
 
 
 KERNELS = subjects(tuple(a.name for a in ELEMENTWISE), (torch.float32, torch.bfloat16, torch.float16), ("actfun",))

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from actfun.claims import evidence, pairing
-from actfun.claims.evidence import HOLDS, INCONCLUSIVE, ONLY_WHEN, REFUTED, exact, measured, ratios, verdict
-from actfun.claims.experiment import best
-from actfun.claims.pairing import calibration_error
-from actfun.compare.tasks import Split
+from actfun._claims import evidence, pairing
+from actfun._claims.evidence import HOLDS, INCONCLUSIVE, ONLY_WHEN, REFUTED, exact, measured, ratios, verdict
+from actfun._claims.experiment import best
+from actfun._claims.pairing import calibration_error
+from actfun._compare.tasks import Split
 
 FOR = exact("two calls", 1.0, 0.5, above=True, when="GELU itself")
 AGAINST = exact("two calls", 0.0, 0.5, above=True, when="the stochastic form")

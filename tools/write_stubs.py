@@ -58,9 +58,11 @@ def stubs() -> dict[str, str]:
     package = [
         HEAD,
         "from typing import Literal\n\nfrom torch import Generator, Tensor\n",
-        "from actfun import formula as formula\nfrom actfun import nn as nn\nfrom actfun.gains import gain as gain\n"
-        "from actfun.modules import get as get\nfrom actfun.registry import Activation as Activation\n"
-        "from actfun.registry import names as names\nfrom actfun.registry import spec as spec\n",
+        "from actfun import formula as formula\nfrom actfun import nn as nn\n"
+        + "".join(f"from actfun._api.{name} import {name} as {name}\n" for name in sorted(actfun._STUDIES))
+        + "from actfun.gains import gain as gain\nfrom actfun.modules import get as get\n"
+        "from actfun.registry import Activation as Activation\nfrom actfun.registry import names as names\n"
+        "from actfun.registry import spec as spec\n",
         f"__version__: str\n__all__ = [{listed}]\n",
         *map(function_stub, activations),
     ]

@@ -5,14 +5,20 @@
 """
 
 import importlib
-from typing import Any
+from typing import Any, NoReturn
 
 from actfun import formula
 from actfun.formulas import NAMES as _OWN
 from actfun.registry import Activation, names, spec
 from actfun.version import __version__
 
-_LAZY = {"nn": "actfun.nn", "get": "actfun.modules", "gain": "actfun.gains"}
+_STUDIES = ("compare", "claims", "accuracy", "bench", "show")  # these need the extra `compare`
+_LAZY = {
+    "nn": "actfun.nn",
+    "get": "actfun.modules",
+    "gain": "actfun.gains",
+    **{name: f"actfun._api.{name}" for name in _STUDIES},
+}
 
 __all__ = ["Activation", "__version__", "formula", "names", "spec", *_LAZY, *names()]
 
@@ -23,12 +29,26 @@ def __getattr__(name: str) -> Any:
         if name not in _OWN:
             return value  # a user's own, which may be written again
     elif name in _LAZY:
-        module = importlib.import_module(_LAZY[name])
+        try:
+            module = importlib.import_module(_LAZY[name])
+        except ModuleNotFoundError as error:
+            if name not in _STUDIES:
+                raise
+            return _missing(name, error.name)
         value = module if name == "nn" else getattr(module, name)
     else:
         raise AttributeError(f"module 'actfun' has no attribute {name!r}")
     globals()[name] = value
     return value
+
+
+def _missing(name: str, package: str | None) -> Any:
+    """What stands for a function whose packages are not installed: names can be listed, a call says what is missing."""
+
+    def needs(*_: Any, **__: Any) -> NoReturn:
+        raise ImportError(f"actfun.{name} needs {package}: pip install 'actfun[compare]'")
+
+    return needs
 
 
 def __dir__() -> list[str]:

@@ -6,6 +6,11 @@ from torch import Generator, Tensor
 
 from actfun import formula as formula
 from actfun import nn as nn
+from actfun._api.accuracy import accuracy as accuracy
+from actfun._api.bench import bench as bench
+from actfun._api.claims import claims as claims
+from actfun._api.compare import compare as compare
+from actfun._api.show import show as show
 from actfun.gains import gain as gain
 from actfun.modules import get as get
 from actfun.registry import Activation as Activation
@@ -16,6 +21,10 @@ __version__: str
 __all__ = [
     "Activation",
     "__version__",
+    "accuracy",
+    "bench",
+    "claims",
+    "compare",
     "elu",
     "formula",
     "gain",
@@ -29,6 +38,7 @@ __all__ = [
     "nn",
     "relu",
     "relu_squared",
+    "show",
     "sigmoid",
     "silu",
     "softplus",

@@ -18,6 +18,7 @@ import torch.compiler.config
 from torch import Tensor
 
 from actfun.autograd import Elementwise, TransformableElementwise
+from actfun.backends.lowering import fingerprint
 from actfun.dispatch import DTYPES, LAYOUTS, check_input, evaluate, kernels_for, overwrite, torch_operations
 from actfun.once import working
 from actfun.registry import Activation, Parameter
@@ -165,8 +166,7 @@ def _tell_caches(activation: Activation) -> None:
     """
     tag = _fingerprint()
     if not activation.formula.__module__.startswith("actfun."):
-        codes = (formula.__code__ for formula in (activation.formula, *activation.derivatives.values()))
-        told = repr([(code.co_code, code.co_consts, code.co_names) for code in codes])
+        told = repr([fingerprint(formula) for formula in (activation.formula, *activation.derivatives.values())])
         tag = f"{activation.name}:{hashlib.sha256(told.encode()).hexdigest()[:16]}"
     if tag not in torch.compiler.config.cache_key_tag:
         torch.compiler.config.cache_key_tag += f" actfun:{tag}"

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 import actfun as af
-from actfun.accuracy.error import DIGITS, nearest, ulps
-from actfun.accuracy.subject import Subject
+from actfun._accuracy.error import DIGITS, nearest, ulps
+from actfun._accuracy.subject import Subject
 from actfun.backends import torch as torch_ops
 from gpu_checks.correct import DTYPES, graded, ours
 from gpu_checks.run import Run, Section

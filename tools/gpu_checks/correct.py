@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from actfun.accuracy.error import ulps
-from actfun.accuracy.subject import Subject, library_function, roots
+from actfun._accuracy.error import ulps
+from actfun._accuracy.subject import Subject, library_function, roots
 from actfun.backends.tables import arguments
 from gpu_checks.run import Run, Section
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 import actfun as af
-from actfun.accuracy.subject import library_function
+from actfun._accuracy.subject import library_function
 from gpu_checks.correct import Function, ours
 from gpu_checks.run import Run, Section
 

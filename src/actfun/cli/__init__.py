@@ -9,6 +9,7 @@ from typer.exceptions import TyperException
 from actfun.cli import accuracy, bench, claims, compare, listing, show
 from actfun.cli.common import BadInputError, app
 from actfun.registry import nearest
+from actfun.runs.job import JobsFailedError
 
 __all__ = [
     "COMMANDS",
@@ -38,6 +39,9 @@ def main(arguments: Sequence[str]) -> int:
     except BadInputError as error:
         print(f"actfun: {error}", file=sys.stderr)
         return 2
+    except JobsFailedError as error:
+        print(f"actfun: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         code = 130
     if code == 130:

@@ -1,20 +1,11 @@
 """`actfun accuracy`."""
 
-import dataclasses
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from actfun.cli.common import app, console, cores, counted, elementwise, user_input, worker_count
-from actfun.registry import nearest
-
-if TYPE_CHECKING:
-    import torch
-
-    from actfun.accuracy.survey import Job
-    from actfun.runs.store import Store
+from actfun.cli.common import app, console, counted, user_input
 
 
 @app.command()
@@ -37,112 +28,19 @@ def accuracy(
     resume: Annotated[bool, typer.Option("--resume", help="go on with what is in the folder")] = False,
 ) -> None:
     """Measure the worst error of activations and their derivatives, in units in the last place, and where it is."""
-    from actfun.accuracy import subject, survey
-    from actfun.runs.store import Store
+    from actfun._api.accuracy import Surveying
 
     with user_input():
-        chosen = elementwise(activations or [])
-        dtypes = _dtypes(dtype)
-        libraries = _libraries(lib, subject.LIBRARIES)
-        workers = worker_count(workers)
-        if compiled and (exhaustive or lib != "actfun"):
-            raise ValueError("--compiled goes with neither --exhaustive nor --lib")
-        results = Store(out, resume, "accuracy")
-    if compiled:
-        _compiled(activations or [], chosen, dtype, results, out)
-        return
-    subjects = subject.subjects(chosen, dtypes, libraries)
-    work = survey.jobs(subjects, exhaustive)
-    console(160).print(
-        f"Measuring {counted(len(chosen), 'activation')} in {', '.join(map(_name, dtypes))}: "
-        f"{counted(len(work), 'portion')} on {counted(workers, 'worker process', 'es')}. Each is kept in {out} as it "
-        "ends; after an interruption --resume goes on there."
-    )
-    _execute(work, results, workers)
-    findings = [(s, survey.outcome(s, work, results.finished)) for s in subjects]
-    options = [*(activations or []), *(["--dtype", dtype] if dtype else []), *(["--exhaustive"] if exhaustive else [])]
-    command = " ".join(["actfun accuracy", *options, *(["--lib", lib] if lib != "actfun" else [])])
-    seconds = sum(results.finished[job.id]["seconds"] for job in work)
-    _report(findings, {"command": command, "seconds": seconds}, workers, out)
-
-
-def _compiled(asked: list[str], chosen: tuple[str, ...], dtype: str | None, results: "Store", folder: Path) -> None:
-    """Measure compiled calls, one activation and dtype after another."""
-    from actfun.accuracy import compiled as measured
-    from actfun.accuracy import survey
-    from actfun.report import accuracy_compiled as report
-    from actfun.report.progress import RunProgress
-    from actfun.runs.machine import machine
-
-    dtypes = [d for d in measured.DTYPES if dtype is None or _name(d) == dtype]
-    work = [(f"{name} {_name(d)} compiled, {survey.fingerprint()}", name, d) for name in chosen for d in dtypes]
-    missing = [job for job in work if job[0] not in results.finished]
-    with RunProgress(len(work), len(work) - len(missing), "functions") as progress:
-        for id, name, d in missing:
-            progress.show([id])
-            found = [dataclasses.asdict(deviation) for deviation in measured.measure(name, d)]
-            record = {"id": id, "found": found}
-            results.append(record)
-            progress.finished(record)
-    deviations = [measured.Deviation(**row) for id, *_ in work for row in results.finished[id]["found"]]
-    command = " ".join(["actfun accuracy", *asked, *(["--dtype", dtype] if dtype else []), "--compiled"])
-    (folder / "compiled.md").write_text(report.section(deviations, command, machine(1, cores())), encoding="utf-8")
+        study = Surveying(activations, dtype, exhaustive, compiled, lib, workers, out, resume)
     screen = console(160)
-    screen.print(report.table(deviations, screen.width))
-    missed = report.missed(deviations)
-    screen.print(f"[bold]Targets missed: {', '.join(missed)}[/]" if missed else "[bold]Every target is met.[/]")
-    screen.print(f"Also in {folder / 'compiled.md'}.")
-
-
-def _execute(work: "list[Job]", results: "Store", workers: int) -> None:
-    """Do the jobs that have no result yet."""
-    from actfun.accuracy import survey
-    from actfun.report.progress import SurveyProgress
-    from actfun.runs.pool import Pool
-
-    missing = [job for job in work if job.id not in results.finished]
-    with (
-        SurveyProgress(len(work), len(work) - len(missing)) as progress,
-        Pool(workers, max(1, cores() // workers), survey.run, survey.lost) as pool,
-    ):
-
-        def finished(record: dict[str, Any]) -> None:
-            results.append(record)
-            progress.finished(record)
-
-        pool.run(missing, progress.started, finished)
-
-
-def _report(findings: Any, facts: dict[str, Any], workers: int, folder: Path) -> None:
-    from actfun.report import accuracy as report
-    from actfun.runs.machine import machine
-
-    facts |= {"machine": machine(workers, max(1, cores() // workers))}
-    (folder / "accuracy.json").write_text(json.dumps(report.as_json(findings, facts), indent=1) + "\n")
-    (folder / "accuracy.md").write_text(report.markdown(findings, facts, facts["command"]), encoding="utf-8")
-    screen = console(160)
-    screen.print(report.table(findings, screen.width))
-    missed = report.missed(findings)
-    screen.print(f"[bold]Targets missed: {', '.join(missed)}[/]" if missed else "[bold]Every target is met.[/]")
-    screen.print(f"Also in {folder / 'accuracy.md'} and {folder / 'accuracy.json'}.")
-
-
-def _name(dtype: "torch.dtype") -> str:
-    return str(dtype).removeprefix("torch.")
-
-
-def _dtypes(asked: str | None) -> "tuple[torch.dtype, ...]":
-    from actfun.accuracy.error import TARGETS
-
-    known = {_name(dtype): dtype for dtype in TARGETS}
-    if asked is None:
-        return tuple(TARGETS)
-    if asked not in known:
-        raise ValueError(f"--dtype: {asked!r} is not known; {nearest(asked, tuple(known))}")
-    return (known[asked],)
-
-
-def _libraries(asked: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    if asked not in known:
-        raise ValueError(f"--lib: {asked!r} is not known; {nearest(asked, known)}")
-    return tuple(dict.fromkeys(("actfun", asked)))
+    if not compiled:
+        screen.print(
+            f"Measuring {counted(len(study.activations), 'activation')} in {', '.join(study.dtypes)}: "
+            f"{counted(len(study.portions), 'portion')} on {counted(study.workers, 'worker process', 'es')}. Each is "
+            f"kept in {out} as it ends; after an interruption --resume goes on there."
+        )
+    result = study.run()
+    screen.print(result.table(screen.width))
+    screen.print(f"[bold]{result.verdict}[/]")
+    written = ("compiled.md",) if compiled else ("accuracy.md", "accuracy.json")
+    screen.print(f"Also in {' and '.join(str(out / name) for name in written)}.")

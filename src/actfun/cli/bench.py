@@ -1,23 +1,15 @@
 """`actfun bench`."""
 
-import functools
-import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-from actfun.cli.common import app, console, cores, counted, elementwise, user_input, words
-from actfun.registry import nearest
+from actfun.cli.common import app, console, counted, user_input, words
 
-if TYPE_CHECKING:
-    from actfun.runs.store import Store
-
-
-PARTS = ("steps", "compiled", "eager")
-USUAL = {"spreads": "1,3", "seconds": "1"}
+T = TypeVar("T")
 
 
 def _option(help: str) -> Any:
@@ -40,7 +32,7 @@ def bench(
     sizes: Annotated[str | None, _option("numbers of elements [default: 16,4096,65536,1048576,16777216]")] = None,
     dtypes: Annotated[str | None, _option("float32, bfloat16, float16 [default: all; two compiled]")] = None,
     against: Annotated[str | None, _option("compile, jax, onnxruntime beside torch [default: those installed]")] = None,
-    spreads: Annotated[str, typer.Option(help="standard deviations of eager calls' normal inputs")] = USUAL["spreads"],
+    spreads: Annotated[str | None, _option("standard deviations of eager calls' normal inputs [default: 1,3]")] = None,
     seconds: Annotated[float, typer.Option(help="time for an eager call; others in proportion", min=0.0)] = 1.0,
     threads: Annotated[
         int | None, typer.Option(help="threads [default: one a core]", min=1, show_default=False)
@@ -49,126 +41,26 @@ def bench(
     resume: Annotated[bool, typer.Option("--resume", help="go on with what is in the folder")] = False,
 ) -> None:
     """Time training steps, compiled calls and eager calls, or those named, side by side with torch and others."""
-    import torch
+    from actfun._api.bench import PARTS, Timings
 
-    from actfun.report.speed import known_limits
-    from actfun.runs.store import Store
-
-    named = [part for part, asked in zip(PARTS, (steps, compiled, eager), strict=True) if asked]
-    given = {"sizes": sizes, "dtypes": dtypes, "against": against, "spreads": spreads, "seconds": f"{seconds:g}"}
-    given["threads"] = None if threads is None else str(threads)
-    torch.set_num_threads(threads or cores())
+    parts = [part for part, asked in zip(PARTS, (steps, compiled, eager), strict=True) if asked]
     with user_input():
-        limits = known_limits()
-        work = _work(activations or [], named or PARTS, given, seconds)
-        results = Store(out, resume, "bench")
-    _announce(f"{counted(len(work), 'cell')}", out)
-    _execute(work, results)
-    options = [f"--{option} {value}" for option, value in given.items() if value not in (None, USUAL.get(option))]
-    command = " ".join(["actfun bench", *(activations or []), *(f"--{part}" for part in named), *options])
-    _report([results.finished[job.id] for job in work], command, limits, out)
-
-
-def _work(asked: list[str], parts: Sequence[str], given: dict[str, str | None], seconds: float) -> list[Any]:
-    """What is to be timed, in the order of the page. Raises ValueError where something given cannot be right."""
-    from actfun.accuracy.subject import library_function
-    from actfun.bench import cells, compiled, steps
-    from actfun.bench.contestants import EAGER, has_compiler
-    from actfun.bench.networks import networks
-
-    def chosen(option: str, of: Callable[[str], Any]) -> Any:
-        text = given[option]
-        if text is not None and not words(text):
-            raise ValueError(f"--{option} names nothing")
-        return None if text is None else tuple(dict.fromkeys(map(of, words(text))))
-
-    names, peers = elementwise(asked), _peers(given["against"])
-    sizes, spreads = chosen("sizes", _size), chosen("spreads", _spread)
-    dtypes = chosen("dtypes", functools.partial(_one_of, "--dtypes", known=cells.DTYPES))
-    both = [name for name in names if library_function(EAGER, name) is not None]
-    usual = [name for name in both if asked or name in steps.ACTIVATIONS]
-    compiles = has_compiler()
-    if tuple(parts) == ("compiled",) and not compiles:
-        raise ValueError("--compiled: torch.compile needs a C++ compiler, such as g++")
-    if "eager" not in parts and not both:
-        raise ValueError(f"torch has no {' nor '.join(names)} to compare with")
-    work: list[Any] = []
-    if "steps" in parts:
-        work += steps.steps(usual, networks(), (False, True) if compiles else (False,), seconds)
-    if "compiled" in parts and compiles:
-        work += compiled.compiled(both, usual, dtypes or compiled.DTYPES, sizes or compiled.SIZES, seconds)
-    if "eager" in parts:
-        work += cells.cells(names, dtypes or cells.DTYPES, sizes or cells.SIZES, spreads, peers, seconds)
-    return work
-
-
-def _announce(what: str, folder: Path) -> None:
-    import torch
-
-    console(160).print(
-        f"Timing {what}, on {counted(torch.get_num_threads(), 'thread')}. Nothing else should run. Each cell is kept "
-        f"in {folder} as it ends; after an interruption --resume goes on there."
-    )
-
-
-def _execute(work: list[Any], results: "Store") -> None:
-    """Do the cells that have no result yet."""
-    from actfun.report.progress import RunProgress
-
-    missing = [job for job in work if job.id not in results.finished]
-    with RunProgress(len(work), len(work) - len(missing), "cells") as progress:
-        for job in missing:
-            progress.show([job.id])
-            record = job.run()
-            results.append(record)
-            progress.finished(record)
-
-
-def _report(records: list[dict[str, Any]], command: str, limits: dict[str, str], folder: Path) -> None:
-    import torch
-
-    from actfun.bench.contestants import CONTESTANTS, version
-    from actfun.report import bench as report
-    from actfun.runs.machine import machine
-
-    packages = [contestant.package for contestant in CONTESTANTS.values()]
-    facts = {
-        "command": command,
-        "machine": machine(1, torch.get_num_threads()),
-        "vectors": torch.backends.cpu.get_cpu_capability(),
-        "versions": {package: version(package) for package in dict.fromkeys([*packages, "transformers"])},
-    }
-    (folder / "bench.json").write_text(json.dumps(facts | {"cells": records}, indent=1) + "\n")
-    picture = report.chart(records)
-    if picture is not None:
-        (folder / "speed.svg").write_text(picture, encoding="utf-8")
-    page = report.markdown(records, facts, "speed.svg" if picture else None, limits)
-    (folder / "speed.md").write_text(page, encoding="utf-8")
+        given = _listed(sizes, _size), _listed(dtypes, str), _listed(against, str), _listed(spreads, _spread)
+        study = Timings(activations, parts, *given, seconds, threads, out, resume)
     screen = console(160)
-    for table in report.tables(records, screen.width):
-        screen.print(table)
-    for sentence in [*report.summary(records), *report.shortfalls(records, limits)]:
+    screen.print(
+        f"Timing {counted(len(study.jobs), 'cell')}, on {counted(study.threads, 'thread')}. Nothing else should run. "
+        f"Each cell is kept in {out} as it ends; after an interruption --resume goes on there."
+    )
+    result = study.run()
+    screen.print(result.table(screen.width))
+    for sentence in (result.verdict, *result.closing):
         screen.print(sentence, markup=False)
-    screen.print(f"Also in {folder / 'speed.md'} and {folder / 'bench.json'}.")
+    screen.print(f"Also in {out / 'speed.md'} and {out / 'bench.json'}.")
 
 
-def _peers(asked: str | None) -> tuple[str, ...]:
-    """The libraries beside which eager calls are timed: torch, and those asked for."""
-    from actfun.bench.contestants import CONTESTANTS, EAGER, PEERS
-
-    if asked is None:
-        return tuple(name for name in PEERS if CONTESTANTS[name].version)
-    found = tuple(dict.fromkeys([EAGER, *(_one_of("--against", word, PEERS) for word in words(asked))]))
-    for name in found:
-        if not CONTESTANTS[name].version:
-            raise ValueError(f"--against: {name} is not there; {CONTESTANTS[name].remedy}")
-    return found
-
-
-def _one_of(option: str, asked: str, known: tuple[str, ...]) -> str:
-    if asked not in known:
-        raise ValueError(f"{option}: {asked!r} is not known; {nearest(asked, known)}")
-    return asked
+def _listed(text: str | None, of: Callable[[str], T]) -> list[T] | None:
+    return None if text is None else [of(word) for word in words(text)]
 
 
 def _size(asked: str) -> int:

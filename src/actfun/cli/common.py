@@ -1,15 +1,16 @@
 """What the commands share: the application, input errors, words and counts."""
 
 import contextlib
-import os
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 
-from actfun.kinds import ELEMENTWISE
-from actfun.registry import names, nearest
+if TYPE_CHECKING:
+    from actfun.runs.store import Store
 
 app = typer.Typer(
     name="actfun",
@@ -25,25 +26,15 @@ class BadInputError(Exception):
 
 @contextlib.contextmanager
 def user_input() -> Iterator[None]:
-    """Errors raised in here are about what the user wrote."""
+    """Errors raised in here are about what the user wrote; an argument in backquotes is the option of that name."""
     try:
         yield
     except OSError as error:
         raise BadInputError(f"cannot use {error.filename}: {error.strerror}") from error
     except (ValueError, TypeError) as error:
-        raise BadInputError(str(error)) from error
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def worker_count(asked: int | None) -> int:
-    """The number of worker processes, one a core unless asked otherwise. Raises ValueError below 1."""
-    if asked is not None and asked < 1:
-        raise ValueError(f"--workers must be at least 1, got {asked}")
-    return cores() if asked is None else asked
+        option = r"`([a-z]\w*)`"
+        message = re.sub(option, lambda found: "--" + found[1].replace("_", "-"), str(error))
+        raise BadInputError(message) from error
 
 
 def console(piped_width: int) -> Console:
@@ -57,13 +48,11 @@ def counted(number: int, thing: str, plural: str = "s") -> str:
     return f"{number} {thing}{plural if number != 1 else ''}"
 
 
-def elementwise(asked: Sequence[str]) -> tuple[str, ...]:
-    """The element-wise activations of these names, or all. Raises ValueError for another name."""
-    known = names(ELEMENTWISE)
-    for name in asked:
-        if name not in known:
-            raise ValueError(f"unknown element-wise activation {name!r}; {nearest(name, known)}")
-    return tuple(dict.fromkeys(asked)) or known
+def print_folder(screen: Console, store: "Store") -> None:
+    """Say where results go, and where earlier ones are."""
+    if store.kept_as:
+        screen.print(f"Earlier results are kept as {store.kept_as}.")
+    screen.print(f"Results go to {store.folder}, each as it ends; after an interruption --resume goes on there.\n")
 
 
 def words(text: str) -> list[str]:

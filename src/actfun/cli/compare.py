@@ -1,20 +1,12 @@
 """`actfun compare`."""
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from actfun.cli.common import app, console, cores, counted, user_input, words, worker_count
-
-if TYPE_CHECKING:
-    from actfun.compare.protocol import Plan
-    from actfun.compare.trial import Trial
-    from actfun.runs.store import Store
-
-ARTICLE = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "maxout")  # the seven of the overview article
+from actfun._compare import ARTICLE
+from actfun.cli.common import app, console, counted, print_folder, user_input, words
 
 
 @app.command()
@@ -37,72 +29,27 @@ def compare(
     ] = False,
 ) -> None:
     """Compare activations fairly on a task: tune each on the same grid, confirm on fresh seeds, report intervals."""
-    from actfun.compare import protocol, tasks
-    from actfun.runs.store import Store
+    from actfun._api.compare import Comparing
 
     with user_input():
-        labels = protocol.contenders(words(activations))
-        plan = protocol.plan(tasks.task(task), labels, seeds, _rates(lrs), init, quick)
-        workers = worker_count(workers)
         folder = out or Path(f"actfun-compare-{task}")
-        results = Store(folder, resume)
-    _announce(plan, results, workers, folder)
-    summary, trials = _execute(plan, results, workers, max(1, cores() // workers))
-    _report(summary, trials, folder)
-    if all(row["failures"] == row["seeds"] for row in summary["activations"]):
-        raise typer.Exit(1)
-
-
-def _announce(plan: "Plan", results: "Store", workers: int, folder: Path) -> None:
-    out = console(160)
-    kept = sum(trial.id in results.finished for trial in plan.trials())
-    out.print(f"[bold]Comparing {len(plan.labels)} activations on {plan.task.name}[/]: {plan.task.description}.")
+        study = Comparing(task, words(activations), seeds, _rates(lrs), init, workers, folder, resume, quick)
+    screen = console(160)
+    plan, kept = study.plan, len(study.plan.trials()) - len(study.store.missing(study.plan.trials()))
+    screen.print(f"[bold]Comparing {len(plan.labels)} activations on {plan.task.name}[/]: {plan.task.description}.")
     rates, tuning = counted(len(plan.learning_rates), "learning rate"), counted(len(plan.tuning_seeds), "seed")
-    out.print(
+    screen.print(
         f"Each is tuned on {rates} x {tuning}, then confirmed on {counted(len(plan.seeds), 'fresh seed')}: {plan.size} "
-        f"trials of {plan.steps} steps on {counted(workers, 'worker process', 'es')}"
+        f"trials of {plan.steps} steps on {counted(study.workers, 'worker process', 'es')}"
         + (f"; {kept} are done already." if kept else ".")
     )
-    if results.kept_as:
-        out.print(f"Earlier results are kept as {results.kept_as}.")
-    out.print(f"Results go to {folder}, each as it ends; after an interruption --resume goes on there.\n")
-
-
-def _execute(plan: "Plan", results: "Store", workers: int, threads: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Run what is missing; the summary, and the records that it rests on."""
-    from actfun.compare import protocol, summary, trial
-    from actfun.report.progress import TrialProgress
-    from actfun.report.verdict import verdict
-    from actfun.runs.machine import machine
-    from actfun.runs.pool import Pool
-
-    done = sum(trial.id in results.finished for trial in plan.trials())
-    with TrialProgress(plan.size, done) as progress, Pool(workers, threads, trial.run, trial.lost) as pool:
-
-        def finished(record: dict[str, Any]) -> None:
-            results.append(record)
-            progress.finished(record)
-
-        def run(trials: "Sequence[Trial]") -> None:
-            progress.grow(sum(t.stage == "tune" and t.learning_rate not in plan.learning_rates for t in trials))
-            pool.run(trials, progress.started, finished)
-
-        outcome = protocol.execute(plan, results.finished, run)
-    found = summary.summarise(plan, outcome.chosen, results.finished)
-    found |= {"verdict": verdict(found), "machine": machine(workers, threads)}
-    return found, [results.finished[trial.id] for trial in outcome.trials]
-
-
-def _report(summary: dict[str, Any], trials: list[dict[str, Any]], folder: Path) -> None:
-    from actfun.report.page import write_compare
-    from actfun.report.verdict import table
-
-    (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    write_compare(folder / "report.html", summary, trials)
-    out = console(160)
-    out.print(table(summary, out.width))
-    out.print(f"\n[bold]{summary['verdict']}[/]")
-    out.print(f"Report: {folder / 'report.html'}")
+    print_folder(screen, study.store)
+    result = study.run()
+    screen.print(result.table(screen.width))
+    screen.print(f"\n[bold]{result.verdict}[/]")
+    screen.print(f"Report: {folder / 'report.html'}")
+    if result.failed:
+        raise typer.Exit(1)
 
 
 def _rates(text: str | None) -> list[float] | None:

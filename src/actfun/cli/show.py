@@ -15,21 +15,20 @@ def show(
     png: Annotated[Path | None, typer.Option(help="write the plot to this file instead")] = None,
 ) -> None:
     """Everything about an activation: facts, formula, derivatives, gains, and a plot."""
-    from actfun.registry import spec
-    from actfun.report import show as shown
+    from actfun._api.show import show as shown
 
     with user_input():
-        name = spec(name).name
+        result = shown(name)
         for path in (html, png):
             if path is not None and not path.parent.is_dir():
                 raise ValueError(f"there is no folder {path.parent} to write {path.name} to")
     out = console(100)
     if html is not None:
-        shown.write_html(html, name)
+        result.html(html)
     if png is not None:
-        shown.write_png(png, name)
+        result.png(png)
     for path in (html, png):
         if path is not None:
             out.print(f"Written: {path}", markup=False)
     if html is None and png is None:
-        out.print(shown.terminal(name, out.width))
+        out.print(result.table(out.width))

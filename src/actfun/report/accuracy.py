@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from actfun.accuracy.error import BESIDE, TARGETS, Worst
-from actfun.accuracy.subject import Subject
+from actfun._accuracy.error import BESIDE, TARGETS, Worst
+from actfun._accuracy.subject import Subject
 from actfun.report.formatting import markdown_table
-from actfun.report.verdict import fitted
+from actfun.report.tables import Section, fitted
 
 Finding = tuple[Subject, Worst]
 
@@ -101,14 +101,22 @@ def _means(dtype: torch.dtype) -> str:
     return through if dtype is torch.float64 else ""
 
 
-def markdown(findings: Sequence[Finding], facts: dict[str, Any], command: str) -> str:
-    """A page of the findings: what was tried, on which machine, and a table for each dtype."""
+def sections(findings: Sequence[Finding]) -> list[Section]:
+    """A table for each dtype, with what was tried."""
+    made = []
+    for dtype in dict.fromkeys(s.dtype for s, _ in findings):
+        of_it = [(s, worst) for s, worst in findings if s.dtype is dtype]
+        tried = " or ".join(f"{count:,}" for count in sorted({worst.count for _, worst in of_it}))
+        words = f"Inputs: {tried} for each. Target: {_target(dtype)}.{_means(dtype)}"
+        columns = {name: cells for name, cells in _columns(of_it).items() if name != "dtype"}
+        made.append(Section(dtype_name(dtype), words, columns))
+    return made
+
+
+def about(facts: dict[str, Any]) -> list[str]:
+    """What the figures mean, and where they come from, as the lines of paragraphs."""
     machine = facts["machine"]
-    lines = [
-        "# Accuracy",
-        "",
-        f"Written by `{command}`: do not edit.",
-        "",
+    return [
         "The error of a result is its distance from the exact value at the exact input, in units in the last place",
         "(ulp) of the result's dtype; half a unit is what rounding alone costs. Overflow to infinity counts as right",
         "only where the exact value overflows, NaN only for NaN. A derivative is what backward gives for an incoming",
@@ -119,21 +127,22 @@ def markdown(findings: Sequence[Finding], facts: dict[str, Any], command: str) -
         f"Machine: {machine['processor']}, {machine['cores']} cores; {machine['platform']}, Python "
         f"{machine['python']}, torch {machine['torch']}, actfun {machine['actfun']}; {machine['date']}. Run time on "
         f"{machine['workers']} processes: {_duration(facts['seconds'] / machine['workers'])}.",
+    ]
+
+
+def markdown(findings: Sequence[Finding], facts: dict[str, Any]) -> str:
+    """A page of the findings: what was tried, on which machine, and a table for each dtype."""
+    lines = [
+        "# Accuracy",
+        "",
+        f"Written by `{facts['command']}`: do not edit.",
+        "",
+        *about(facts),
         "",
         f"Targets that actfun misses: {', '.join(missed(findings)) or 'none'}.",
     ]
-    for dtype in dict.fromkeys(s.dtype for s, _ in findings):
-        of_it = [(s, worst) for s, worst in findings if s.dtype is dtype]
-        counts = sorted({worst.count for _, worst in of_it})
-        tried = " or ".join(f"{count:,}" for count in counts)
-        lines += [
-            "",
-            f"## {dtype_name(dtype)}",
-            "",
-            f"Inputs: {tried} for each. Target: {_target(dtype)}.{_means(dtype)}",
-            "",
-        ]
-        lines += markdown_table({name: cells for name, cells in _columns(of_it).items() if name != "dtype"})
+    for section in sections(findings):
+        lines += ["", f"## {section.title}", "", section.words, "", *markdown_table(section.columns)]
     return "\n".join(lines) + "\n"
 
 

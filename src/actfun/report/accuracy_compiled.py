@@ -1,10 +1,11 @@
 """How far compiled calls are off, as a table for the terminal and as a section of the page on accuracy."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich.table import Table
 
-from actfun.accuracy.compiled import (
+from actfun._accuracy.compiled import (
     FURTHER,
     FURTHER_RELATIVE,
     NEAR,
@@ -16,7 +17,7 @@ from actfun.accuracy.compiled import (
     Deviation,
 )
 from actfun.report.formatting import markdown_table
-from actfun.report.verdict import fitted
+from actfun.report.tables import Section, fitted
 
 # The limits that stop what misses its target, by activation.
 WHY = {
@@ -68,15 +69,16 @@ def _reasons(deviations: Sequence[Deviation]) -> list[str]:
     return [line for of, why in found if of for line in ("", f"{', '.join(of)}:", why)]
 
 
-def section(deviations: Sequence[Deviation], command: str, machine: dict[str, object]) -> str:
-    """A section of the page on accuracy."""
+def table_section(deviations: Sequence[Deviation]) -> Section:
+    """The deviations as a part of a page."""
+    return Section("Worst errors of compiled calls", "", _columns(deviations))
+
+
+def about(machine: dict[str, Any]) -> list[str]:
+    """What the figures mean, and where they come from, as the lines of paragraphs."""
     where = f"{machine['processor']}, {machine['cores']} cores; {machine['platform']}, Python {machine['python']}"
     targets = f"{NEAR_ULP:g} ulp, {FURTHER_RELATIVE:g}, {NORMAL_RELATIVE:g}, {NEAR_ROOT:g}"
-    lines = [
-        "## Compiled calls",
-        "",
-        f"Written by `{command}`: do not edit.",
-        "",
+    return [
         "Under torch.compile, and in exported graphs, an activation is float32 operations, which are fused with their",
         f"neighbours. *Worst ulp*: of float32 for |x| ≤ {NEAR:g}, of 16 bits for all 65,536. *to ±{FURTHER:g}* and",
         "*normal*: the largest relative error up to there, and wherever the exact result is a normal number.",
@@ -85,6 +87,17 @@ def section(deviations: Sequence[Deviation], command: str, machine: dict[str, ob
         f"Targets: {targets}; {SIXTEEN_ULP:g} ulp of 16 bits; no NaN for a number.",
         "",
         f"Machine: {where}, torch {machine['torch']}, actfun {machine['actfun']}; {machine['date']}.",
+    ]
+
+
+def markdown(deviations: Sequence[Deviation], command: str, machine: dict[str, Any]) -> str:
+    """A section of the page on accuracy."""
+    lines = [
+        "## Compiled calls",
+        "",
+        f"Written by `{command}`: do not edit.",
+        "",
+        *about(machine),
         "",
         f"Targets that compiled calls miss: {', '.join(missed(deviations)) or 'none'}.",
         *_reasons(deviations),

@@ -7,12 +7,12 @@ import altair as alt
 import vl_convert
 from rich.table import Table
 
-from actfun.bench.contestants import EAGER
+from actfun._bench.contestants import EAGER
 from actfun.report.charts import COLOURS
 from actfun.report.formatting import markdown_table
 from actfun.report.speed import FLOORS, MODES, Record, median, misses, of_kind, ratio
 from actfun.report.speed_tables import sections
-from actfun.report.verdict import fitted
+from actfun.report.tables import fitted
 
 ABOUT = """\
 In each round both libraries do the same work, one right after the other, in an order that changes, one call to warm up
@@ -58,18 +58,25 @@ def tables(records: Sequence[Record], width: int) -> list[Table]:
     return [fitted(title, columns, width, left=("",)) for title, columns in plain]
 
 
-def markdown(records: Sequence[Record], facts: dict[str, Any], picture: str | None, limits: Mapping[str, str]) -> str:
-    """A page of the timings: the machine, what they come to, the chart, the tables, and what falls short."""
+def machine_words(facts: dict[str, Any]) -> str:
+    """The machine and the versions."""
     machine = facts["machine"]
     versions = ", ".join(f"{name} {version or 'not installed'}" for name, version in facts["versions"].items())
+    return (
+        f"Machine: {machine['processor']}, {facts['vectors']} vectors, {machine['cores']} cores, threads used: "
+        f"{machine['threads']}; {machine['platform']}, Python {machine['python']}; {machine['date']}. {versions}. "
+        "The install is the usual one, as `pip install` leaves it."
+    )
+
+
+def markdown(records: Sequence[Record], facts: dict[str, Any], picture: str | None, limits: Mapping[str, str]) -> str:
+    """A page of the timings: the machine, what they come to, the chart, the tables, and what falls short."""
     lines = [
         "# Speed",
         "",
         f"Written by `{facts['command']}`: do not edit.",
         "",
-        f"Machine: {machine['processor']}, {facts['vectors']} vectors, {machine['cores']} cores, threads used: "
-        f"{machine['threads']}; {machine['platform']}, Python {machine['python']}; {machine['date']}. {versions}. "
-        "The install is the usual one, as `pip install` leaves it.",
+        machine_words(facts),
         "",
         ABOUT,
         "",

@@ -7,9 +7,10 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.table import Table
 
-from actfun.claims.catalogue import sections
-from actfun.claims.evidence import HOLDS, INCONCLUSIVE, ONLY_WHEN, REFUTED
+from actfun._claims.catalogue import sections
+from actfun._claims.evidence import HOLDS, INCONCLUSIVE, ONLY_WHEN, REFUTED
 from actfun.report.formatting import MINUS, is_number, markdown_table, numbers
+from actfun.report.tables import Section
 
 Row = dict[str, Any]
 
@@ -30,6 +31,13 @@ def table(rows: Sequence[Row], width: int) -> Table:
         cells = [str(row["id"]), row["about"], row["claim"], verdict]
         result.add_row(*cells, *([row["why"]] if width >= 150 else []))
     return result
+
+
+def section(rows: Sequence[Row]) -> Section:
+    """The same as a part of a page."""
+    headings = {"": "id", "about": "about", "claim": "claim", "verdict": "verdict_text", "measured": "why"}
+    columns = {heading: [str(row[key]) for row in rows] for heading, key in headings.items()}
+    return Section("What the article says, and what came out", "", columns)
 
 
 def summary(rows: Sequence[Row]) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from actfun.claims.catalogue import sections
-from actfun.claims.evidence import HOLDS, INCONCLUSIVE, ONLY_WHEN, REFUTED, VERDICTS
+from actfun._claims.catalogue import sections
+from actfun._claims.evidence import HOLDS, INCONCLUSIVE, ONLY_WHEN, REFUTED, VERDICTS
 from actfun.registry import spec
 from actfun.report import curves, html
 from actfun.report.formatting import MINUS

@@ -90,11 +90,20 @@ def plot(name: str, width: int) -> str:
     return drawn
 
 
+def _chart(name: str) -> str:
+    chart = {**curves.curve_chart(name), "width": 640, "height": 400, "background": "white"}
+    return json.dumps(chart).replace('"currentColor"', '"black"')
+
+
 def write_png(path: Path, name: str) -> None:
     """The plot as a picture."""
-    chart = {**curves.curve_chart(name), "width": 640, "height": 400, "background": "white"}
-    text = json.dumps(chart).replace('"currentColor"', '"black"')
-    path.write_bytes(vl_convert.vegalite_to_png(text, scale=2))
+    path.write_bytes(vl_convert.vegalite_to_png(_chart(name), scale=2))
+
+
+def svg(name: str) -> str:
+    """The plot as a part of a page."""
+    drawn: str = vl_convert.vegalite_to_svg(_chart(name))
+    return drawn
 
 
 def write_html(path: Path, name: str) -> None:

@@ -8,11 +8,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from actfun.bench.cells import SMALLEST
-from actfun.bench.contestants import COPY, EAGER, OURS, PEERS
+from actfun._bench.cells import SMALLEST
+from actfun._bench.contestants import COPY, EAGER, OURS, PEERS
+from actfun.report.tables import Columns
 
 Record = dict[str, Any]
-Columns = dict[str, list[str]]
 
 # Targets, of ratios to two decimals, as they are written: none below its kind's, and for steps and compiled calls
 # medians of at least 1. To compile may take this many times as long as it takes with torch's function.

@@ -1,15 +1,13 @@
 """Timings as tables, with the words that belong to them: steps first, then compiled calls, then eager ones."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-from actfun.bench.cells import SMALLEST
-from actfun.bench.contestants import EAGER, OURS, PEERS
+from actfun._bench.cells import SMALLEST
+from actfun._bench.contestants import EAGER, OURS, PEERS
 from actfun.report.speed import (
     COMPILING,
     MODES,
     WAYS,
-    Columns,
     Record,
     best,
     compiling,
@@ -21,6 +19,7 @@ from actfun.report.speed import (
     ratio,
     seconds,
 )
+from actfun.report.tables import Section
 
 STEPS = """\
 Forward, loss, backward and SGD of a whole network in float32, with the same weights and data: how many times as long a
@@ -43,16 +42,6 @@ How many times as long each library takes, the median of the activations. *torch
 memory that it has mapped before."""
 BY_SPREAD = "How many times as long torch takes, by the number of elements; inputs are "
 TIMES = "Nanoseconds an element, torch / actfun."
-
-
-@dataclass(frozen=True)
-class Section:
-    """A table under a title, with words before it. chapter: a heading above, where one begins."""
-
-    title: str
-    words: str
-    columns: Columns
-    chapter: str = ""
 
 
 def _row(r: Record) -> str:

@@ -1,14 +1,13 @@
 """The outcome of a comparison in a sentence or two, and as a table for the terminal."""
 
 import statistics
-from collections.abc import Sequence
 from typing import Any
 
-from rich.box import SIMPLE
 from rich.table import Table
 
 from actfun.report import formatting
 from actfun.report.formatting import metric_of
+from actfun.report.tables import Section, fitted
 
 
 def verdict(summary: dict[str, Any]) -> str:
@@ -46,8 +45,8 @@ def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
-def table(summary: dict[str, Any], width: int) -> Table:
-    """The rows of a summary for a terminal of that many characters; a narrow one gets the first columns only."""
+def section(summary: dict[str, Any]) -> Section:
+    """The rows of a summary as a table."""
     metric, rows = metric_of(summary), summary["activations"]
     columns = {
         "activation": [row["name"] for row in rows],
@@ -61,23 +60,12 @@ def table(summary: dict[str, Any], width: int) -> Table:
         "dead": [formatting.share(row["dead_share"]) for row in rows],
         "flat": [formatting.share(row["flat_share"]) for row in rows],
     }
-    title = f"{summary['task']}: test {metric.name}, {metric.direction}"
-    result = fitted(title, columns, width, left=("activation", ""))
+    return Section(f"{summary['task']}: test {metric.name}, {metric.direction}", "", columns)
+
+
+def table(summary: dict[str, Any], width: int) -> Table:
+    """The same for a terminal of that many characters; a narrow one gets the first columns only."""
+    shown = section(summary)
+    result = fitted(shown.title, shown.columns, width, left=("activation", ""))
     result.rows[0].style = "bold"
-    return result
-
-
-def fitted(title: str, columns: dict[str, list[str]], width: int, left: Sequence[str]) -> Table:
-    """A table of columns by heading, as many of the first as fit into `width` characters; `left` are those of words."""
-    result = Table(title=title, title_justify="left", box=SIMPLE)
-    room = width - 2
-    shown: list[list[str]] = []
-    for heading, cells in columns.items():
-        room -= max(map(len, (heading, *cells))) + 3  # three spaces between columns
-        if room < 0:
-            break
-        result.add_column(heading, justify="left" if heading in left else "right", no_wrap=True)
-        shown.append(cells)
-    for line in zip(*shown, strict=True):
-        result.add_row(*line)
     return result

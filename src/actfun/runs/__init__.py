@@ -1,1 +1,1 @@
-"""Long runs: work in processes, results on disk before anyone is told, facts of the machine."""
+"""Long runs: jobs, in this process or in others; results on disk before anyone is told; facts of the machine."""

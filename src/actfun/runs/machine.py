@@ -1,7 +1,9 @@
 """The facts of a machine that measured figures depend on."""
 
+import contextlib
 import os
 import platform
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,22 @@ def machine(workers: int, threads: int) -> dict[str, Any]:
         "actfun": __version__,
         "date": date.today().isoformat(),
     }
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let torch use so many threads within."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _processor() -> str:

@@ -3,23 +3,34 @@
 import itertools
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
+
+from actfun.runs.job import Job, Record, settled
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+J = TypeVar("J", bound=Job)
+
 
 class Store:
     """The finished jobs of a folder, by id, in NAME.jsonl; it holds the folder for itself until it is closed.
 
-    resume: keep what is there; otherwise an earlier NAME.jsonl is kept as NAME.1.jsonl, NAME.2.jsonl, …
-    Raises ValueError where another process holds the folder, or its results are damaged.
+    folder: None keeps them in memory alone. resume: keep what is there; otherwise an earlier NAME.jsonl is kept as
+    NAME.1.jsonl, NAME.2.jsonl, … Raises ValueError where another process holds the folder, or its results are damaged.
     """
 
-    def __init__(self, folder: Path, resume: bool, name: str = "results") -> None:
+    def __init__(self, folder: Path | None, resume: bool, name: str = "results") -> None:
+        self.folder = folder
+        self.kept_as: Path | None = None
+        self._lock: int | None = None
+        self.finished: dict[str, Record] = {}
+        if folder is None:
+            return
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT)
         self.path = folder / f"{name}.jsonl"
@@ -38,7 +49,13 @@ class Store:
 
     def close(self) -> None:
         """Let others use the folder."""
-        os.close(self._lock)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def missing(self, jobs: Iterable[J]) -> list[J]:
+        """Those of some jobs that have no record which may be used again."""
+        return [job for job in jobs if not settled(self.finished.get(job.id))]
 
     def _set_aside(self) -> Path | None:
         if not self.path.exists() or not self.path.stat().st_size:
@@ -47,12 +64,13 @@ class Store:
         kept_as = next(path for path in numbered if not path.exists())
         return self.path.replace(kept_as)
 
-    def append(self, record: dict[str, Any]) -> None:
+    def append(self, record: Record) -> None:
         """Add a finished job: written, flushed and synced before this returns."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        if self.folder is not None:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
         self.finished[record["id"]] = record
 
     def _cut_torn_end(self) -> None:
@@ -65,12 +83,12 @@ class Store:
                 file.truncate(data.rfind(b"\n") + 1)
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read(path: Path) -> list[Record]:
     """The records of a results file. A last line that was torn by a crash is dropped.
 
     Raises ValueError, with the line's number, where any other line is not a result.
     """
-    records: list[dict[str, Any]] = []
+    records: list[Record] = []
     if not path.exists():
         return records
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")

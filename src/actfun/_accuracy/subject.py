@@ -1,0 +1,119 @@
+"""What is measured: a value or a derivative, as a library computes it in a dtype, beside the exact one."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from actfun._accuracy.error import TARGETS, Bound
+from actfun.arguments import bind
+from actfun.backends import torch as torch_ops
+from actfun.functional import function_of
+from actfun.registry import Activation, Choice, names, spec
+
+LIBRARIES = ("actfun", "torch")
+SPAN = 40.0  # where roots are looked for: activations level out before
+STEPS = 2**14 - 1  # not divisible by 2 or 5: no round number is on the grid, where a root would have no sign
+NOTHING = 2.0**-40  # what is smaller may have its sign from rounding
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An activation's values, or their derivative in x, at the default parameters."""
+
+    library: str
+    name: str
+    derivative: bool
+    dtype: torch.dtype
+
+    @property
+    def formula(self) -> Callable[..., Any]:
+        """What is to be computed."""
+        activation = spec(self.name)
+        return activation.derivatives["x"] if self.derivative else activation.formula
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The parameters as the dtype's arithmetic takes them: float32, but for float64."""
+        numbers = bind(spec(self.name), (), {})[1]
+        return numbers if self.dtype is torch.float64 else tuple(torch.tensor(numbers).tolist())
+
+    @property
+    def bound(self) -> Bound:
+        """The error allowed."""
+        return TARGETS[self.dtype].bound(self.derivative, roots(self.formula, self.numbers) if self.derivative else ())
+
+    def computed(self, x: Tensor) -> Tensor:
+        """What the library gives for x, of this dtype."""
+        function = library_function(self.library, self.name)
+        assert function is not None
+        if not self.derivative:
+            with torch.no_grad():
+                return function(x)
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad(function(x), x, torch.ones_like(x))[0]
+
+    def exact(self, x: Tensor) -> Tensor:
+        """The exact values of x, of this dtype, as float64 has them: good to a few units of its last place."""
+        return _exact(self.formula, x, self.numbers)
+
+
+def _exact(formula: Callable[..., Any], x: Tensor, numbers: tuple[float, ...]) -> Tensor:
+    with torch.no_grad():
+        return torch_ops.evaluate(formula, x.double(), *numbers)
+
+
+@functools.cache
+def roots(formula: Callable[..., Any], numbers: tuple[float, ...]) -> tuple[float, ...]:
+    """Where a formula goes through 0, but for 0 itself, beside which floating point has all the bits it needs.
+
+    A jump over 0 is no root, nor is a stretch where the formula is exactly 0, nor a sign that rounding makes.
+    """
+    x = torch.linspace(-SPAN, SPAN, STEPS + 1, dtype=torch.float64)
+    y = _exact(formula, x, numbers)
+    changes = (y[:-1].sign() * y[1:].sign() < 0.0) & (torch.maximum(y[:-1].abs(), y[1:].abs()) > NOTHING)
+    low, high = x[:-1][changes], x[1:][changes]
+    side = _exact(formula, low, numbers).sign()
+    for _ in range(60):  # halvings: more than float64 has digits
+        middle = 0.5 * (low + high)
+        before = _exact(formula, middle, numbers).sign() == side
+        low, high = torch.where(before, middle, low), torch.where(before, high, middle)
+    ends = torch.maximum(_exact(formula, low, numbers).abs(), _exact(formula, high, numbers).abs())
+    return tuple(low[(ends < NOTHING) & (low.sign() * high.sign() > 0.0)].tolist())
+
+
+@functools.cache
+def library_function(library: str, name: str) -> Callable[[Tensor], Tensor] | None:
+    """A library's function of the name, at its default parameters; None where it has none."""
+    if library == "actfun":
+        return function_of(spec(name))
+    return _of_torch(spec(name))
+
+
+def _of_torch(activation: Activation) -> Callable[[Tensor], Tensor] | None:
+    """torch's function, be it under a name of its own or as an option of another."""
+    if activation.torch is not None:
+        function: Callable[[Tensor], Tensor] = getattr(torch.nn.functional, activation.torch)
+        return function
+    for other in map(spec, names()):
+        for argument, choice in other.parameters.items():
+            if isinstance(choice, Choice) and other.torch is not None:
+                for option, formula in choice.options.items():
+                    if formula is activation.formula:
+                        return functools.partial(getattr(torch.nn.functional, other.torch), **{argument: option})
+    return None
+
+
+def subjects(chosen: tuple[str, ...], dtypes: tuple[torch.dtype, ...], libraries: tuple[str, ...]) -> list[Subject]:
+    """Values and derivatives of the activations, in every dtype, as far as the libraries have them."""
+    return [
+        Subject(library, name, derivative, dtype)
+        for dtype in dtypes
+        for name in chosen
+        for derivative in (False, True)
+        for library in libraries
+        if library_function(library, name) is not None
+    ]

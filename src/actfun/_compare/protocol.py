@@ -1,0 +1,158 @@
+"""The protocol: tune all on the same grid, extend it where the best is at an edge, confirm on fresh seeds."""
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from actfun._compare.models import Contender
+from actfun._compare.tasks import Task
+from actfun._compare.trial import Trial
+from actfun.registry import names, nearest, spec
+from actfun.runs.job import Record
+
+EXTENSIONS = 2  # how often the grid may grow on either side
+QUICK_SEEDS = 10  # with 8 or fewer, seven comparisons could not reach p < 0.05 by Holm's method: 7·2/2^8 is 0.055
+TUNING_SEEDS, FIRST_SEED = 2, 1_000  # tuning seeds are 0, 1; confirmation starts at 1000, so they never meet
+
+Runner = Callable[[Sequence[Trial]], list[Record]]  # the records of trials, in order
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a comparison will do.
+
+    labels: the contenders. learning_rates: the grid that each is tuned on. seeds: the number of confirmations.
+    """
+
+    task: Task
+    labels: tuple[str, ...]
+    learning_rates: tuple[float, ...]
+    tuning_seeds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    steps: int
+    init: str = "matched"
+    quick: bool = False
+
+    def tuning(self, label: str, rates: Iterable[float]) -> list[Trial]:
+        """The tuning trials of a contender at some learning rates."""
+        return [self._trial("tune", label, rate, seed) for rate in rates for seed in self.tuning_seeds]
+
+    def confirmation(self, chosen: Mapping[str, float]) -> list[Trial]:
+        """The confirmation trials: every contender at its chosen rate, all contenders of a seed one after another."""
+        return [self._trial("confirm", label, chosen[label], seed) for seed in self.seeds for label in self.labels]
+
+    def _trial(self, stage: str, label: str, rate: float, seed: int) -> Trial:
+        return Trial(self.task.name, stage, label, rate, seed, self.steps, self.init)
+
+    @property
+    def size(self) -> int:
+        """The number of trials, extensions of the grid aside."""
+        return len(self.labels) * (len(self.learning_rates) * len(self.tuning_seeds) + len(self.seeds))
+
+    def trials(self) -> list[Trial]:
+        """All that are certain or possible before tuning is done: the grid, and confirmations at any rate of it."""
+        tuning = [trial for label in self.labels for trial in self.tuning(label, self.learning_rates)]
+        possible = (self.confirmation(dict.fromkeys(self.labels, rate)) for rate in self.learning_rates)
+        return tuning + [trial for trials in possible for trial in trials]
+
+
+def contenders(activations: Sequence[str]) -> tuple[str, ...]:
+    """The labels of a comparison: the activations, and maxout once more at an equal number of parameters.
+
+    Raises ValueError for an unknown activation, for one named twice, and for none.
+    """
+    if not activations:
+        raise ValueError("name at least one activation; known: " + ", ".join(names()))
+    labels: list[str] = []
+    for name in activations:
+        entrant = Contender(spec(name).name)
+        if entrant.label in labels:
+            raise ValueError(f"activation {name!r} is named twice")
+        labels.append(entrant.label)
+        if entrant.pieces > 1:
+            labels.append(Contender(name, equal_parameters=True).label)
+    return tuple(labels)
+
+
+def plan(
+    task: Task,
+    labels: Sequence[str],
+    seeds: int | None = None,
+    learning_rates: Sequence[float] | None = None,
+    init: str = "matched",
+    quick: bool = False,
+) -> Plan:
+    """A plan with the task's seeds and grid filled in; `quick`: 10 seeds, every second rate, half the steps.
+
+    Raises ValueError for fewer seeds than 1, learning rates that are not positive, and an unknown init.
+    """
+    confirmations = seeds if seeds is not None else (QUICK_SEEDS if quick else task.seeds)
+    if confirmations < 1:
+        raise ValueError(f"`seeds` must be at least 1, got {confirmations}")
+    rates = task.learning_rates[:: 2 if quick else 1] if learning_rates is None else tuple(sorted(set(learning_rates)))
+    if not rates or not all(0.0 < rate < math.inf for rate in rates):
+        raise ValueError(f"learning rates must be positive numbers, got {list(rates)}")
+    if init not in ("matched", "shared"):
+        raise ValueError(f"`init` must be matched or shared, got {init!r}; {nearest(init, ('matched', 'shared'))}")
+    return Plan(
+        task=task,
+        labels=tuple(labels),
+        learning_rates=rates,
+        tuning_seeds=tuple(range(1 if quick else TUNING_SEEDS)),
+        seeds=tuple(range(FIRST_SEED, FIRST_SEED + confirmations)),
+        steps=task.steps // 2 if quick else task.steps,
+        init=init,
+        quick=quick,
+    )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """chosen: the learning rate that each contender was confirmed at. records: of all trials that the outcome rests on.
+
+    confirmed: those of each contender's confirmation, by seed.
+    """
+
+    chosen: dict[str, float]
+    records: list[Record]
+    confirmed: dict[str, list[Record]]
+
+
+def execute(plan: Plan, run: Runner) -> Outcome:
+    """Carry a plan out. run: gives the records of trials; it may be asked for those of a trial more than once."""
+    rates = dict.fromkeys(plan.labels, plan.learning_rates)
+    growing = set(plan.labels)
+    while growing:
+        tuning = [trial for label in plan.labels for trial in plan.tuning(label, rates[label])]
+        records = run(tuning)
+        for label in sorted(growing):
+            wider = _extended(rates[label], best_rate(plan, label, records), plan.learning_rates)
+            if wider == rates[label]:
+                growing.discard(label)
+            rates[label] = wider
+    chosen = {label: best_rate(plan, label, records) for label in plan.labels}
+    confirmation = run(plan.confirmation(chosen))
+    confirmed = {label: [r for r in confirmation if r["activation"] == label] for label in plan.labels}
+    return Outcome(chosen, records + confirmation, confirmed)
+
+
+def best_rate(plan: Plan, label: str, records: Sequence[Record]) -> float:
+    """The learning rate with the best mean validation score of a contender's tuning trials; of equals the smaller."""
+    sign = 1.0 if plan.task.higher_is_better else -1.0
+    scores: dict[float, list[float]] = {}
+    for record in records:
+        if record["activation"] == label:
+            scores.setdefault(record["learning_rate"], []).append(record["score"])
+    return max(scores, key=lambda rate: (sign * statistics.fmean(scores[rate]), -rate))
+
+
+def _extended(rates: tuple[float, ...], best: float, grid: tuple[float, ...]) -> tuple[float, ...]:
+    """The rates with one more beyond the edge where the best is, as far as the grid may still grow there."""
+    down, up = (grid[0] / grid[1], grid[-1] / grid[-2]) if len(grid) > 1 else (1 / 3, 3.0)
+    below, above = sum(rate < grid[0] for rate in rates), sum(rate > grid[-1] for rate in rates)
+    if best == rates[0] and below < EXTENSIONS:
+        return (float(f"{rates[0] * down:.1g}"), *rates)
+    if best == rates[-1] and above < EXTENSIONS:
+        return (*rates, float(f"{rates[-1] * up:.1g}"))
+    return rates

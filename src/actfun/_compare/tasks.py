@@ -1,0 +1,208 @@
+"""The tasks: real data that comes with scikit-learn and with Python itself, so nothing is downloaded."""
+
+import pydoc_data.topics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import numpy
+import torch
+from sklearn.datasets import load_breast_cancer, load_digits
+from torch import Tensor
+from torch.nn import functional
+
+from actfun._compare.models import MLP, CharTransformer, Contender, Network, built
+from actfun.registry import nearest
+
+Part = tuple[Tensor, Tensor]
+TEST_SEED = 20_260  # what is held back for testing never depends on a trial's seed, so tuning cannot have seen it
+
+
+@dataclass(frozen=True)
+class Split:
+    """Training, validation and test data: inputs and targets each, and what a network must know of them."""
+
+    train: Part
+    validation: Part
+    test: Part
+    outputs: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """A problem to compare activations on.
+
+    split: seed -> Split; the test part is the same for all. build: (contender, split) -> an uninitialised network.
+    loss: (logits, targets) -> mean loss. score: the same, for the metric; worst: what a failed trial scores.
+    seeds: how many confirm a result where nothing else is asked for; steps: how many a trial trains for.
+    same_within: the difference of scores that nobody would mind, in the metric's units.
+    """
+
+    name: str
+    description: str
+    metric: str
+    higher_is_better: bool
+    worst: float
+    same_within: float
+    seeds: int
+    steps: int
+    batch_size: int
+    split: Callable[[int], Split]
+    build: Callable[[Contender, Split], Network]
+    loss: Callable[[Tensor, Tensor], Tensor]
+    score: Callable[[Tensor, Tensor], float]
+    learning_rates: tuple[float, ...] = (0.0003, 0.001, 0.003, 0.01, 0.03)
+
+
+def batches(part: Part, size: int, generator: torch.Generator) -> Iterator[Part]:
+    """One epoch in random order; a last batch that is not full is left out."""
+    x, y = part
+    for chosen in torch.randperm(len(x), generator=generator).split(size):  # type: ignore[no-untyped-call]
+        if len(chosen) == size:
+            yield x[chosen], y[chosen]
+
+
+def _split_rows(x: numpy.ndarray, y: numpy.ndarray, seed: int, outputs: int) -> Split:
+    """20% test, the same for every seed; of the rest 60% training, 20% validation, drawn by the seed.
+
+    Inputs are standardised by the training part.
+    """
+    order = numpy.random.default_rng(TEST_SEED).permutation(len(x))
+    test, rest = numpy.split(order, [round(0.2 * len(x))])
+    train, validation = numpy.split(numpy.random.default_rng(seed).permutation(rest), [round(0.6 * len(x))])
+    mean, std = x[train].mean(0), x[train].std(0)
+    scaled = torch.from_numpy(((x - mean) / numpy.where(std > 0, std, 1.0)).astype(numpy.float32))
+    targets = torch.from_numpy(y)
+    parts = [(scaled[rows], targets[rows]) for rows in (train, validation, test)]
+    return Split(parts[0], parts[1], parts[2], outputs)
+
+
+@cache
+def _digits() -> tuple[numpy.ndarray, numpy.ndarray]:
+    data = load_digits()
+    return data.data, data.target
+
+
+@cache
+def _breast_cancer() -> tuple[numpy.ndarray, numpy.ndarray]:
+    data = load_breast_cancer()
+    return data.data, data.target.astype(numpy.float32)
+
+
+LENGTH, BLOCKS = 64, 100
+
+
+@cache
+def _text() -> tuple[Tensor, int]:
+    """All of Python's help topics as indices of characters, and how many characters there are."""
+    topics = pydoc_data.topics.topics
+    text = "\n\n".join(topics[name] for name in sorted(topics))
+    characters = {character: k for k, character in enumerate(sorted(set(text)))}
+    return torch.tensor([characters[character] for character in text]), len(characters)
+
+
+def _split_text(seed: int) -> Split:
+    """The text cut into 100 blocks: 5 for testing, the same for every seed, 5 for validation, 90 for training.
+
+    Inputs are windows of 64 characters, targets the characters that follow each of them.
+    """
+    text, characters = _text()
+    order = numpy.random.default_rng(TEST_SEED).permutation(BLOCKS)
+    test, rest = order[:5].tolist(), numpy.random.default_rng(seed).permutation(order[5:]).tolist()
+    blocks = text[: len(text) // BLOCKS * BLOCKS].chunk(BLOCKS)
+
+    def windows(chosen: list[int]) -> Part:
+        rows = torch.cat([blocks[k].unfold(0, LENGTH + 1, LENGTH) for k in sorted(chosen)])
+        return rows[:, :-1], rows[:, 1:]
+
+    return Split(windows(rest[5:]), windows(rest[:5]), windows(test), characters)
+
+
+def _mlp(width: int, depth: int) -> Callable[[Contender, Split], Network]:
+    def build(contender: Contender, split: Split) -> Network:
+        def of_width(width: int, contender: Contender) -> MLP:
+            return MLP(split.train[0].shape[1], width, depth, split.outputs, contender)
+
+        return built(of_width, width, contender)
+
+    return build
+
+
+def _transformer(contender: Contender, split: Split) -> Network:
+    def of_width(d_hidden: int, contender: Contender) -> CharTransformer:
+        return CharTransformer(split.outputs, LENGTH, 64, 2, d_hidden, contender)
+
+    return built(of_width, 256, contender)
+
+
+def accuracy(logits: Tensor, targets: Tensor) -> float:
+    """The share of rows whose largest logit is their target's."""
+    return float((logits.argmax(-1) == targets).float().mean())
+
+
+def _binary_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(logits.squeeze(-1), targets)
+
+
+def _token_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    return functional.cross_entropy(logits.flatten(0, -2), targets.flatten())
+
+
+TASKS = {
+    task.name: task
+    for task in (
+        Task(
+            name="digits",
+            description="handwritten digits, 8x8 pixels, 10 classes (scikit-learn); MLP with 3 hidden layers of 64",
+            metric="accuracy",
+            higher_is_better=True,
+            worst=0.0,
+            same_within=0.005,
+            seeds=40,
+            steps=320,
+            batch_size=64,
+            split=lambda seed: _split_rows(*_digits(), seed, outputs=10),
+            build=_mlp(64, 3),
+            loss=functional.cross_entropy,
+            score=accuracy,
+        ),
+        Task(
+            name="breast_cancer",
+            description="tumours, 30 features, malignant or not (scikit-learn); MLP with 2 hidden layers of 32, "
+            "sigmoid output",
+            metric="log-loss",
+            higher_is_better=False,
+            worst=float(numpy.log(2.0)) * 10,
+            same_within=0.01,
+            seeds=40,
+            steps=200,
+            batch_size=32,
+            split=lambda seed: _split_rows(*_breast_cancer(), seed, outputs=1),
+            build=_mlp(32, 2),
+            loss=_binary_loss,
+            score=lambda logits, targets: float(_binary_loss(logits, targets)),
+        ),
+        Task(
+            name="text",
+            description="next character of Python's own help texts; causal Transformer, 2 blocks, d_model 64",
+            metric="nats per character",
+            higher_is_better=False,
+            worst=10.0,
+            same_within=0.01,
+            seeds=10,
+            steps=300,
+            batch_size=32,
+            split=_split_text,
+            build=_transformer,
+            loss=_token_loss,
+            score=lambda logits, targets: float(_token_loss(logits, targets)),
+        ),
+    )
+}
+
+
+def task(name: str) -> Task:
+    """The task of that name; ValueError with the closest names where there is none."""
+    if name not in TASKS:
+        raise ValueError(f"unknown task {name!r}; {nearest(name, tuple(TASKS))}")
+    return TASKS[name]
