@@ -265,7 +265,7 @@ def test_a_survey_that_breaks_ends_with_one_line_and_goes_on(tmp_path, monkeypat
         (lambda: af.bench(threads=0), "`threads` must be at least 1, got 0"),
         (lambda: af.show("gelo"), "unknown activation 'gelo'; did you mean gelu?"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "call",
 )
 def test_bad_input_is_named(call, words):
     with pytest.raises(ValueError, match=re.escape(words)):

@@ -12,7 +12,7 @@ import torch
 from support import CAREFUL
 
 from actfun import names
-from actfun.accuracy.error import TARGETS
+from actfun._accuracy.error import TARGETS
 from actfun.backends import cpu, kernels, polynomials
 from actfun.backends.polynomials import ENTRIES, FILE, Polynomials
 

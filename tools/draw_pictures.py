@@ -9,8 +9,8 @@ import altair as alt
 import torch
 import vl_convert
 
-from actfun.accuracy.error import ulps
-from actfun.accuracy.subject import Subject
+from actfun._accuracy.error import ulps
+from actfun._accuracy.subject import Subject
 from actfun.report.charts import COLOURS, LONG, TWO_LINES
 
 DOCS = Path(__file__).parent.parent / "docs"
