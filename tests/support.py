@@ -12,12 +12,12 @@ from torch import Tensor
 
 from actfun import names, spec
 from actfun._accuracy.error import ulps, ulps_in_digits
+from actfun._backends import cpu
+from actfun._backends.cpu.double import DERIVED
+from actfun._backends.lowering import uses
 from actfun._bench.contestants import has_compiler
-from actfun.backends import cpu
-from actfun.backends.double import DERIVED
-from actfun.backends.lowering import uses
-from actfun.kinds import ELEMENTWISE as KIND
-from actfun.registry import Activation, Parameter
+from actfun._catalogue.kinds import ELEMENTWISE as KIND
+from actfun._catalogue.registry import Activation, Parameter
 
 COMPILES = pytest.mark.skipif(not has_compiler(), reason="torch.compile needs a C++ compiler")
 

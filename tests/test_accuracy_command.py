@@ -14,17 +14,17 @@ from support import COMPILES, ELEMENTWISE
 from actfun._accuracy import compiled, survey
 from actfun._accuracy.error import TARGETS
 from actfun._accuracy.subject import Subject, library_function, subjects
-from actfun.report.accuracy import markdown
-from actfun.runs import digest
-from actfun.runs.executors import DIED
-from actfun.runs.job import JobsFailedError, broken
-from actfun.runs.loop import all_done
+from actfun._report.accuracy import markdown
+from actfun._runs import digest
+from actfun._runs.executors import DIED
+from actfun._runs.job import JobsFailedError, broken
+from actfun._runs.loop import all_done
 
 COMMAND = [sys.executable, "-m", "actfun", "accuracy"]
 
 
 def run(*arguments: str) -> str:
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=True, timeout=120).stdout
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=True, timeout=600).stdout
 
 
 def test_it_measures_torch_beside_ours(tmp_path):
@@ -59,7 +59,7 @@ def test_a_stopped_survey_keeps_its_portions_and_goes_on(tmp_path):
         while time.monotonic() < end and process.poll() is None and lines(path) < len(kept) + 2:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=30)
+        _, error = process.communicate(timeout=600)
         assert process.returncode == 130, error
         assert "--resume goes on" in error
         found = path.read_text().splitlines()

@@ -18,8 +18,8 @@ from actfun._bench.compiled import PLACES, Compiled, counted
 from actfun._bench.contestants import CONTESTANTS, COPY, EAGER, OURS, PEERS
 from actfun._bench.networks import NETWORKS, exchange, networks
 from actfun._bench.steps import Function, Step, kept_bytes, module
-from actfun.cli import main
-from actfun.modules import Elementwise
+from actfun._cli import main
+from actfun._operators.modules import Elementwise
 
 COMMAND = [sys.executable, "-m", "actfun", "bench"]
 INSTALLED = [name for name in (OURS, *PEERS) if CONTESTANTS[name].version]
@@ -28,7 +28,7 @@ NAMES = [activation.name for activation in ELEMENTWISE]
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     env = os.environ | environment
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=300, env=env)
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=600, env=env)
 
 
 def tensor(result: Any) -> torch.Tensor:

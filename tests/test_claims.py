@@ -10,16 +10,16 @@ import pytest
 import torch
 from rich.console import Console
 
-from actfun import registry
+from actfun._catalogue import registry
+from actfun._catalogue.registry import names
 from actfun._claims import catalogue, depth, evidence, images, references, verdicts
 from actfun._claims.evidence import HOLDS, ONLY_WHEN, REFUTED
 from actfun._claims.experiment import Scale
+from actfun._cli import main
 from actfun._compare.tasks import task
-from actfun.cli import main
-from actfun.registry import names
-from actfun.report.claims import markdown, summary, table
-from actfun.runs.job import attempt, broken
-from actfun.runs.machine import machine
+from actfun._report.claims import markdown, summary, table
+from actfun._runs.host import machine
+from actfun._runs.job import attempt, broken
 
 pytestmark = pytest.mark.xdist_group("claims")  # one process runs the experiments
 

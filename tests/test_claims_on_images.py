@@ -11,9 +11,9 @@ import torch
 
 from actfun._claims import images, text, verdicts
 from actfun._claims.experiment import Scale
+from actfun._cli import main
 from actfun._compare import images as reading
-from actfun.cli import main
-from actfun.runs.job import attempt
+from actfun._runs.job import attempt
 
 ROWS, TEST, CLASSES = reading.VALIDATION + 512, 200, 10
 

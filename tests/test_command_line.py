@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from actfun import names
-from actfun.cli import COMMANDS, main
+from actfun._cli import COMMANDS, main
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_list_shows_every_activation_on_a_line(capsys):
 LOADED_TORCH = 100
 RUN = f"""
 import sys
-from actfun.cli import main
+from actfun._cli import main
 code = main(sys.argv[1:])
 sys.exit({LOADED_TORCH} if "torch" in sys.modules else code)
 """
@@ -58,7 +58,7 @@ sys.exit({LOADED_TORCH} if "torch" in sys.modules else code)
 
 def exit_code(*arguments: str) -> int:
     """That of a command in a process of its own, LOADED_TORCH where it loads torch."""
-    return subprocess.run([sys.executable, "-c", RUN, *arguments], capture_output=True, timeout=60).returncode
+    return subprocess.run([sys.executable, "-c", RUN, *arguments], capture_output=True, timeout=600).returncode
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["list"], *([name, "--help"] for name in COMMANDS)], ids=str)

@@ -17,8 +17,8 @@ from actfun._compare.models import Contender, contender, initialise, parameters
 from actfun._compare.summary import summarise
 from actfun._compare.tasks import TASKS, task
 from actfun._compare.trial import Trial
-from actfun.report.verdict import table, verdict
-from actfun.runs.job import attempt
+from actfun._report.verdict import table, verdict
+from actfun._runs.job import attempt
 
 each_task = pytest.mark.parametrize("name", TASKS)
 LABELS = protocol.contenders(["tanh", "relu", "maxout"])

@@ -27,7 +27,7 @@ def build(root: Path, site: Path) -> subprocess.CompletedProcess:
     """What `make docs` does, elsewhere."""
     command = [sys.executable, "-m", "mkdocs", "build", "--site-dir", str(site)]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
-    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=240)
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=600)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_examples_of_the_guide_give_what_they_show(tmp_path):
     section = runpy.run_path(str(ROOT / "tools" / "site_pages.py"))["on_page_markdown"]
     page = tmp_path / "quickstart.md"
     page.write_text(section((ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")), encoding="utf-8")
-    done = subprocess.run([sys.executable, "-m", "doctest", page], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-m", "doctest", page], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout
     assert page.read_text(encoding="utf-8").count(">>> ") > 15
 
@@ -172,7 +172,7 @@ with sync_playwright() as playwright:
             page.wait_for_timeout(1000)
             page.click("[data-md-component=search-query]")
             page.keyboard.type("softplus")  # key by key: the page listens to keys
-            page.wait_for_selector(".md-search-result__item", timeout=30000)
+            page.wait_for_selector(".md-search-result__item", timeout=600)
             seen["found"] = page.locator(".md-search-result__item").count()
     browser.close()
 print(json.dumps(seen), flush=True)
@@ -181,7 +181,7 @@ os._exit(0)  # Playwright 1.65 crashes when Python 3.11 takes itself apart
 
 
 def browse(site: Path) -> dict:
-    done = subprocess.run([sys.executable, "-c", BROWSE, site, CHROMIUM], capture_output=True, text=True, timeout=240)
+    done = subprocess.run([sys.executable, "-c", BROWSE, site, CHROMIUM], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -11,8 +11,8 @@ import torch
 from support import CASES, Case, assert_close, points
 
 from actfun._accuracy.error import unit
-from actfun.backends import mpmath as oracle
-from actfun.backends import torch as torch_ops
+from actfun._backends import mpmath as oracle
+from actfun._backends import torch as torch_ops
 
 triton = pytest.importorskip("triton", reason="Triton is there on Linux only")
 FUSED = tuple(map(int, triton.__version__.split(".")[:2])) >= (3, 9)
@@ -32,7 +32,7 @@ def compiled(case: Case, element: str, streams: bool = False, aligned: bool = Fa
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from actfun.backends import triton as gpu
+    from actfun._backends import gpu as gpu
 
     count = len(case.parameters)
     signature = {"x": f"*{element}"} | ({"g": f"*{element}"} if case.argument else {})
@@ -98,7 +98,7 @@ class Driver:
     get_current_target = lambda _: GPUTarget("cuda", 90, 32)
 
 driver.set_active(Driver())
-from actfun.backends import triton as gpu
+from actfun._backends import gpu
 elu, x, g = spec("elu"), torch.zeros(1030), torch.zeros(1030)
 for tensor in (x, x, x[1:], x[:0]):
     gpu.evaluate(elu.formula, tensor, 2.0)
@@ -118,15 +118,15 @@ assert len(gpu._compiled) == 3
 def test_a_kernel_that_is_known_is_launched_with_what_triton_would_launch_it_with(cache):
     """The real kernels are compiled; in the place of a GPU stands what records the launches."""
     environment = {**os.environ, "TRITON_INTERPRET": "0"}
-    subprocess.run([sys.executable, "-c", LAUNCHED], env=environment, check=True, timeout=240)
+    subprocess.run([sys.executable, "-c", LAUNCHED], env=environment, check=True, timeout=600)
 
 
 RUN = """
 import sys, torch
 from support import CASES, points
 from actfun import spec
-from actfun.backends import triton as gpu
-from actfun.backends.tables import arguments
+from actfun._backends import gpu
+from actfun._backends.cpu.tables import arguments
 results = {}
 for case in CASES:
     for dtype in (torch.float32, torch.float16):
@@ -164,7 +164,7 @@ def interpreted(tmp_path_factory) -> dict:
     path = tmp_path_factory.mktemp("interpreter") / "results.pt"
     paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": paths}
-    subprocess.run([sys.executable, "-c", RUN, str(path)], env=environment, check=True, timeout=240)
+    subprocess.run([sys.executable, "-c", RUN, str(path)], env=environment, check=True, timeout=600)
     return torch.load(path)
 
 

@@ -14,8 +14,8 @@ from support import COMPILES, ELEMENTWISE
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
 import actfun as af
-from actfun.backends import mpmath as oracle
-from actfun.registry import Parameter
+from actfun._backends import mpmath as oracle
+from actfun._catalogue.registry import Parameter
 
 PLAIN = [pytest.param(getattr(af, activation.name), id=activation.name) for activation in ELEMENTWISE]
 MAXOUT = pytest.param(lambda x: af.maxout(x, 3), id="maxout")

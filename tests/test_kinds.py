@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 import actfun as af
-from actfun.behaviours import base
-from actfun.behaviours.base import Behaviour, Slider, implement
-from actfun.cli import main
+from actfun._catalogue.kinds import ELEMENTWISE, RANDOM, REDUCTION, Kind
+from actfun._catalogue.registry import Activation, _registry
+from actfun._cli import main
+from actfun._models.measures import Meter
+from actfun._operators.behaviours import base
+from actfun._operators.behaviours.base import Behaviour, Slider, implement
+from actfun._report import curves
 from actfun.formula import activation
-from actfun.kinds import ELEMENTWISE, RANDOM, REDUCTION, Kind
-from actfun.registry import Activation, _registry
-from actfun.report import curves
-from actfun.watch.measures import Meter
 
 FACTS = {"monotonic": True, "convex": True, "latex": "x", "reference": "a test"}
 CENTRED = Kind("centring", "nothing", lambda parameters: ("x", "mean"))
@@ -146,7 +146,7 @@ def test_an_activation_that_cannot_be_made_leaves_all_others_alone():
     code = """
 import torch, actfun as af
 from actfun.formula import activation
-from actfun.kinds import RANDOM
+from actfun._catalogue.kinds import RANDOM
 @activation(kind=RANDOM, monotonic=True, convex=True, latex="x", reference="r")
 def mine(x, noise): return x * noise
 assert af.relu(torch.tensor([-1.0, 2.0])).tolist() == [0.0, 2.0]

@@ -11,15 +11,15 @@ import torch
 from support import same
 
 import actfun as af
-from actfun import language
 from actfun._accuracy.error import nearest
-from actfun.backends import cpu
-from actfun.backends import torch as torch_ops
-from actfun.backends.llvm import FLOAT, repeated
-from actfun.backends.loops import function
-from actfun.backends.values import Value
-from actfun.primitives import CONTRACTS, absolute, exp, maximum, where
-from actfun.registry import Choice, Parameter, _registry, activation, derivative
+from actfun._backends import cpu
+from actfun._backends import torch as torch_ops
+from actfun._backends.cpu.llvm import FLOAT, repeated
+from actfun._backends.cpu.loops import function
+from actfun._backends.cpu.values import Value
+from actfun._catalogue import language
+from actfun._catalogue.primitives import CONTRACTS, absolute, exp, maximum, where
+from actfun._catalogue.registry import Choice, Parameter, _registry, activation, derivative
 
 FACTS = {"monotonic": True, "convex": True, "latex": "x", "reference": "a test"}
 RELU = af.spec("relu").formula
@@ -380,11 +380,22 @@ NUMBER = Parameter(0.5)
         (other_first, {}, r"\(x\), got \(t\)"),
         (renamed("inplace_of"), {"inplace": Choice("a", {"a": None})}, "inplace is an argument that every module may"),
         (renamed("another"), {"module": "ReLU"}, "the class ReLU is relu's; state another, with module="),
-        (renamed("relu"), {}, "exists already, in actfun.formulas.rectified"),
+        (renamed("relu"), {}, "exists already, in actfun._catalogue.formulas.rectified"),
         (renamed("<lambda>"), {}, "is no name"),
         *(
             (renamed(name), {}, f"actfun.{name} exists already, and is no activation")
-            for name in ("nn", "spec", "get", "gain", "names", "Activation", "registry", "watch", "cli", "importlib")
+            for name in (
+                "nn",
+                "spec",
+                "get",
+                "gain",
+                "names",
+                "Activation",
+                "formula",
+                "_cli",
+                "_catalogue",
+                "importlib",
+            )
         ),
     ],
 )
@@ -427,7 +438,7 @@ def test_a_refused_formula_leaves_all_others_alone():
     """Before any activation was used, for functional.py prepares what is registered when it is imported."""
     code = """
 import torch, actfun as af
-from actfun.registry import activation
+from actfun._catalogue.registry import activation
 def make(slope):
     @activation(monotonic=True, convex=True, latex="x", reference="r")
     def sloped(x): return x * slope

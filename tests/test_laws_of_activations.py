@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import ELEMENTWISE
 
-from actfun.backends import torch as torch_ops
-from actfun.registry import Activation, Parameter
+from actfun._backends import torch as torch_ops
+from actfun._catalogue.registry import Activation, Parameter
 
 numbers = st.floats(-50.0, 50.0, allow_nan=False)
 law = pytest.mark.parametrize("activation", ELEMENTWISE, ids=lambda activation: activation.name)

@@ -8,9 +8,9 @@ import torch
 from support import ELEMENTWISE
 from torch import Tensor
 
-from actfun.backends import cpu
-from actfun.backends.layout import alike, laid_out_like
-from actfun.functional import function_of
+from actfun._backends import cpu
+from actfun._backends.layout import alike, laid_out_like
+from actfun._operators.functional import function_of
 
 
 def layouts(count: int) -> Iterator[Tensor]:

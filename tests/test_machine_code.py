@@ -7,7 +7,7 @@ import pytest
 import torch
 from support import CASES, Case
 
-from actfun.backends import kernels, polynomials
+from actfun._backends.cpu import kernels, polynomials
 
 # A load of 64 bytes from a fixed place on the stack by the instruction for any address: spilled constants are read so
 # where nothing promises that they start a cache line.

@@ -9,11 +9,11 @@ from support import DERIVATIVES, assert_close
 
 from actfun._accuracy.error import worst
 from actfun._accuracy.subject import Subject, roots
-from actfun.backends import mpmath as oracle
-from actfun.backends.tables import arguments
-from actfun.formulas.gaussian import gelu_dx
-from actfun.primitives import where
-from actfun.report.accuracy import met
+from actfun._backends import mpmath as oracle
+from actfun._backends.cpu.tables import arguments
+from actfun._catalogue.formulas.gaussian import gelu_dx
+from actfun._catalogue.primitives import where
+from actfun._report.accuracy import met
 
 
 def test_a_wrong_last_bit_of_one_value_is_caught():

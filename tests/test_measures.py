@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import actfun as af
-from actfun.behaviours.elementwise import largest_slope
-from actfun.watch.measures import FLAT, Meter, slopes
+from actfun._models.measures import FLAT, Meter, slopes
+from actfun._operators.behaviours.elementwise import largest_slope
 
 
 def test_flat_follows_the_rule_for_tanh_and_sigmoid():

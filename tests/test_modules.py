@@ -8,7 +8,7 @@ import torch
 from support import ELEMENTWISE
 
 import actfun as af
-from actfun.registry import Parameter
+from actfun._catalogue.registry import Parameter
 
 every = pytest.mark.parametrize("name", af.names())
 x = torch.randn(8, 6, generator=torch.Generator().manual_seed(0))
@@ -145,7 +145,7 @@ def test_gains_known_in_closed_form(name, forward, backward):
 def test_gains_agree_with_adaptive_quadrature(activation):
     from scipy.integrate import quad
 
-    from actfun.backends import torch as torch_ops
+    from actfun._backends import torch as torch_ops
 
     numbers = [p.default for p in activation.parameters.values() if isinstance(p, Parameter)]
     for preserve, formula in (("forward", activation.formula), ("backward", activation.derivatives["x"])):

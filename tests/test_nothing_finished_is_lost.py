@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from actfun.runs.executors import ATTEMPTS, Processes
-from actfun.runs.job import Job
-from actfun.runs.store import Store, read
+from actfun._runs.executors import ATTEMPTS, Processes
+from actfun._runs.job import Job
+from actfun._runs.store import Store, read
 
 COMMAND = [
     sys.executable,
@@ -65,7 +65,7 @@ def test_an_interrupted_run_keeps_what_finished_and_resumes(tmp_path, number, co
     wait_for_results(tmp_path, 3, process)
     workers = workers_of(process)
     process.send_signal(number)
-    _, error = process.communicate(timeout=30)
+    _, error = process.communicate(timeout=600)
     assert process.returncode == code
     assert number is signal.SIGKILL or "all finished work is kept" in error
     end = time.monotonic() + 20
@@ -75,7 +75,7 @@ def test_an_interrupted_run_keeps_what_finished_and_resumes(tmp_path, number, co
     kept = (tmp_path / "results.jsonl").read_text().splitlines()
     assert len(kept) >= 3
     again = start(tmp_path, "--resume")
-    output, error = again.communicate(timeout=120)
+    output, error = again.communicate(timeout=600)
     assert again.returncode == 0, error
     lines = (tmp_path / "results.jsonl").read_text().splitlines()
     assert lines[: len(kept)] == kept
@@ -90,7 +90,7 @@ def test_the_same_command_gives_the_same_scores(tmp_path):
     scores = []
     for folder in (tmp_path / "a", tmp_path / "b"):
         command = [*COMMAND, "--out", str(folder), "--seeds", "2"]
-        subprocess.run(command, capture_output=True, check=True, timeout=120)
+        subprocess.run(command, capture_output=True, check=True, timeout=600)
         scores.append({trial["id"]: trial["score"] for trial in read(folder / "results.jsonl")})
     assert scores[0] == scores[1]
     assert len(scores[0]) >= 10

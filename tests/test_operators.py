@@ -15,10 +15,10 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 import actfun as af
-from actfun.autograd import Elementwise
-from actfun.backends import torch as torch_ops
-from actfun.backends.tables import arguments
-from actfun.registry import Parameter, _registry, activation, derivative
+from actfun._backends import torch as torch_ops
+from actfun._backends.cpu.tables import arguments
+from actfun._catalogue.registry import Parameter, _registry, activation, derivative
+from actfun._operators.autograd import Elementwise
 
 each = pytest.mark.parametrize("name", [a.name for a in ELEMENTWISE])
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -310,7 +310,7 @@ for owner, name in ((torch._C, "_dispatch_keys"), (forward_ad, "_current_level")
     if name == sys.argv[1]:
         delattr(owner, name)
 if sys.argv[1] == "_FunctionBase":
-    import actfun.torch_private
+    import actfun._operators.torch_private
     torch._C._FunctionBase = None
 import actfun as af
 x = torch.linspace(-3.0, 3.0, 7, requires_grad=True)
@@ -331,10 +331,10 @@ def test_it_works_without_a_private_name_of_torch(name):
 
 
 FIRST_CALLS = """
-import sys, threading, torch, actfun as af, actfun.backends.cpu, actfun.op
-from actfun.kinds import ELEMENTWISE
-from actfun.registry import activation, derivative, names, spec
-from actfun.once import working
+import sys, threading, torch, actfun as af, actfun._backends.cpu, actfun._operators.op
+from actfun._catalogue.kinds import ELEMENTWISE
+from actfun._catalogue.registry import activation, derivative, names, spec
+from actfun._once import working
 sys.setswitchinterval(1e-6)
 
 @activation(monotonic=True, convex=True, latex="x", reference="a test")
@@ -351,8 +351,8 @@ def held(work):
         return work(*args)
     return checked
 
-actfun.backends.kernels.kernel = held(actfun.backends.kernels.kernel)
-actfun.op._define = held(actfun.op._define)
+actfun._backends.cpu.kernels.kernel = held(actfun._backends.cpu.kernels.kernel)
+actfun._operators.op._define = held(actfun._operators.op._define)
 for name in names(ELEMENTWISE):
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         together, results = threading.Barrier(4), []
@@ -369,8 +369,8 @@ for name in names(ELEMENTWISE):
 
 
 WITHOUT_LOCK = """
-import contextlib, actfun.once, actfun.backends.machine
-for module in (actfun.once, actfun.op, actfun.backends.machine):
+import contextlib, actfun._once, actfun._backends.cpu.jit
+for module in (actfun._once, actfun._operators.op, actfun._backends.cpu.jit):
     module.working = contextlib.nullcontext()
 """
 
@@ -394,7 +394,7 @@ def test_what_autograd_runs_is_one_class_for_each_way():
 
 COMPILED_FROM_CACHE = """
 import sys, torch, actfun as af
-from actfun.registry import activation, derivative
+from actfun._catalogue.registry import activation, derivative
 names = {"__name__": "__main__"}
 exec(f"def scaled(x):\\n    return {sys.argv[1]} * x\\n", names)
 activation(monotonic=True, convex=True, latex="x", reference="a test")(names["scaled"])

@@ -10,17 +10,17 @@ import pytest
 import torch
 from test_report_page import ACCURACIES, CHROMIUM, comparison
 
+from actfun._catalogue.kinds import ELEMENTWISE
+from actfun._catalogue.registry import names, spec
 from actfun._claims import catalogue, verdicts
 from actfun._claims.experiment import Scale
 from actfun._claims.references import Reference
-from actfun.functional import function_of
-from actfun.kinds import ELEMENTWISE
-from actfun.registry import names, spec
-from actfun.report import curves, show
-from actfun.report.claims_page import claims_page, write_claims
-from actfun.report.page import write_compare
-from actfun.runs.job import attempt
-from actfun.runs.machine import machine
+from actfun._operators.functional import function_of
+from actfun._report import curves, show
+from actfun._report.claims_page import claims_page, write_claims
+from actfun._report.page import write_compare
+from actfun._runs.host import machine
+from actfun._runs.job import attempt
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 MADE_FROM = ["depth", "speed"]  # experiments of a second or so; the other claims have fewer figures
@@ -29,7 +29,7 @@ MADE_FROM = ["depth", "speed"]  # experiments of a second or so; the other claim
 def browse(path: Path) -> dict:
     browse = Path(__file__).with_name("browse.py")
     done = subprocess.run(
-        [sys.executable, str(browse), str(path), CHROMIUM], capture_output=True, text=True, timeout=120
+        [sys.executable, str(browse), str(path), CHROMIUM], capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -13,8 +13,9 @@ from support import CAREFUL
 
 from actfun import names
 from actfun._accuracy.error import TARGETS
-from actfun.backends import cpu, kernels, polynomials
-from actfun.backends.polynomials import ENTRIES, FILE, Polynomials
+from actfun._backends import cpu
+from actfun._backends.cpu import kernels, polynomials
+from actfun._backends.cpu.polynomials import ENTRIES, FILE, Polynomials
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 import fit_polynomials as tool

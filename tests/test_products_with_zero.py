@@ -8,11 +8,12 @@ from support import ELEMENTWISE, Case, forget
 from torch import Tensor
 
 import actfun as af
-from actfun.backends import cpu, disk, kernels
-from actfun.backends import torch as torch_ops
-from actfun.functional import function_of
-from actfun.primitives import absolute, exp
-from actfun.registry import Activation
+from actfun._backends import cpu
+from actfun._backends import torch as torch_ops
+from actfun._backends.cpu import cache, kernels
+from actfun._catalogue.primitives import absolute, exp
+from actfun._catalogue.registry import Activation
+from actfun._operators.functional import function_of
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 WILD = [math.inf, -math.inf, math.nan]
@@ -161,7 +162,7 @@ def test_a_root_of_the_slope_keeps_its_second_derivative():
 
 @pytest.fixture
 def without_memory(monkeypatch):
-    monkeypatch.setenv(disk.SETTING, "")
+    monkeypatch.setenv(cache.SETTING, "")
     forget()
     yield
     forget()

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from actfun.report.formatting import Metric
-from actfun.report.page import compare_page, write_compare
+from actfun._report.formatting import Metric
+from actfun._report.page import compare_page, write_compare
 
 Row = dict[str, Any]
 SEEDS = [1000, 1001, 1002, 1003]
@@ -196,7 +196,7 @@ def test_browser_draws_the_charts(tmp_path: Path) -> None:
     write_compare(path, *comparison(ACCURACIES))
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", "--window-size=1000,900"]
     command = [str(CHROMIUM), *options, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", path.as_uri()]
-    drawn = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    drawn = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True).stdout
     drawn = re.sub(r"<script.*?</script>", "", drawn, flags=re.DOTALL)
     assert "could not be drawn" not in drawn
     charts = re.findall(r'<div class="chart[^>]*><svg.*?</svg>', drawn, re.DOTALL)

@@ -11,7 +11,7 @@ import torch
 from support import CASES, Case, points
 from torch import Tensor
 
-from actfun.backends import cpu
+from actfun._backends import cpu
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 in_each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)

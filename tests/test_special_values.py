@@ -8,12 +8,12 @@ import torch
 from support import ELEMENTWISE, Case
 from torch import Tensor
 
-from actfun import functional
 from actfun._accuracy.error import TARGETS, nearest, ulps
-from actfun.backends import cpu
-from actfun.backends import mpmath as oracle
-from actfun.backends import torch as torch_ops
-from actfun.registry import Activation
+from actfun._backends import cpu
+from actfun._backends import mpmath as oracle
+from actfun._backends import torch as torch_ops
+from actfun._catalogue.registry import Activation
+from actfun._operators import functional
 
 FAR = 1e9  # where every activation is as it is at infinity, or still grows
 

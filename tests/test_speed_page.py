@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from actfun._bench.contestants import EAGER, OURS
-from actfun.report import bench as report
-from actfun.report import speed
+from actfun._report import bench as report
+from actfun._report import speed
 
 FACTS = {
     "command": "actfun bench",

@@ -20,62 +20,59 @@ from actfun._bench.steps import Step
 from actfun._bench.timing import Timing
 from actfun._claims import verdicts
 from actfun._compare.trial import Trial
-from actfun.runs import digest
-from actfun.runs.job import Job
+from actfun._runs import digest
+from actfun._runs.job import Job
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "actfun"
 
-# Each part may import from those before it, and from itself.
+# Each part, the longest one that a path begins with, may import from those before it, and from itself.
 LAYERS = (
-    ("version", "primitives", "once", "kinds", "quadrature"),
-    ("language",),
-    ("registry", "float32"),
+    ("_version", "_once", "_catalogue/primitives", "_catalogue/kinds"),
+    ("_catalogue/language",),
+    ("_catalogue/registry",),
     ("formula",),
-    ("formulas",),
+    ("_catalogue/formulas",),
     ("__init__",),
-    ("backends",),
-    ("torch_private",),
-    ("dispatch",),
-    ("autograd", "arguments"),
-    ("op",),
-    ("behaviours",),
-    ("functional",),
-    ("modules", "gains"),
+    ("_backends",),
+    ("_operators/torch_private", "_operators/quadrature"),
+    ("_operators/dispatch",),
+    ("_operators/autograd", "_operators/arguments"),
+    ("_operators/op",),
+    ("_operators/behaviours",),
+    ("_operators/functional",),
+    ("_operators/modules", "_models/gains"),
     ("nn",),
-    ("runs",),
-    ("watch", "_accuracy"),
+    ("_runs",),
+    ("_models", "_accuracy"),
     ("_compare",),
     ("_claims",),
     ("_bench",),
-    ("report",),
-    ("_api",),
-    ("cli",),
+    ("_report",),
+    ("_studies",),
+    ("_cli",),
     ("__main__",),
 )
 LEVEL = {part: k for k, layer in enumerate(LAYERS) for part in layer}
 ONLY_IN = {
-    "llvmlite": {f"backends/{name}.py" for name in ("machine", "llvm", "values", "lookups", "loops", "kernels")},
-    "triton": {"backends/triton.py"},
-    "mpmath": {"backends/mpmath.py", "_claims/exact_smooth.py"},
-    "altair": {"report/charts.py", "report/html.py", "report/curves.py", "report/bench.py"},
+    "llvmlite": {f"_backends/cpu/{name}.py" for name in ("jit", "llvm", "values", "lookups", "loops", "kernels")},
+    "triton": {"_backends/gpu/__init__.py"},
+    "mpmath": {"_backends/mpmath.py", "_claims/exact_smooth.py"},
+    "altair": {"_report/charts.py", "_report/html.py", "_report/curves.py", "_report/bench.py"},
     "sklearn": {"_compare/tasks.py"},
     "torchvision": {"_compare/images.py"},
     "scipy": {"_compare/statistics.py"},
     "transformers": {"_bench/networks.py"},
 }
 STANDARD_LIBRARY_ONLY = (
-    "language.py",
-    "kinds.py",
+    "_catalogue/*.py",
     "formula.py",
-    "registry.py",
-    "once.py",
-    "primitives.py",
-    "float32.py",
-    "backends/double.py",
-    "formulas/*.py",
-    "backends/lowering.py",
-    "version.py",
+    "_once.py",
+    "_backends/gpu/arithmetic.py",
+    "_backends/cpu/double.py",
+    "_catalogue/formulas/*.py",
+    "_backends/lowering.py",
+    "_version.py",
 )
 
 
@@ -101,15 +98,21 @@ def _is_module(name: str) -> bool:
 
 
 def part(path: str) -> str:
+    """Of a file, or of a module's name with slashes; rooms themselves are empty."""
+    place = path.removesuffix(".py")
+    return max((known for known in LEVEL if f"{place}/".startswith(f"{known}/")), key=len, default=place)
+
+
+def room(path: str) -> str:
     return path.split("/")[0].removesuffix(".py")
 
 
 def wrong_directions(path: str, text: str) -> list[str]:
-    here, wrong = LEVEL[part(path)], []
+    here, wrong = LEVEL.get(part(path), 0), []
     for name in imports(text):
         if name.split(".")[0] == "actfun":
-            other = name.split(".")[1] if "." in name else "__init__"
-            if LEVEL[other] > here or (LEVEL[other] == here and other != part(path)):
+            other = part(name.partition(".")[2].replace(".", "/") or "__init__")
+            if LEVEL.get(other, 0) > here or (LEVEL.get(other, 0) == here and other != part(path)):
                 wrong.append(name)
     return wrong
 
@@ -138,9 +141,9 @@ def test_the_formulas_need_the_standard_library_only(path):
 
 
 def test_the_checks_of_imports_catch_planted_faults():
-    assert wrong_directions("registry.py", "from actfun import nn") == ["actfun.nn"]
-    assert wrong_directions("modules.py", "import actfun.gains") == ["actfun.gains"]
-    assert misplaced("op.py", "def f():\n    import llvmlite") == ["llvmlite"]
+    assert wrong_directions("_catalogue/registry.py", "from actfun import nn") == ["actfun.nn"]
+    assert wrong_directions("_operators/modules.py", "import actfun._models.gains") == ["actfun._models.gains"]
+    assert misplaced("_operators/op.py", "def f():\n    import llvmlite") == ["llvmlite"]
     assert not_standard("import torch") == ["torch"]
 
 
@@ -148,12 +151,12 @@ def reached(rooms: tuple[str, ...], files: dict[str, str]) -> set[str]:
     """The rooms whose code takes part where code of these does."""
     found, waiting = set(), list(rooms)
     while waiting:
-        room = waiting.pop()
-        if room not in found:
-            found.add(room)
-            for path in (path for path in files if part(path) == room):
+        place = waiting.pop()
+        if place not in found:
+            found.add(place)
+            for path in (path for path in files if room(path) == place):
                 names = [name.split(".") for name in imports(files[path]) if name.startswith("actfun.")]
-                waiting += [name[1] for name in names if name[1] != "runs"]
+                waiting += [name[1] for name in names if name[1] != "_runs"]
     return found
 
 
@@ -163,15 +166,16 @@ JOBS = [CompiledCall, Portion, Trial, verdicts.Run, Cell, Step, Compiled, Graphs
 def test_a_digest_covers_all_code_that_decides_a_result():
     assert {job for job in Job.__subclasses__() if job.__module__.startswith("actfun.")} <= {*JOBS, Timing}
     for job in JOBS:
-        room = job.__module__.split(".")[1]
-        assert reached((room,), FILES) & {*digest.STUDIES, *digest.RUNNING} == {*job.studies}, job
-    planted = {**FILES, "_compare/trial.py": FILES["_compare/trial.py"] + "\nfrom actfun.report import html\n"}
-    assert "report" in reached(("_claims",), planted)
+        assert reached((job.__module__.split(".")[1],), FILES) & {*digest.STUDIES, *digest.RUNNING} == {*job.studies}, (
+            job
+        )
+    planted = {**FILES, "_compare/trial.py": FILES["_compare/trial.py"] + "\nfrom actfun._report import html\n"}
+    assert "_report" in reached(("_claims",), planted)
     assert {path for path in FILES if "/" not in path} & {*digest.RUNNING} == {"__main__.py"}
 
 
 def test_importing_the_package_loads_no_torch():
-    code = "import sys, actfun.formulas; sys.exit(any(m in sys.modules for m in ('torch', 'llvmlite', 'numpy')))"
+    code = "import sys, actfun.formula; sys.exit(any(m in sys.modules for m in ('torch', 'llvmlite', 'numpy')))"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -238,14 +242,14 @@ def missing(text: str, numbers: list[str]) -> set[str]:
 
 def test_coefficients_are_those_of_the_script(fitted):
     assert set().union(*(missing(FILES[path], numbers) for path, numbers in fitted.items())) == set()
-    torch_operations = {f"backends/{name}.py" for name in ("torch", "torch32", "torch_tails")}
-    assert set(fitted) == {"backends/double.py", "float32.py"} | torch_operations
+    torch_operations = {f"_backends/{name}.py" for name in ("torch", "torch32", "torch_tails")}
+    assert set(fitted) == {"_backends/cpu/double.py", "_backends/gpu/arithmetic.py"} | torch_operations
     assert min(map(len, fitted.values())) >= 4
 
 
 def one_ulp_up(path: str, number: str) -> str:
     """The neighbour of a number, in the dtype of the file that holds it."""
-    if path not in ("backends/torch.py", "backends/double.py"):
+    if path not in ("_backends/torch.py", "_backends/cpu/double.py"):
         return repr(float(numpy.nextafter(numpy.float32(number), numpy.float32(math.inf))))
     return repr(math.nextafter(float(number), math.inf))
 

@@ -7,7 +7,7 @@ import torch
 
 import actfun as af
 from actfun._accuracy.error import ulps
-from actfun.backends.sums import ROW, summed
+from actfun._backends.sums import ROW, summed
 
 SHAPES = [
     ((3 * ROW * 100 + 777,), ()),

@@ -16,7 +16,8 @@ from support import forget
 from torch.utils.data import DataLoader, Dataset
 
 import actfun as af
-from actfun.backends import cpu, disk, machine, threads
+from actfun._backends import cpu
+from actfun._backends.cpu import cache, jit, threads
 
 X = torch.linspace(-9.0, 9.0, 100_003)
 RIGHT = torch.sigmoid(X.double()).float()
@@ -30,7 +31,7 @@ def close(y: torch.Tensor) -> bool:
 def empty(monkeypatch, tmp_path):
     """A cache of its own, and no kernel in memory."""
     threads._team()
-    monkeypatch.setenv(disk.SETTING, str(tmp_path / "cache"))
+    monkeypatch.setenv(cache.SETTING, str(tmp_path / "cache"))
     forget()
     yield tmp_path / "cache"
     forget()
@@ -44,8 +45,8 @@ def entries(folder: Path) -> list[Path]:
 def compilations(monkeypatch) -> list[str]:
     """What is compiled from now on."""
     texts: list[str] = []
-    compiled = machine.compiled
-    monkeypatch.setattr(machine, "compiled", lambda text: texts.append(text) or compiled(text))
+    compiled = jit.compiled
+    monkeypatch.setattr(jit, "compiled", lambda text: texts.append(text) or compiled(text))
     return texts
 
 
@@ -57,9 +58,11 @@ def test_a_kernel_is_compiled_once_a_machine(empty, compilations):
 
 
 def test_a_new_process_finds_what_another_has_kept(empty):
-    code = "import torch, actfun as af; from actfun.backends import machine; {}; print(af.sigmoid(torch.ones(5)).sum())"
-    environment = {**os.environ, disk.SETTING: str(empty)}
-    for patch in ("pass", "machine.compiled = None"):
+    code = (
+        "import torch, actfun as af; from actfun._backends.cpu import jit; {}; print(af.sigmoid(torch.ones(5)).sum())"
+    )
+    environment = {**os.environ, cache.SETTING: str(empty)}
+    for patch in ("pass", "jit.compiled = None"):
         command = [sys.executable, "-c", code.format(patch)]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
         assert done.stdout.startswith("tensor(3.655")
@@ -87,11 +90,11 @@ def test_an_entry_of_another_kind_is_not_found(empty, compilations, monkeypatch,
     af.sigmoid(X)
     forget()
     if changed == "version":
-        monkeypatch.setattr(disk, "__version__", "0.0.0")
+        monkeypatch.setattr(cache, "__version__", "0.0.0")
     elif changed == "code":
-        monkeypatch.setattr(disk, "fingerprint", lambda: "other")
+        monkeypatch.setattr(cache, "fingerprint", lambda: "other")
     else:
-        monkeypatch.setattr(machine, "processor", lambda: (machine.llvm.get_host_cpu_name(), "+avx2,+fma"))
+        monkeypatch.setattr(jit, "processor", lambda: (jit.llvm.get_host_cpu_name(), "+avx2,+fma"))
     assert close(af.sigmoid(X))
     assert len(compilations) == len(entries(empty)) == 2
 
@@ -110,23 +113,23 @@ def test_a_broken_entry_is_made_anew(empty, compilations, damage):
 
 def test_a_folder_that_cannot_be_written_costs_one_warning(monkeypatch, tmp_path, empty):
     (tmp_path / "file").touch()
-    monkeypatch.setenv(disk.SETTING, str(tmp_path / "file" / "cache"))
-    with pytest.warns(RuntimeWarning, match=f"cannot be kept in .*{disk.SETTING}") as caught:
+    monkeypatch.setenv(cache.SETTING, str(tmp_path / "file" / "cache"))
+    with pytest.warns(RuntimeWarning, match=f"cannot be kept in .*{cache.SETTING}") as caught:
         af.sigmoid(X), af.tanh(X)
     assert len(caught) == 1
 
 
 def without_home(monkeypatch) -> None:
     """As for a user whom the system has no home folder for."""
-    for name in (disk.SETTING, "XDG_CACHE_HOME", "LOCALAPPDATA"):
+    for name in (cache.SETTING, "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(Path, "home", staticmethod(lambda: Path("~nobody-of-this-name").expanduser()))
-    monkeypatch.setattr(disk, "_warned", set())
+    monkeypatch.setattr(cache, "_warned", set())
 
 
 def test_no_home_folder_costs_one_warning(monkeypatch, empty):
     without_home(monkeypatch)
-    with pytest.warns(RuntimeWarning, match=f"cannot be kept in a folder .*home.*{disk.SETTING}") as caught:
+    with pytest.warns(RuntimeWarning, match=f"cannot be kept in a folder .*home.*{cache.SETTING}") as caught:
         results = af.sigmoid(X), af.tanh(X)
     assert len(caught) == 1
     assert close(results[0])
@@ -139,7 +142,7 @@ def test_a_folder_that_cannot_be_entered_costs_one_warning(monkeypatch, empty, w
 
     monkeypatch.setattr(*where, refused)
     monkeypatch.setattr(Path, "mkdir", refused)
-    monkeypatch.setattr(disk, "_warned", set())
+    monkeypatch.setattr(cache, "_warned", set())
     with pytest.warns(RuntimeWarning, match="Permission denied") as caught:
         results = af.sigmoid(X), af.tanh(X)
     assert len(caught) == 1
@@ -173,7 +176,7 @@ def test_a_folder_that_others_could_have_filled_is_not_read(monkeypatch, empty, 
     (path,) = entries(empty)
     plant(path.parent, monkeypatch)
     forget()
-    monkeypatch.setattr(disk, "_warned", set())
+    monkeypatch.setattr(cache, "_warned", set())
     with pytest.warns(RuntimeWarning, match="cannot be kept in"):
         assert close(af.sigmoid(X))
     assert len(compilations) == 2
@@ -196,7 +199,7 @@ def test_a_file_that_others_could_have_written_is_not_read_but_made_anew(monkeyp
 
 
 def test_nothing_is_kept_if_the_setting_is_empty(monkeypatch, empty):
-    monkeypatch.setenv(disk.SETTING, "")
+    monkeypatch.setenv(cache.SETTING, "")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert close(af.sigmoid(X))
@@ -205,7 +208,7 @@ def test_nothing_is_kept_if_the_setting_is_empty(monkeypatch, empty):
 
 def test_processes_that_fill_the_cache_at_once_do_no_harm(empty):
     code = "import torch, actfun as af; x = torch.ones(5); print([af.get(n)(x).sum().item() for n in ('silu', 'elu')])"
-    environment = {**os.environ, disk.SETTING: str(empty)}
+    environment = {**os.environ, cache.SETTING: str(empty)}
     running = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment) for _ in range(4)
     ]
@@ -232,16 +235,16 @@ def test_python_threads_may_call_at_once():
 
 SLOW_ENGINE = """
 import threading, time, torch, actfun as af
-from actfun.backends import machine
+from actfun._backends.cpu import jit
 
-make, made, sums = machine.llvm.create_mcjit_compiler, [], []
+make, made, sums = jit.llvm.create_mcjit_compiler, [], []
 
 def slowly(*arguments):
     time.sleep(0.3)  # time enough for another thread to begin one too
     made.append(make(*arguments))
     return made[-1]
 
-machine.llvm.create_mcjit_compiler = slowly
+jit.llvm.create_mcjit_compiler = slowly
 names = ["silu", "elu", "mish", "tanh"] * 3
 work = [threading.Thread(target=lambda n=n: sums.append(af.get(n)(torch.ones(9)).sum().item())) for n in names]
 [w.start() for w in work], [w.join() for w in work]
@@ -250,7 +253,7 @@ print(len(made), len(sums), len(set(sums)))
 
 
 def test_the_first_calls_of_several_threads_make_one_engine(empty):
-    environment = {**os.environ, disk.SETTING: str(empty)}
+    environment = {**os.environ, cache.SETTING: str(empty)}
     command = [sys.executable, "-c", SLOW_ENGINE]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.split() == ["1", "12", "4"]
@@ -303,16 +306,16 @@ def test_a_forked_child_may_call_after_its_parent_did():
 
 FORK_MEANWHILE = """
 import os, signal, threading, time, torch, actfun as af
-from actfun.backends import disk, machine
+from actfun._backends.cpu import cache, jit
 
-compiled, begun = machine.compiled, threading.Event()
+compiled, begun = jit.compiled, threading.Event()
 
 def slowly(text):
     begun.set()
     time.sleep(0.5)  # time enough for the fork
     return compiled(text)
 
-os.environ[disk.SETTING], machine.compiled = "", slowly
+os.environ[cache.SETTING], jit.compiled = "", slowly
 work = threading.Thread(target=af.mish, args=(torch.ones(9),))
 work.start()
 begun.wait()

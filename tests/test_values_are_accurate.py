@@ -12,13 +12,14 @@ import actfun as af
 from actfun._accuracy import survey
 from actfun._accuracy.error import TARGETS, Bound, Worst, judged, nearest, ulps_in_digits
 from actfun._accuracy.subject import Subject, roots, subjects
-from actfun.backends import cpu, values
-from actfun.backends import mpmath as oracle
-from actfun.backends import torch as torch_ops
-from actfun.backends.tables import arguments
-from actfun.primitives import CONTRACTS, copysign, where
-from actfun.report.accuracy import met
-from actfun.runs.job import attempt
+from actfun._backends import cpu
+from actfun._backends import mpmath as oracle
+from actfun._backends import torch as torch_ops
+from actfun._backends.cpu import values
+from actfun._backends.cpu.tables import arguments
+from actfun._catalogue.primitives import CONTRACTS, copysign, where
+from actfun._report.accuracy import met
+from actfun._runs.job import attempt
 
 SINGLE, DOUBLE = TARGETS[torch.float32], TARGETS[torch.float64]
 

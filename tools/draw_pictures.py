@@ -11,7 +11,7 @@ import vl_convert
 
 from actfun._accuracy.error import ulps
 from actfun._accuracy.subject import Subject
-from actfun.report.charts import COLOURS, LONG, TWO_LINES
+from actfun._report.charts import COLOURS, LONG, TWO_LINES
 
 DOCS = Path(__file__).parent.parent / "docs"
 LOW, HIGH, BINS, INPUTS = -8.0, 4.0, 120, 512  # x from LOW to HIGH; bins, and inputs in each

@@ -1,4 +1,4 @@
-"""Fit the approximations of `backends/double.py`, `float32.py` and `backends/torch*.py`; print their numbers.
+"""Fit the approximations of `_backends`: double.py, arithmetic.py and torch*.py; print their numbers.
 
 `python tools/fit_coefficients.py` takes some seconds (mpmath, 40 digits). Coefficients come highest power first, as the
 arithmetic that uses them holds them. The error beside each fit is the worst one with those coefficients, relative to
@@ -158,24 +158,24 @@ NODES_16 = ("0.029", "0.269", "0.815", "1.861", "4.001", "9.491")
 EXP = Fit("EXP", HALF_LN2, _exp_rest, 6, lambda r, p: 1 + r + r * r * p)
 LOG1P = Fit("LOG1P", ("0", "0.44445"), _atanh_rest, 5, lambda v, p: 1 + v * p)
 FITS: dict[str, tuple[Approximation, ...]] = {
-    "backends/double": (
+    "_backends/cpu/double": (
         replace(EXP, wide=6),
         replace(LOG1P, wide=5),
         Fit("NDTR_SCALED", FOLDED, _ndtr_folded, 14, lambda u, p: p, wide=14),
     ),
-    "float32": (
+    "_backends/gpu/arithmetic": (
         replace(EXP, terms=5),
         Fit("EXPM1_16", ("-0.5", "0"), _exp_rest, 4, lambda x, p: 1 + x * p),
         Fit("LOG1P", ("-0.29290", "0.41422"), _log1p_rest, 9, lambda f, p: 1 - f / 2 + f * f * p),
         Fit("NDTR_SCALED", FOLDED, _ndtr_folded, 11, lambda u, p: p),
         Fit("NDTR_SCALED_16", FOLDED, _ndtr_folded, 9, lambda u, p: p),
     ),
-    "backends/torch32": (
+    "_backends/torch32": (
         Fit("EXPM1", ("-0.136", "0"), _exp_rest, 3, lambda r, p: 1 + r * p),
         Fit("TANH", ("0", "0.125"), _tanh_rest, 4, lambda s, p: 1 + s * p),
         replace(LOG1P, terms=4),
     ),
-    "backends/torch_tails": (
+    "_backends/torch_tails": (
         Quotient("NDTR", ("0", FAR), _ndtr_rest, NODES, _ndtr_whole),
         Quotient("NDTR_16", ("0", FAR), _ndtr_rest, NODES_16, _ndtr_whole),
         Fit("GELU_SLOPE", ("0", "0.81596"), _slope_by_root, 8, lambda v, p: p),
@@ -193,25 +193,25 @@ def split(value: mpf, bits: int = 24, rounded: Callable[[mpf], float] = single) 
 
 LN2, SLOPE = mpmath.log(2), mpmath.sqrt(8 / mpmath.pi)
 CONSTANTS: dict[str, dict[str, tuple[float, ...]]] = {
-    "float32": {
+    "_backends/gpu/arithmetic": {
         "LN2_HIGH, LN2_LOW": split(LN2, 15),
         "LINEAR_HIGH, LINEAR_LOW": split(SLOPE),
         "CUBIC_HIGH, CUBIC_LOW": split(SLOPE * mpf("0.044715")),
     },
-    "backends/double": {
+    "_backends/cpu/double": {
         "LOG2_E": (float(1 / LN2),),
         "LN2": (float(LN2),),
         "LINEAR, CUBIC": (float(SLOPE), float(SLOPE * mpf("0.044715"))),
     },
-    "backends/torch32": {},
-    "backends/torch_tails": {
+    "_backends/torch32": {},
+    "_backends/torch_tails": {
         "LOG2_E": (float(1 / LN2),),
         "ROOT, ROOT_LOW": split(ROOT),
         "LINEAR, LINEAR_LOW": split(SLOPE, 16),
         "CUBIC, CUBIC_LOW": split(SLOPE * mpf("0.044715")),
         "ASYMPTOTE": (float(ASYMPTOTE),),
     },
-    "backends/torch": {
+    "_backends/torch": {
         "LINEAR, LINEAR_LOW": split(SLOPE, 53, float),
         "CUBIC, CUBIC_LOW": split(SLOPE * mpf("0.044715"), 53, float),
     },

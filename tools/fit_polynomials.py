@@ -1,4 +1,4 @@
-"""Writes src/actfun/backends/polynomials.json: what CPU kernels compute common numbers by.
+"""Writes src/actfun/_backends/cpu/polynomials.json: what CPU kernels compute common numbers by.
 
     python tools/fit_polynomials.py [NAME]...
 
@@ -19,11 +19,11 @@ from polynomials.fits import Fit, Pieces
 from polynomials.sample import ALLOWED, Formula, Sample
 
 from actfun import names, spec
-from actfun.backends import double
-from actfun.backends.lowering import uses
-from actfun.backends.polynomials import FILE, Polynomials, key
-from actfun.kinds import ELEMENTWISE
-from actfun.registry import Parameter
+from actfun._backends.cpu import double
+from actfun._backends.cpu.polynomials import FILE, Polynomials, key
+from actfun._backends.lowering import uses
+from actfun._catalogue.kinds import ELEMENTWISE
+from actfun._catalogue.registry import Parameter
 
 DEGREES = range(4, 12)
 CLOSE = {False: 0.1, True: 0.3}  # how far a polynomial may be from a value, from a derivative, in their last place

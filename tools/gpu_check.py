@@ -24,7 +24,7 @@ from gpu_checks import corners, correct, page, speed  # noqa: E402
 from gpu_checks.run import FULL, SMALL, Run, Section  # noqa: E402
 
 from actfun import names  # noqa: E402
-from actfun.kinds import ELEMENTWISE  # noqa: E402
+from actfun._catalogue.kinds import ELEMENTWISE  # noqa: E402
 
 # Each with the most seconds that it may take, in an order such that what matters most is there if time runs out.
 CHECKS: dict[str, tuple[Callable[[Run, Section], None], float]] = {

@@ -15,7 +15,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 from actfun import names, spec
-from actfun.report import curves, html, show
+from actfun._report import curves, html, show
 
 ROOT = Path(__file__).parent.parent
 STARTS = {"index.md": "README.md", "zh.md": "README.zh.md"}  # page -> the file that it is

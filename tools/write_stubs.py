@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import actfun
-from actfun import functional, nn
-from actfun.formulas import NAMES
-from actfun.registry import Activation, Choice, Parameter, spec
+from actfun import nn
+from actfun._catalogue.formulas import NAMES
+from actfun._catalogue.registry import Activation, Choice, Parameter, spec
+from actfun._operators import functional
 
 SOURCE = Path(actfun.__file__).parent
 HEAD = '"""Written by `tools/write_stubs.py` from the registry: do not edit."""\n'
@@ -59,10 +60,9 @@ def stubs() -> dict[str, str]:
         HEAD,
         "from typing import Literal\n\nfrom torch import Generator, Tensor\n",
         "from actfun import formula as formula\nfrom actfun import nn as nn\n"
-        + "".join(f"from actfun._api.{name} import {name} as {name}\n" for name in sorted(actfun._STUDIES))
-        + "from actfun.gains import gain as gain\nfrom actfun.modules import get as get\n"
-        "from actfun.registry import Activation as Activation\nfrom actfun.registry import names as names\n"
-        "from actfun.registry import spec as spec\n",
+        + "".join(f"from actfun._studies.{name} import {name} as {name}\n" for name in sorted(actfun._STUDIES))
+        + "from actfun._models.gains import gain as gain\nfrom actfun._operators.modules import get as get\n"
+        + "".join(f"from actfun._catalogue.registry import {n} as {n}\n" for n in ("Activation", "names", "spec")),
         f"__version__: str\n__all__ = [{listed}]\n",
         *map(function_stub, activations),
     ]

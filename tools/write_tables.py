@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import actfun
-from actfun import functional
-from actfun.registry import Activation, spec
+from actfun._catalogue.registry import Activation, spec
+from actfun._operators import functional
 
 ROOT = Path(__file__).parent.parent
 HEADS = {"README.md": ("function", "module", "values"), "README.zh.md": ("函数", "模块", "值域")}
@@ -15,15 +15,16 @@ TABLE = re.compile(r"(<!-- table of activations.*? -->\n).*?(<!-- end of the tab
 
 
 def _plain(signature: inspect.Signature) -> str:
-    """A signature without types."""
-    bare = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
+    """A signature without types, and without `inplace`, which all have."""
+    shown = (p for p in signature.parameters.values() if p.kind is not inspect.Parameter.KEYWORD_ONLY)
+    bare = [p.replace(annotation=inspect.Parameter.empty) for p in shown]
     return str(inspect.Signature(bare)).replace("'", '"')
 
 
 def function_call(activation: Activation) -> str:
     """How the function is called, with its defaults."""
     function = functional.function_of(activation)
-    first = (function.__doc__ or "").partition("\n")[0].replace("'", '"').replace(", *, inplace=False", "")
+    first = (function.__doc__ or "").partition("\n")[0].replace("'", '"')
     return first if first.startswith(f"{activation.name}(") else activation.name + _plain(inspect.signature(function))
 
 

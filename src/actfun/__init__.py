@@ -8,16 +8,16 @@ import importlib
 from typing import Any, NoReturn
 
 from actfun import formula
-from actfun.formulas import NAMES as _OWN
-from actfun.registry import Activation, names, spec
-from actfun.version import __version__
+from actfun._catalogue.formulas import NAMES as _OWN
+from actfun._catalogue.registry import Activation, names, spec
+from actfun._version import __version__
 
 _STUDIES = ("compare", "claims", "accuracy", "bench", "show")  # these need the extra `compare`
 _LAZY = {
     "nn": "actfun.nn",
-    "get": "actfun.modules",
-    "gain": "actfun.gains",
-    **{name: f"actfun._api.{name}" for name in _STUDIES},
+    "get": "actfun._operators.modules",
+    "gain": "actfun._models.gains",
+    **{name: f"actfun._studies.{name}" for name in _STUDIES},
 }
 
 __all__ = ["Activation", "__version__", "formula", "names", "spec", *_LAZY, *names()]
@@ -25,7 +25,7 @@ __all__ = ["Activation", "__version__", "formula", "names", "spec", *_LAZY, *nam
 
 def __getattr__(name: str) -> Any:
     if name in names():
-        value = importlib.import_module("actfun.functional").function_of(spec(name))
+        value = importlib.import_module("actfun._operators.functional").function_of(spec(name))
         if name not in _OWN:
             return value  # a user's own, which may be written again
     elif name in _LAZY:

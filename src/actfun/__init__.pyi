@@ -6,16 +6,16 @@ from torch import Generator, Tensor
 
 from actfun import formula as formula
 from actfun import nn as nn
-from actfun._api.accuracy import accuracy as accuracy
-from actfun._api.bench import bench as bench
-from actfun._api.claims import claims as claims
-from actfun._api.compare import compare as compare
-from actfun._api.show import show as show
-from actfun.gains import gain as gain
-from actfun.modules import get as get
-from actfun.registry import Activation as Activation
-from actfun.registry import names as names
-from actfun.registry import spec as spec
+from actfun._catalogue.registry import Activation as Activation
+from actfun._catalogue.registry import names as names
+from actfun._catalogue.registry import spec as spec
+from actfun._models.gains import gain as gain
+from actfun._operators.modules import get as get
+from actfun._studies.accuracy import accuracy as accuracy
+from actfun._studies.bench import bench as bench
+from actfun._studies.claims import claims as claims
+from actfun._studies.compare import compare as compare
+from actfun._studies.show import show as show
 
 __version__: str
 __all__ = [

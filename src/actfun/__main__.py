@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Run the command line, or say what it lacks."""
     try:
-        from actfun.cli import main as run
+        from actfun._cli import main as run
     except ModuleNotFoundError as error:
         print(f"actfun: the command line needs {error.name}: pip install 'actfun[compare]'", file=sys.stderr)
         sys.exit(2)

@@ -32,23 +32,23 @@ It is then an activation as all others are: a function, a module, with gradients
 0.75
 """
 
-from actfun.primitives import INFINITY as INFINITY
-from actfun.primitives import absolute as absolute
-from actfun.primitives import copysign as copysign
-from actfun.primitives import cubic_decay as cubic_decay
-from actfun.primitives import decay as decay
-from actfun.primitives import exp as exp
-from actfun.primitives import expm1 as expm1
-from actfun.primitives import gaussian_decay as gaussian_decay
-from actfun.primitives import log1p as log1p
-from actfun.primitives import maximum as maximum
-from actfun.primitives import minimum as minimum
-from actfun.primitives import ndtr_scaled as ndtr_scaled
-from actfun.primitives import tanh as tanh
-from actfun.primitives import where as where
-from actfun.registry import Choice as Choice
-from actfun.registry import Parameter as Parameter
-from actfun.registry import activation as activation
-from actfun.registry import derivative as derivative
+from actfun._catalogue.primitives import INFINITY as INFINITY
+from actfun._catalogue.primitives import absolute as absolute
+from actfun._catalogue.primitives import copysign as copysign
+from actfun._catalogue.primitives import cubic_decay as cubic_decay
+from actfun._catalogue.primitives import decay as decay
+from actfun._catalogue.primitives import exp as exp
+from actfun._catalogue.primitives import expm1 as expm1
+from actfun._catalogue.primitives import gaussian_decay as gaussian_decay
+from actfun._catalogue.primitives import log1p as log1p
+from actfun._catalogue.primitives import maximum as maximum
+from actfun._catalogue.primitives import minimum as minimum
+from actfun._catalogue.primitives import ndtr_scaled as ndtr_scaled
+from actfun._catalogue.primitives import tanh as tanh
+from actfun._catalogue.primitives import where as where
+from actfun._catalogue.registry import Choice as Choice
+from actfun._catalogue.registry import Parameter as Parameter
+from actfun._catalogue.registry import activation as activation
+from actfun._catalogue.registry import derivative as derivative
 
 __all__ = [name for name in dir() if not name.startswith("_")]  # what is imported above

@@ -8,10 +8,10 @@ from typing import Any
 
 from torch.nn import Module as _Module
 
-from actfun import modules as _modules
-from actfun.registry import names as _names
-from actfun.registry import nearest as _nearest
-from actfun.registry import spec as _spec
+from actfun._catalogue.registry import names as _names
+from actfun._catalogue.registry import nearest as _nearest
+from actfun._catalogue.registry import spec as _spec
+from actfun._operators import modules as _modules
 
 _OWN = {  # the classes that are written out
     name: made

@@ -4,12 +4,12 @@ from typing import Literal
 
 from torch import nn
 
-from actfun.behaviours.elementwise import Elementwise as Elementwise
-from actfun.behaviours.random import StochasticGELU as StochasticGELU
-from actfun.behaviours.reduction import MaxoutPieces as MaxoutPieces
-from actfun.modules import FeedForward as FeedForward
-from actfun.modules import Maxout as Maxout
-from actfun.modules import MaxoutConv2d as MaxoutConv2d
+from actfun._operators.behaviours.elementwise import Elementwise as Elementwise
+from actfun._operators.behaviours.random import StochasticGELU as StochasticGELU
+from actfun._operators.behaviours.reduction import MaxoutPieces as MaxoutPieces
+from actfun._operators.modules import FeedForward as FeedForward
+from actfun._operators.modules import Maxout as Maxout
+from actfun._operators.modules import MaxoutConv2d as MaxoutConv2d
 
 class ELU(Elementwise):
     """x where it is positive, else an exponential that levels out at -alpha."""

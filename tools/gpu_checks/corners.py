@@ -9,7 +9,7 @@ from torch import Tensor
 import actfun as af
 from actfun._accuracy.error import DIGITS, nearest, ulps
 from actfun._accuracy.subject import Subject
-from actfun.backends import torch as torch_ops
+from actfun._backends import torch as torch_ops
 from gpu_checks.correct import DTYPES, graded, ours
 from gpu_checks.run import Run, Section
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from actfun.version import __version__
+from actfun._version import __version__
 
 
 @dataclass(frozen=True)

@@ -229,7 +229,7 @@ def shapes(run: Run, section: Section) -> None:
     """Kernels with other numbers of elements and warps to a block than they have: seconds at 2^26 elements."""
     if run.device.type != "cuda":
         return
-    from actfun.backends import triton as gpu
+    from actfun._backends import gpu as gpu
 
     count = 2**26
     cells = [(name, dtype, block, warps) for name in ("gelu", "relu") for dtype in DTYPES for block, warps in SHAPES]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy
 
-from actfun.backends.polynomials import ENTRIES
+from actfun._backends.cpu.polynomials import ENTRIES
 
 NEAR_ROOT, REACH = 0.95 * 2.0**-26, 0.12  # the error that a derivative may have instead near a root, and how near
 TINY = 2.0**-60

@@ -7,9 +7,9 @@ import numpy
 import torch
 from polynomials.fits import NEAR_ROOT, REACH
 
-from actfun.backends import kernels, machine
-from actfun.backends import torch as torch_operations
-from actfun.backends.polynomials import Polynomials
+from actfun._backends import torch as torch_operations
+from actfun._backends.cpu import jit, kernels
+from actfun._backends.cpu.polynomials import Polynomials
 
 Formula = Callable[..., Any]
 ALLOWED = {False: 0.96, True: 1.47}  # ulp of a value and of a derivative; the targets are 1.0 and 1.5
@@ -51,10 +51,10 @@ class Sample:
     def kernel(self, common: Polynomials | None) -> Callable[[Any], Any]:
         """A function of arrays: the kernel with some polynomials, or without any."""
         single, key = torch.float32, f"{self.formula.__name__} {self.numbers} {common}"
-        made = machine.function(
+        made = jit.function(
             f"sample of {key}",
             lambda name: kernels.kernel(
-                name, self.formula, (single, single), False, (), machine.lanes(), common, self.numbers
+                name, self.formula, (single, single), False, (), jit.lanes(), common, self.numbers
             ),
             6,
         )

@@ -9,8 +9,8 @@ from torch import Tensor
 from actfun._accuracy.error import nearest, ulps
 from actfun._accuracy.subject import Subject, library_function, roots
 from actfun._accuracy.survey import patterns
-from actfun.backends.tables import arguments
-from actfun.runs.job import Job
+from actfun._backends.cpu.tables import arguments
+from actfun._runs.job import Job
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 NEAR, FURTHER = 3.0, 6.0  # the stretches: |x| up to here

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from actfun._accuracy.error import TARGETS, Bound
-from actfun.arguments import bind
-from actfun.backends import torch as torch_ops
-from actfun.functional import function_of
-from actfun.registry import Activation, Choice, names, spec
+from actfun._backends import torch as torch_ops
+from actfun._catalogue.registry import Activation, Choice, names, spec
+from actfun._operators.arguments import bind
+from actfun._operators.functional import function_of
 
 LIBRARIES = ("actfun", "torch")
 SPAN = 40.0  # where roots are looked for: activations level out before

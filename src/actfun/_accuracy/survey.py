@@ -15,10 +15,10 @@ from torch import Tensor
 
 from actfun._accuracy.error import Worst, judged, merged, nearest, ulps_in_digits, worst
 from actfun._accuracy.subject import Subject
-from actfun.backends import mpmath as oracle
-from actfun.backends.tables import arguments
-from actfun.registry import spec
-from actfun.runs.job import Job, Record
+from actfun._backends import mpmath as oracle
+from actfun._backends.cpu.tables import arguments
+from actfun._catalogue.registry import spec
+from actfun._runs.job import Job, Record
 
 STRIDE = 4093  # a prime: the last bits of the patterns tried take all values
 PORTIONS = 64  # of an exhaustive run: 2²⁶ inputs each, some seconds, so that an interruption costs little

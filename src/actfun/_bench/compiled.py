@@ -15,7 +15,7 @@ from torch.nn.functional import dropout
 from actfun._accuracy.subject import library_function
 from actfun._bench.contestants import EAGER, OURS
 from actfun._bench.timing import Timing, in_turn
-from actfun.torch_private import compiler_counts, empty_compiler_cache
+from actfun._operators.torch_private import compiler_counts, empty_compiler_cache
 
 SIZES = (4096, 65_536, 2**20, 2**24)
 DTYPES = ("float32", "bfloat16")

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from actfun._accuracy.subject import library_function
-from actfun.registry import Choice, names, spec
-from actfun.version import __version__
+from actfun._catalogue.registry import Choice, names, spec
+from actfun._version import __version__
 
 Call = Callable[[], Any]
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from actfun._catalogue.registry import names, spec
 from actfun._compare.models import MLP, CharTransformer, Contender
-from actfun.modules import Elementwise
-from actfun.registry import names, spec
+from actfun._operators.modules import Elementwise
 
 VOCABULARY, LENGTH, WIDTH, HEADS = 1024, 128, 256, 4
 ANY = Contender("gelu")  # to be exchanged

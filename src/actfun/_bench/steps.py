@@ -11,7 +11,7 @@ from actfun._accuracy.subject import library_function
 from actfun._bench.contestants import EAGER, OURS
 from actfun._bench.networks import NETWORKS, exchange
 from actfun._bench.timing import Timing, in_turn
-from actfun.modules import get
+from actfun._operators.modules import get
 
 ACTIVATIONS = ("relu", "gelu", "silu", "tanh", "elu")
 SECONDS = 10.0  # of a step's budget, to one of an eager call's: its differences are percents

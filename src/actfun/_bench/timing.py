@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 
 from actfun._bench.contestants import OURS
-from actfun.runs.job import Job, Record
+from actfun._runs.job import Job, Record
 
 ROUNDS = (11, 2000)  # at least, at most
 CONFIDENCE = 0.95

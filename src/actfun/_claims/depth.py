@@ -10,7 +10,7 @@ from actfun._claims.evidence import Figure, measured
 from actfun._claims.experiment import Experiment, Figures, Record, Scale, column
 from actfun._claims.networks import HE, XAVIER, grid
 from actfun._compare.models import MLP, Contender
-from actfun.watch.measures import Meter
+from actfun._models.measures import Meter
 
 WIDTH, WIDE, SAMPLES = 256, 1024, 64
 # Variances of GELU's weights and biases at which mean and slope of a smooth activation's correlations are stable

@@ -9,9 +9,9 @@ from actfun._claims.evidence import Figure, exact
 from actfun._claims.exact_smooth import TOLERANCE, mean, of, slope
 from actfun._claims.experiment import Figures
 from actfun._compare.models import parameters
-from actfun.behaviours.reduction import maxout
-from actfun.modules import Maxout, get
-from actfun.watch.measures import FLAT
+from actfun._models.measures import FLAT
+from actfun._operators.behaviours.reduction import maxout
+from actfun._operators.modules import Maxout, get
 
 WIDTH = 64
 

@@ -6,11 +6,11 @@ import mpmath
 import torch
 from torch import Tensor
 
+from actfun._catalogue.registry import spec
 from actfun._claims.evidence import Figure, exact
 from actfun._claims.experiment import Figures
-from actfun.functional import function_of
-from actfun.quadrature import normal_mean
-from actfun.registry import spec
+from actfun._operators.functional import function_of
+from actfun._operators.quadrature import normal_mean
 
 TOLERANCE = 1e-6
 LINE = torch.linspace(-20.0, 20.0, 400_001, dtype=torch.float64)

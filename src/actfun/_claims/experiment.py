@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from actfun._claims.evidence import Figure
-from actfun.runs.job import Record as Record
+from actfun._runs.job import Record as Record
 
 Figures = dict[int, list[Figure]]
 

@@ -12,8 +12,8 @@ from actfun._claims.experiment import Experiment, Figures, Record, Scale, column
 from actfun._claims.networks import grid, metered, mlp, optimizer, train
 from actfun._compare.models import Network
 from actfun._compare.tasks import Split, task
-from actfun.gains import gain
-from actfun.modules import Maxout
+from actfun._models.gains import gain
+from actfun._operators.modules import Maxout
 
 SQUARE, MINUS_SQUARE, SINE = "square", "minus square", "sine"
 TARGETS: dict[str, Callable[[Tensor], Tensor]] = {

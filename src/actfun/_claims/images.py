@@ -16,7 +16,7 @@ from actfun._claims.zoo import POINTS
 from actfun._compare.images import split
 from actfun._compare.tasks import Split, accuracy
 from actfun._compare.training import steps
-from actfun.gains import gain
+from actfun._models.gains import gain
 
 ARMS = ("relu", "leaky_relu", "elu", "gelu", "tanh", "sigmoid")
 WIDTH, DEPTH, BATCH, EPOCHS, EARLY = 128, 8, 128, 50, 5

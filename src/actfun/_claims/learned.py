@@ -8,7 +8,7 @@ from actfun._claims.evidence import measured
 from actfun._claims.experiment import Experiment, Figures, Record, Scale, column, less
 from actfun._claims.networks import grid, mlp, optimizer, score, train
 from actfun._compare.tasks import task
-from actfun.gains import gain
+from actfun._models.gains import gain
 
 STEPS, RATE, MOVED = 320, 0.003, 0.05
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import torch
 
+from actfun._catalogue.registry import spec
 from actfun._claims.evidence import measured
 from actfun._claims.experiment import Experiment, Figures, Record, Scale, column, less
 from actfun._claims.networks import grid, mlp, optimizer, score, train
 from actfun._compare.tasks import task
-from actfun.functional import function_of
-from actfun.gains import gain
-from actfun.registry import spec
+from actfun._models.gains import gain
+from actfun._operators.functional import function_of
 
 DRAWS, POINTS = 100_000, 21
 STEPS, RATE, NEAR = 320, 0.003, 0.03

@@ -10,8 +10,8 @@ from actfun._claims.experiment import Scale
 from actfun._compare.models import MLP, Contender, Network, built, contender, draw
 from actfun._compare.tasks import Part, Split, task
 from actfun._compare.training import steps
-from actfun.modules import Elementwise, get
-from actfun.watch.measures import Meter
+from actfun._models.measures import Meter
+from actfun._operators.modules import Elementwise, get
 
 HE, XAVIER = 2.0**0.5, 1.0
 NARROW = Contender("maxout", equal_parameters=True).label

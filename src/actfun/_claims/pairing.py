@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from actfun._catalogue.registry import spec
 from actfun._claims.evidence import Figure, measured
 from actfun._claims.experiment import Experiment, Figures, Record, Scale, column, less
 from actfun._claims.networks import grid, mlp, optimizer, outputs
 from actfun._compare.tasks import Part, Split, task
 from actfun._compare.training import steps
-from actfun.functional import function_of
-from actfun.gains import gain
-from actfun.registry import spec
+from actfun._models.gains import gain
+from actfun._operators.functional import function_of
 
 TASK, FOLDS = "breast_cancer", 5
 HIDDEN, RATES, STEPS = ("tanh", "sigmoid", "relu", "gelu"), (0.001, 0.003, 0.01), 200

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from actfun._catalogue.registry import spec
 from actfun._claims import born, depth, fitting, theory
 from actfun._claims.evidence import Text, text, texts
 from actfun._claims.experiment import Record, column
-from actfun.functional import function_of
-from actfun.gains import gain
-from actfun.registry import spec
+from actfun._models.gains import gain
+from actfun._operators.functional import function_of
 
 
 class Reference(NamedTuple):

@@ -9,7 +9,7 @@ from actfun._claims.evidence import measured
 from actfun._claims.experiment import Experiment, Figures, Record, Scale, column
 from actfun._claims.networks import OPTIMIZERS, grid, metered, mlp, optimizer, train
 from actfun._compare.tasks import task
-from actfun.gains import gain
+from actfun._models.gains import gain
 
 PUSHED, BIAS, BEFORE, AFTER = 16, -10.0, 200, 500
 RATES = {"SGD": 0.1, "momentum": 0.03, "Adagrad": 0.03, "Adam": 0.003, "AdamW": 0.003}

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from actfun._catalogue.registry import spec
 from actfun._claims.evidence import Figure, ratios
 from actfun._claims.experiment import Experiment, Figures, Record, Scale, column
 from actfun._claims.networks import NARROW, grid, mlp, optimizer, training
 from actfun._compare.tasks import task
-from actfun.functional import function_of
-from actfun.registry import spec
+from actfun._operators.functional import function_of
 
 SIZE, CACHED, ROUNDS, IN_A_ROW, STEPS = 2**20, 2**16, 20, 3, 60
 CALLS = ("relu", "leaky_relu", "sigmoid", "tanh", "elu")

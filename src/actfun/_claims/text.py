@@ -7,7 +7,7 @@ from actfun._claims.experiment import Experiment, Figures, Record, Scale, column
 from actfun._claims.networks import grid, optimizer, score, train
 from actfun._compare.models import Block, CharTransformer, Contender, Network, draw
 from actfun._compare.tasks import LENGTH, Split, task
-from actfun.modules import FeedForward
+from actfun._operators.modules import FeedForward
 
 ARMS = ("gelu", "relu", "silu", "relu_squared", "swiglu")
 WIDTH, HIDDEN = 64, 170  # of SwiGLU: two thirds of 256, for it has three matrices where the others have two

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from actfun.functional import function_of
-from actfun.quadrature import normal_mean
-from actfun.registry import spec
+from actfun._catalogue.registry import spec
+from actfun._operators.functional import function_of
+from actfun._operators.quadrature import normal_mean
 
 
 def _mean_square(name: str, variance: float, derivative: bool = False) -> float:

@@ -25,7 +25,7 @@ from actfun._claims import (
 from actfun._claims.catalogue import Claim
 from actfun._claims.evidence import HOLDS, Figure, as_record, verdict
 from actfun._claims.experiment import Experiment, Figures, Scale
-from actfun.runs.job import Job, Record
+from actfun._runs.job import Job, Record
 
 
 def _exact(_: list[Record]) -> Figures:

@@ -10,7 +10,7 @@ from actfun._claims.experiment import Experiment, Figures, Record, Scale, column
 from actfun._claims.networks import NARROW, grid, metered, mlp, noisy, optimizer, score, train
 from actfun._compare.models import contender
 from actfun._compare.tasks import task
-from actfun.gains import gain
+from actfun._models.gains import gain
 
 ARMS: dict[str, tuple[str, dict[str, float]]] = {
     name: (name, {}) for name in ("relu", "tanh", "sigmoid", "elu", "gelu", "silu", "maxout", NARROW)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from actfun.gains import gain
-from actfun.modules import FeedForward, get
+from actfun._models.gains import gain
+from actfun._operators.modules import FeedForward, get
 
 EQUAL = " (equal parameters)"
 

@@ -5,11 +5,11 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from actfun._catalogue.registry import names, nearest, spec
 from actfun._compare.models import Contender
 from actfun._compare.tasks import Task
 from actfun._compare.trial import Trial
-from actfun.registry import names, nearest, spec
-from actfun.runs.job import Record
+from actfun._runs.job import Record
 
 EXTENSIONS = 2  # how often the grid may grow on either side
 QUICK_SEEDS = 10  # with 8 or fewer, seven comparisons could not reach p < 0.05 by Holm's method: 7·2/2^8 is 0.055

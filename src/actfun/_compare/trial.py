@@ -10,14 +10,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from actfun._catalogue.registry import spec
 from actfun._compare.models import Network, contender, initialise, parameters
 from actfun._compare.tasks import Part, Split, Task, task
 from actfun._compare.training import steps
-from actfun.registry import spec
-from actfun.runs.digest import own_code
-from actfun.runs.job import Job
-from actfun.version import __version__
-from actfun.watch.measures import Meter
+from actfun._models.measures import Meter
+from actfun._runs.digest import own_code
+from actfun._runs.job import Job
+from actfun._version import __version__
 
 WARM_UP = 10  # steps left out of the step time: they load kernels and fill caches
 POINTS = 10  # of a learning curve
@@ -67,7 +67,7 @@ class Result:
     """What a trial gave, beside its configuration.
 
     curve: (step, validation score) as training went on. score: the worst possible where the trial failed.
-    step_milliseconds: the median. dead_share, flat_share: at the end, on the training data (`actfun.watch.measures`).
+    step_milliseconds: the median. dead_share, flat_share: at the end, on the training data (`actfun._models.measures`).
     """
 
     score: float

@@ -1,0 +1,49 @@
+"""Formulas in arbitrary precision: the oracle of accuracy. Literals are read as the decimals that they show."""
+
+from collections.abc import Callable
+from typing import Any
+
+import mpmath
+from mpmath import mpf
+
+from actfun._backends.lowering import Lowering
+from actfun._catalogue import primitives
+from actfun._catalogue.formulas.gaussian import CUBIC, DENSITY, LINEAR
+
+with mpmath.workdps(100):  # the constants that formulas can only hold as floats
+    _SLOPE = mpmath.sqrt(8 / mpmath.pi)
+    EXACT = {DENSITY: 1 / mpmath.sqrt(2 * mpmath.pi), LINEAR: _SLOPE, CUBIC: _SLOPE * mpf("0.044715")}
+
+
+def _copysign(x: mpf, y: mpf) -> mpf:
+    return abs(x) if y >= 0 else -abs(x)
+
+
+def _cubic_decay(x: mpf, y: mpf) -> mpf:
+    t = abs(x)
+    return y * mpmath.exp(-mpmath.sqrt(8 / mpmath.pi) * (t + mpf("0.044715") * t**3))
+
+
+lower = Lowering(
+    native={
+        primitives.where: lambda condition, x, y: x if condition else y,
+        primitives.absolute: abs,
+        primitives.copysign: _copysign,
+        primitives.exp: mpmath.exp,
+        primitives.decay: lambda x, y: y * mpmath.exp(-x),
+        primitives.expm1: mpmath.expm1,
+        primitives.log1p: mpmath.log1p,
+        primitives.tanh: mpmath.tanh,
+        primitives.ndtr_scaled: lambda x: mpmath.erfc(x / mpmath.sqrt(2)) / 2 * mpmath.exp(x * x / 2),
+        primitives.gaussian_decay: lambda x, y: y * mpmath.exp(-x * x / 2),
+        primitives.cubic_decay: _cubic_decay,
+    },
+    constant=lambda value: EXACT.get(value, mpf(repr(value))),
+    literal=lambda value: mpf(repr(value)),
+)
+
+
+def evaluate(formula: Callable[..., Any], *arguments: float, digits: int = 50) -> mpf:
+    """A formula at exact arguments (each the number that the float holds), to about `digits` digits."""
+    with mpmath.workdps(digits):
+        return +lower(formula)(*(mpf(value) for value in arguments))

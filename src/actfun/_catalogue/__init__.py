@@ -1,0 +1,1 @@
+"""What an activation is: vocabulary, registry, formulas. Standard library only."""

@@ -1,0 +1,83 @@
+"""Piecewise linear and polynomial activations: ReLU and its kin."""
+
+from actfun._catalogue.kinds import REDUCTION
+from actfun.formula import INFINITY, Parameter, activation, derivative, maximum, where
+
+
+@activation(
+    module="ReLU",
+    range=(0.0, INFINITY),
+    kinks=(0.0,),
+    saturates=("left",),
+    inplace=True,
+    torch="relu",
+    torch_is_exact=True,
+    keeps="output",
+    monotonic=True,
+    convex=True,
+    latex=r"\max(x, 0)",
+    reference="Nair and Hinton, Rectified linear units improve restricted Boltzmann machines, ICML 2010",
+)
+def relu(x):
+    """x where it is positive, else 0."""
+    return maximum(x, 0.0)
+
+
+@derivative(relu, "x")
+def relu_dx(x):
+    return where(x <= 0.0, 0.0, 1.0)
+
+
+@activation(
+    module="LeakyReLU",
+    kinks=(0.0,),
+    inplace=True,
+    torch="leaky_relu",
+    keeps="output",
+    monotonic=True,
+    convex=True,
+    latex=r"\begin{cases} x & x > 0 \\ a x & x \le 0 \end{cases}",
+    reference="Maas, Hannun and Ng, Rectifier nonlinearities improve neural network acoustic models, ICML 2013",
+    negative_slope=Parameter(0.01),
+)
+def leaky_relu(x, negative_slope):
+    """x where it is positive, else a small multiple of it, so that no unit loses its gradient."""
+    return where(x > 0.0, x, negative_slope * x)
+
+
+@derivative(leaky_relu, "x")
+def leaky_relu_dx(x, negative_slope):
+    return where(x > 0.0, 1.0, negative_slope)
+
+
+@activation(
+    module="ReLUSquared",
+    range=(0.0, INFINITY),
+    saturates=("left",),
+    monotonic=True,
+    convex=True,
+    latex=r"\max(x, 0)^2",
+    reference="So et al., Primer: searching for efficient Transformers, arXiv:2109.08668",
+)
+def relu_squared(x):
+    """The square of ReLU: its derivative has no jump."""
+    return maximum(x, 0.0) * maximum(x, 0.0)
+
+
+@derivative(relu_squared, "x")
+def relu_squared_dx(x):
+    return 2.0 * maximum(x, 0.0)
+
+
+@activation(
+    module="MaxoutPieces",
+    kind=REDUCTION,
+    monotonic=True,
+    convex=True,
+    latex=r"\max_{j} x_j",
+    reference="Goodfellow et al., Maxout networks, arXiv:1302.4389",
+    pieces=Parameter(2, low=1),
+)
+def maxout(x, y):
+    """The largest of several linear pieces, which makes an activation that is learned. The first piece wins a tie."""
+    return where(x < y, y, where(x >= y, x, x + y))  # the sum of a number and NaN is NaN

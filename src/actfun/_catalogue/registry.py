@@ -1,0 +1,250 @@
+"""What an activation is, and the registry that all else is derived from. Standard library only."""
+
+import difflib
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from importlib.machinery import PathFinder
+from typing import Any, NoReturn
+
+from actfun._catalogue.kinds import ELEMENTWISE, Kind
+from actfun._catalogue.language import check_formula
+
+PACKAGE = "actfun"  # where users find activations
+INFINITY = float("inf")
+
+Formula = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A number that an activation takes beside its input.
+
+    default: the value when none is given.
+    low: the smallest value that a learnable one may take in training.
+    learnable: whether a tensor may be given, which then receives a gradient (its derivative formula must exist).
+    nonzero: whether 0 is not allowed.
+    """
+
+    default: float
+    low: float = -INFINITY
+    learnable: bool = False
+    nonzero: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An argument that picks among forms of an activation: option -> the formula of another, None for its own."""
+
+    default: str
+    options: Mapping[str, Formula | None]
+
+
+class Derivatives(dict[str, Formula]):
+    """argument -> formula of the derivative in it. Raises NotImplementedError where nobody has written it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def __missing__(self, argument: str) -> NoReturn:
+        todo = f'write it under @derivative({self.name}, "{argument}"), or call {self.name} under torch.no_grad()'
+        raise NotImplementedError(f"{self.name} has no derivative in {argument}, so no gradient; {todo}")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Activation:
+    """An activation: its formula, and the facts that the formula alone does not tell.
+
+    range, monotonic, convex, saturates and kinks hold at the default parameters.
+
+    - name: canonical name, torch's where torch has the function.
+    - formula: the function of x and the parameters, over `actfun.formula`.
+    - derivatives: argument name -> formula of the derivative in it, with the formula's own arguments.
+    - parameters: argument name -> Parameter or Choice, in order.
+    - range: infimum and supremum of the values.
+    - zero_centred: odd, so that inputs symmetric about 0 give outputs of mean 0.
+    - saturates: the sides, "left" and "right", on which the derivative tends to 0.
+    - kinks: where the derivative jumps.
+    - latex: the formula for people.
+    - reference: where it was introduced.
+    - module: its class name in `actfun.nn` (and `torch.nn`).
+    - inplace: whether torch's takes `inplace=`.
+    - torch: name in `torch.nn.functional`, or None where torch has no such function.
+    - torch_is_exact: torch's function of the name gives the same bits, gradients included, so it is what is called.
+    - kind: how it takes its input.
+    - keeps: what backward needs beside the parameters: what its kind says, or "output" where, for positive parameters,
+      the derivative formula gives the same at the output as at the input.
+    """
+
+    name: str
+    formula: Formula
+    monotonic: bool
+    convex: bool
+    latex: str
+    reference: str
+    module: str
+    range: tuple[float, float] = (-INFINITY, INFINITY)
+    zero_centred: bool = False
+    saturates: tuple[str, ...] = ()
+    kinks: tuple[float, ...] = ()
+    parameters: Mapping[str, Parameter | Choice] = field(default_factory=dict)
+    inplace: bool = False
+    torch: str | None = None
+    torch_is_exact: bool = False
+    kind: Kind = ELEMENTWISE
+    keeps: str = ELEMENTWISE.keeps
+    derivatives: Derivatives
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return spec, (self.name,)  # copies and pickles are the registered one
+
+    @property
+    def summary(self) -> str:
+        """The first line of the formula's docstring."""
+        return (self.formula.__doc__ or "").strip().partition("\n")[0]
+
+    @property
+    def learnable(self) -> bool:
+        """Whether any parameter may be learned."""
+        return any(isinstance(parameter, Parameter) and parameter.learnable for parameter in self.parameters.values())
+
+    @property
+    def forms(self) -> tuple["Activation", ...]:
+        """The activation itself and those that its choices lead to."""
+        choices = (parameter for parameter in self.parameters.values() if isinstance(parameter, Choice))
+        others = (other for choice in choices for other in choice.options.values() if other is not None)
+        return (self, *(_registry[other.__name__] for other in others))
+
+    def chosen(self, options: Mapping[str, str]) -> "Activation":
+        """The activation that the given choices (all of them) lead to: itself, or the one that an option names."""
+        chosen = self
+        for argument, option in options.items():
+            choice = self.parameters[argument]
+            assert isinstance(choice, Choice)
+            if not isinstance(option, str) or option not in choice.options:
+                allowed = ", ".join(repr(name) for name in choice.options)
+                raise ValueError(f"{self.name}: {argument} must be one of {allowed}, got {option!r}")
+            other = choice.options[option]
+            chosen = chosen if other is None else _registry[other.__name__]
+        return chosen
+
+
+_registry: dict[str, Activation] = {}
+
+
+SETTLED = ("name", "formula", "parameters", "derivatives")  # follow from the formula and its decorators
+FACTS = {fact.name: fact for fact in fields(Activation) if fact.name not in SETTLED}
+NEEDED = {name for name, fact in FACTS.items() if fact.default is MISSING and fact.default_factory is MISSING}
+
+
+def activation(**stated: Any) -> Callable[[Formula], Formula]:
+    """Register a formula as an activation; the function itself comes back, so formulas can use one another.
+
+    stated: the facts, by the names of `Activation`'s fields, and a Parameter or Choice for each further argument of the
+    formula. The class name in `actfun.nn` defaults to the name in CamelCase, the range to all numbers.
+    Raises TypeError for a fact that is missing or unknown, ValueError for a formula outside the language, an argument
+    without a Parameter, or a name that is taken.
+    """
+    parameters = {argument: value for argument, value in stated.items() if isinstance(value, Parameter | Choice)}
+    stated_facts = {name: value for name, value in stated.items() if name not in parameters}
+
+    def register(formula: Formula) -> Formula:
+        check_formula(formula)
+        name = formula.__name__
+        kind = stated.get("kind", ELEMENTWISE)
+        if not isinstance(kind, Kind):
+            raise TypeError(f"{name}: kind must be a Kind, such as actfun._catalogue.kinds.ELEMENTWISE, got {kind!r}")
+        assumed = {"module": "".join(part.capitalize() for part in name.split("_")), "keeps": kind.keeps}
+        facts = assumed | stated_facts
+        if unknown := facts.keys() - FACTS.keys():
+            raise TypeError(f"{name}: unknown fact {min(unknown)!r}; {nearest(min(unknown), tuple(FACTS))}")
+        if missing := NEEDED - facts.keys():
+            raise TypeError(f"{name}: these facts are missing: {', '.join(sorted(missing))}")
+        made = Activation(name=name, formula=formula, parameters=parameters, derivatives=Derivatives(name), **facts)
+        _check_arguments(made)
+        _check_names(made)
+        _registry[name] = made
+        return formula
+
+    return register
+
+
+def arguments_of(formula: Formula) -> tuple[str, ...]:
+    """The names of a formula's arguments."""
+    code = formula.__code__
+    return code.co_varnames[: code.co_argcount]
+
+
+OWN = ("inplace", "learnable", "num_parameters")  # arguments that functions and modules have themselves
+
+
+def _check_arguments(made: Activation) -> None:
+    """Raise ValueError unless a formula takes what its kind says, parameters in the order in which they are stated."""
+    numbers = tuple(name for name, parameter in made.parameters.items() if isinstance(parameter, Parameter))
+    expected = made.kind.arguments(numbers)
+    if arguments_of(made.formula) != expected:
+        allowed, got = (", ".join(arguments) for arguments in (expected, arguments_of(made.formula)))
+        told = f"a formula that is {made.kind.name} takes x and what has a Parameter, in that order"
+        raise ValueError(f"{made.name}: {told}, ({allowed}), got ({got})")
+    for name in made.parameters.keys() & set(OWN):
+        raise ValueError(f"{made.name}: {name} is an argument that every module may have; name the parameter otherwise")
+
+
+def _check_names(made: Activation) -> None:
+    """Raise ValueError where the function or class would hide another one."""
+    package, name = sys.modules[PACKAGE], made.name
+    if not name.isidentifier():
+        raise ValueError(f"{name} is no name; a formula is a function written with def")
+    if name in _registry:
+        if _registry[name].formula.__module__ != made.formula.__module__:
+            raise ValueError(f"activation {name!r} exists already, in {_registry[name].formula.__module__}")
+    elif hasattr(package, name) or PathFinder.find_spec(f"{PACKAGE}.{name}", package.__path__):
+        raise ValueError(f"{name}: {PACKAGE}.{name} exists already, and is no activation; name the formula otherwise")
+    for other in _registry.values():
+        if other.module == made.module and other.name != name:
+            raise ValueError(f"{name}: the class {made.module} is {other.name}'s; state another, with module=")
+
+
+def derivative(formula: Formula, argument: str) -> Callable[[Formula], Formula]:
+    """Register a function as the derivative of an activation's formula in one of its arguments.
+
+    Raises ValueError for a function outside the language, or with other arguments than the formula's.
+    """
+
+    def register(function: Formula) -> Formula:
+        check_formula(function)
+        name, known = formula.__name__, arguments_of(formula)
+        if name not in _registry:
+            raise ValueError(f"{function.__name__}: {name} is no activation; its formula is to be registered first")
+        if argument not in known or arguments_of(function) != known:
+            raise ValueError(
+                f"{function.__name__}: the derivative of {name} in one of ({', '.join(known)}) takes just these, "
+                f"got one in {argument} that takes ({', '.join(arguments_of(function))})"
+            )
+        _registry[name].derivatives[argument] = function
+        return function
+
+    return register
+
+
+def names(kind: Kind | None = None) -> tuple[str, ...]:
+    """The canonical names of all activations, or of those of a kind, sorted."""
+    return tuple(sorted(name for name, known in _registry.items() if kind in (None, known.kind)))
+
+
+def spec(name: str) -> Activation:
+    """The activation of that name.
+
+    Raises ValueError, with the closest names, where there is none.
+    """
+    if not isinstance(name, str) or name not in _registry:
+        raise ValueError(f"unknown activation {name!r}; {nearest(name, names())}")
+    return _registry[name]
+
+
+def nearest(word: str, allowed: tuple[str, ...]) -> str:
+    """What to offer somebody who wrote a word that is not allowed: the closest ones, or all."""
+    lowered = {name.lower(): name for name in allowed}
+    close = [lowered[name] for name in difflib.get_close_matches(str(word).lower(), lowered, n=3, cutoff=0.6)]
+    return "did you mean " + " or ".join(close) + "?" if close else "known: " + ", ".join(allowed)

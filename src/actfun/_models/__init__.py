@@ -1,0 +1,1 @@
+"""A network, looked at or prepared."""

@@ -1,0 +1,1 @@
+"""A tensor in, a tensor out: functions, modules, one dispatch, derivatives."""

@@ -1,0 +1,220 @@
+"""One registered operator for each activation: `torch.ops.actfun.gelu(x)`, in place `gelu_`, `elu.tensor` with tensors.
+
+PyTorch's dispatcher tells the usual call from one that is traced, transformed by functorch, or of a nested tensor, and
+calls the method of `Operator` for it. An operator is composite: one node in a graph, and plain torch operations, which
+can be fused, where PyTorch compiles or decomposes the graph. The profiler shows it by its name.
+"""
+
+import functools
+import hashlib
+import types
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.compiler.config
+from torch import Tensor
+
+from actfun._backends.lowering import fingerprint
+from actfun._catalogue.registry import Activation, Parameter
+from actfun._once import working
+from actfun._operators.autograd import Elementwise, TransformableElementwise
+from actfun._operators.dispatch import DTYPES, LAYOUTS, check_input, evaluate, kernels_for, overwrite, torch_operations
+from actfun._operators.torch_private import apply_of, functorch_cannot_follow, in_dual_level, remove
+
+
+class Operator:
+    """What the registered operator of an activation does: a method for each kind of call.
+
+    Each takes x, then the parameters in order: numbers, or tensors with one value or one a channel.
+    """
+
+    def __init__(self, activation: Activation) -> None:
+        code = activation.formula.__code__
+        self.activation, self.arguments = activation, code.co_varnames[: code.co_argcount]
+        self.differentiable = 1 + sum(isinstance(p, Parameter) and p.learnable for p in activation.parameters.values())
+        # A class each, for the profiler and grad_fn show its name.
+        recorded: Any = types.new_class(activation.name, (Elementwise,))
+        transformed: Any = types.new_class(activation.name, (TransformableElementwise,))
+        self._record, self._transform = apply_of(recorded), transformed.apply
+
+    def derives_from_output(self, parameters: tuple[Any, ...]) -> bool:
+        """Whether the derivative is exact at the output, which the next layer often keeps anyway."""
+        if self.activation.keeps != "output":
+            return False
+        return all(isinstance(value, float) and value > 0.0 for value in parameters)
+
+    def _settle(self, x: Tensor, parameters: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The parameters in shapes that broadcast against x, which is checked."""
+        if x.layout not in LAYOUTS or x.dtype not in DTYPES:
+            check_input(self.activation.name, x)
+        if parameters and [value for value in parameters if isinstance(value, Tensor)]:
+            named = zip(self.arguments[1:], parameters, strict=True)
+            return tuple([_per_channel(self.activation.name, argument, value, x) for argument, value in named])
+        return parameters
+
+    def _is_recorded(self, x: Tensor, parameters: tuple[Any, ...]) -> bool:
+        """Whether a call is to have gradients. Raises NotImplementedError where a formula for them is missing."""
+        if not torch.is_grad_enabled():
+            return False
+        recorded = x.requires_grad or bool([v for v in parameters if isinstance(v, Tensor) and v.requires_grad])
+        if recorded and len(self.activation.derivatives) < self.differentiable:
+            for argument, value in zip(self.arguments, (x, *parameters), strict=True):
+                if isinstance(value, Tensor) and value.requires_grad:
+                    self.activation.derivatives[argument]  # raises where it is missing
+        return recorded
+
+    def call(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
+        """The usual call, eager or compiled."""
+        if in_dual_level():
+            return self.transform(x, *parameters)
+        settled = self._settle(x, parameters)
+        if self._is_recorded(x, settled):
+            return self._record(self, False, x, *settled)  # type: ignore[no-any-return]
+        return evaluate(self.activation.formula, x, settled)
+
+    def transform(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
+        """A call under functorch or in forward mode."""
+        settled = self._settle(x, parameters)
+        if functorch_cannot_follow():
+            backend = torch_operations(x, again=True)  # PyTorch differentiates
+            return backend.evaluate(self.activation.formula, x, *settled)  # type: ignore[no-any-return]
+        return self._transform(self, False, x, *settled)  # type: ignore[no-any-return]
+
+    def trace(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
+        """A call under torch.jit.trace, which can keep neither a Function nor an operator that ONNX does not know."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]  # a parameter's shape holds for the whole graph
+            settled = self._settle(x, parameters)
+        return torch_operations(x).evaluate(self.activation.formula, x, *settled)  # type: ignore[no-any-return]
+
+    def call_nested(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
+        """A call with a nested tensor. One of jagged layout is a subclass, which takes any operation."""
+        if x.layout is torch.jagged:
+            return self.call(x, *parameters)
+        return torch.nested.as_nested_tensor([self.call(part, *parameters) for part in x.unbind()])
+
+    def call_inplace(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
+        """x, overwritten with its activation."""
+        settled = self._settle(x, parameters)
+        if kernels_for(x, *settled) is None or in_dual_level() or (x.requires_grad and x.is_leaf):
+            return x.copy_(self.call(x.clone(), *settled))  # the derivative may need what is overwritten
+        if self._is_recorded(x, settled):
+            return self._record(self, True, x, *settled)  # type: ignore[no-any-return]
+        y = overwrite(self.activation.formula, x, settled)
+        torch.autograd.graph.increment_version(y)
+        return y
+
+    def transform_inplace(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
+        """The same under functorch."""
+        return x.copy_(self.transform(x.clone(), *parameters))
+
+    def trace_inplace(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
+        """The same under torch.jit.trace."""
+        return x.copy_(self.trace(x.clone(), *parameters))
+
+
+def _per_channel(name: str, argument: str, value: Any, x: Tensor) -> Any:
+    """A parameter in a shape that broadcasts against x; channels are dim 1, or dim 0 of a 1-D input."""
+    if not isinstance(value, Tensor):
+        return value
+    if value.numel() == 1:
+        return value.reshape(())
+    dim = 1 if x.dim() > 1 else 0
+    channels = x.shape[dim] if x.dim() else 1
+    if value.dim() != 1 or value.numel() != channels:
+        raise ValueError(
+            f"{name}: {argument} must hold 1 value or one per channel ({channels} for an input of shape "
+            f"{tuple(x.shape)}), got shape {tuple(value.shape)}"
+        )
+    return value.reshape(-1, *[1] * (x.dim() - dim - 1))
+
+
+_registered: dict[str, tuple[Activation, torch.library.Library]] = {}  # an operator lives as long as its library
+
+
+def register(activation: Activation) -> None:
+    """Make the operators of an activation and its forms; those of an earlier activation of the name go."""
+    with working:
+        for form in activation.forms:
+            earlier, library = _registered.get(form.name, (None, None))
+            if earlier is not form and not form.torch_is_exact:
+                if library is not None:
+                    remove(library)
+                library = torch.library.Library("actfun", "FRAGMENT")  # type: ignore[no-untyped-call]
+                _define(Operator(form), library)
+                _registered[form.name] = form, library
+                _tell_caches(form)
+
+
+@functools.cache
+def _fingerprint() -> str:
+    """Of the code that operators are taken apart by."""
+    package = Path(__file__).parents[1]
+    parts = ("_operators/*.py", "_backends/*.py", "_catalogue/**/*.py")
+    files = sorted(path for part in parts for path in package.glob(part))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+
+def _tell_caches(activation: Activation) -> None:
+    """Put what an operator means into the key of torch.compile's caches on disk, which know it by its name alone.
+
+    Without that a new version of this package, or a formula written again, would run what the old one compiled.
+    """
+    tag = _fingerprint()
+    if not activation.formula.__module__.startswith("actfun."):
+        told = repr([fingerprint(formula) for formula in (activation.formula, *activation.derivatives.values())])
+        tag = f"{activation.name}:{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+    if tag not in torch.compiler.config.cache_key_tag:
+        torch.compiler.config.cache_key_tag += f" actfun:{tag}"
+
+
+def _define(operator: Operator, library: torch.library.Library) -> None:
+    activation = operator.activation
+    parameters = {argument: p for argument, p in activation.parameters.items() if isinstance(p, Parameter)}
+    schemas = {"": "".join(f", float {argument}" for argument in parameters)}
+    if activation.learnable:
+        kinds = ("Tensor" if p.learnable else "float" for p in parameters.values())
+        schemas[".tensor"] = "".join(f", {kind} {argument}" for kind, argument in zip(kinds, parameters, strict=True))
+    ways = {
+        "CompositeImplicitAutograd": (operator.call, operator.call_inplace),
+        "CompositeImplicitAutogradNestedTensor": (operator.call_nested, None),
+        "FuncTorchDynamicLayerFrontMode": (operator.transform, operator.transform_inplace),
+        "Tracer": (operator.trace, operator.trace_inplace),
+    }
+    for overload, rest in schemas.items():
+        for inplace, schema in enumerate((f"(Tensor x{rest}) -> Tensor", f"(Tensor(a!) x{rest}) -> Tensor(a!)")):
+            name = f"{activation.name}{'_' * inplace}{overload}"
+            library.define(name + schema, tags=torch.Tag.pt2_compliant_tag)  # type: ignore[no-untyped-call]
+            for key, methods in ways.items():
+                if methods[inplace] is not None:
+                    library.impl(name, methods[inplace], key)  # type: ignore[no-untyped-call]
+
+
+def overload_of(activation: Activation, inplace: bool, tensors: bool = False) -> Callable[..., Tensor]:
+    """What PyTorch calls for an activation: its operator, in place or not, with tensors or numbers for parameters."""
+    name = f"{activation.name}_" if inplace else activation.name
+    if activation.torch_is_exact:
+        return getattr(torch, name)  # type: ignore[no-any-return]
+    packet = getattr(torch.ops.actfun, name)
+    return packet.tensor if tensors else packet.default  # type: ignore[no-any-return]
+
+
+def call(activation: Activation, x: Tensor, parameters: tuple[Any, ...], inplace: bool = False) -> Tensor:
+    """An activation, its arguments settled by `bind`, of a tensor."""
+    if not isinstance(inplace, bool):
+        raise TypeError(f"{activation.name}: inplace must be True or False, got {inplace!r}")
+    if not isinstance(x, Tensor) and not torch.overrides.has_torch_function_unary(x):
+        check_input(activation.name, x)
+    if activation.torch_is_exact and isinstance(x, Tensor):
+        check_input(activation.name, x)
+    if all(isinstance(value, float) for value in parameters):
+        return overload_of(activation, inplace)(x, *parameters)
+    kinds = [p.learnable for p in activation.parameters.values() if isinstance(p, Parameter)]
+    tensors = (  # where one is a tensor, all that may be are
+        torch.tensor(value, device=x.device) if learnable and isinstance(value, float) else value
+        for learnable, value in zip(kinds, parameters, strict=True)
+    )
+    return overload_of(activation, inplace, tensors=True)(x, *tensors)

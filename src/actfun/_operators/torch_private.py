@@ -1,0 +1,104 @@
+"""Every private name of PyTorch that the package uses, each with what happens where a version lacks it.
+
+Tried with PyTorch 2.11 and 2.13. Nothing here decides how an activation is computed: `actfun._operators.op` does.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+# Without these no tensor is known to be plain, and all take torch operations: right, but slower.
+_keys_of: Callable[[Tensor], Any] | None = getattr(torch._C, "_dispatch_keys", None)
+_modes: Callable[[], int] | None = getattr(torch._C, "_len_torch_dispatch_stack", None)
+
+
+def _usual_keys(device: str) -> set[int]:
+    """The dispatch keys of a plain tensor, in usual and in inference mode."""
+    found = set()
+    for inference in (False, True):
+        with torch.inference_mode(inference):
+            found.add(_keys_of(torch.empty(0, device=device)).raw_repr())  # type: ignore[misc]
+    return found
+
+
+_devices: dict[int, str | None] = dict.fromkeys(_usual_keys("cpu"), "cpu") if _keys_of else {}
+
+
+def is_watched() -> bool:
+    """Whether a mode sees the operations of this thread: one that traces, fakes, counts or logs them."""
+    return _modes is None or _modes() > 0
+
+
+def plain_device(x: Tensor) -> str | None:
+    """The device, "cpu" or "cuda", of a tensor whose memory is what it seems; None for any other tensor.
+
+    Subclasses that dispatch, wrappers of functorch, fake, nested, sparse and zero tensors, and those that are yet to be
+    negated all have further dispatch keys, so one comparison tells them.
+    """
+    if _modes is None or _keys_of is None or _modes() > 0:  # every call asks this: 0.4 µs
+        return None
+    keys = _keys_of(x).raw_repr()
+    try:
+        return _devices[keys]
+    except KeyError:
+        device = x.device.type
+        _devices[keys] = device if device == "cuda" and keys in _usual_keys(device) else None
+        return _devices[keys]
+
+
+def in_dual_level() -> bool:
+    """Whether forward-mode differentiation is on; where PyTorch does not tell, it counts as on, which is slower."""
+    return getattr(forward_ad, "_current_level", 0) >= 0
+
+
+def functorch_cannot_follow() -> bool:
+    """Whether functorch does what an autograd.Function cannot follow: functionalize, or forward mode in forward mode.
+
+    In the latter PyTorch would take a Function's tangent for a constant, and second derivatives for 0. Where PyTorch
+    does not tell, it is so: then PyTorch differentiates the formula's operations, which costs accuracy in far tails.
+    """
+    try:
+        kinds = [level.key() for level in torch._C._functorch.get_interpreter_stack() or []]
+        transform = torch._C._functorch.TransformType
+        return kinds.count(transform.Jvp) > 1 or transform.Functionalize in kinds
+    except AttributeError:
+        return True
+
+
+def is_transformed() -> bool:
+    """Whether functorch is at work; where PyTorch does not tell, it counts as such."""
+    level = getattr(torch._C._functorch, "maybe_current_level", None)
+    return level is None or level() is not None
+
+
+def apply_of(function: type[torch.autograd.Function]) -> Callable[..., Any]:
+    """The apply of a Function that no transformation of functorch meets: without its look for one, which takes 2 µs."""
+    base = getattr(torch._C, "_FunctionBase", None)
+    return super(torch.autograd.Function, function).apply if base else function.apply  # type: ignore[misc]
+
+
+def remove(library: torch.library.Library) -> None:
+    """Take back a library's operators, so that they can be defined anew; without the name the earlier ones stay."""
+    if hasattr(library, "_destroy"):
+        library._destroy()  # type: ignore[no-untyped-call]
+
+
+def empty_compiler_cache() -> AbstractContextManager[None]:
+    """A context in which Inductor finds nothing that was compiled before; where PyTorch lacks it, it may."""
+    from torch._inductor import utils
+
+    return utils.fresh_cache() if hasattr(utils, "fresh_cache") else nullcontext()
+
+
+def compiler_counts() -> Mapping[str, Mapping[str, int]]:
+    """Dynamo's counts, which go on until they are cleared: "stats" has "unique_graphs", "graph_break" the reasons.
+
+    Dynamo itself needs them, so there is no version without.
+    """
+    from torch._dynamo.utils import counters
+
+    return counters
