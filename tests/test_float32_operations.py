@@ -13,7 +13,7 @@ from actfun._accuracy.error import ulps
 from actfun._accuracy.subject import roots
 from actfun._backends import torch as torch64
 from actfun._backends import torch32, torch_tails
-from actfun._backends.cpu.tables import arguments
+from actfun._backends.tables import arguments
 
 SINGLE, SIXTEEN = torch.float32, (torch.bfloat16, torch.float16)
 TINY, LARGEST = 2.0**-126, torch.finfo(torch.float32).max

@@ -133,7 +133,7 @@ for name in ("llvmlite", "mpmath", "numpy", "scipy", "sympy", "typer", "rich", "
 import warnings
 warnings.simplefilter("ignore")  # torch says that numpy is missing
 import torch, actfun as af, gpu_check
-from actfun._backends import gpu as triton
+from actfun._backends import gpu
 from actfun._catalogue.kinds import ELEMENTWISE
 x = torch.randn(5, dtype=torch.float64, requires_grad=True)
 for name in af.names(ELEMENTWISE):

@@ -126,7 +126,7 @@ import sys, torch
 from support import CASES, points
 from actfun import spec
 from actfun._backends import gpu
-from actfun._backends.cpu.tables import arguments
+from actfun._backends.tables import arguments
 results = {}
 for case in CASES:
     for dtype in (torch.float32, torch.float16):

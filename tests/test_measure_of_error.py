@@ -10,7 +10,7 @@ from support import DERIVATIVES, assert_close
 from actfun._accuracy.error import worst
 from actfun._accuracy.subject import Subject, roots
 from actfun._backends import mpmath as oracle
-from actfun._backends.cpu.tables import arguments
+from actfun._backends.tables import arguments
 from actfun._catalogue.formulas.gaussian import gelu_dx
 from actfun._catalogue.primitives import where
 from actfun._report.accuracy import met

@@ -16,7 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 
 import actfun as af
 from actfun._backends import torch as torch_ops
-from actfun._backends.cpu.tables import arguments
+from actfun._backends.tables import arguments
 from actfun._catalogue.registry import Parameter, _registry, activation, derivative
 from actfun._operators.autograd import Elementwise
 

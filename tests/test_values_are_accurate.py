@@ -16,7 +16,7 @@ from actfun._backends import cpu
 from actfun._backends import mpmath as oracle
 from actfun._backends import torch as torch_ops
 from actfun._backends.cpu import values
-from actfun._backends.cpu.tables import arguments
+from actfun._backends.tables import arguments
 from actfun._catalogue.primitives import CONTRACTS, copysign, where
 from actfun._report.accuracy import met
 from actfun._runs.job import attempt

@@ -56,13 +56,18 @@ def stubs() -> dict[str, str]:
     """The text of each file of stubs, by its name."""
     activations = [spec(name) for name in NAMES]
     listed = ", ".join(f'"{name}"' for name in sorted(actfun.__all__))
+    imported = {
+        "formula": "actfun",
+        "nn": "actfun",
+        "gain": "actfun._models.gains",
+        "get": "actfun._operators.modules",
+        **dict.fromkeys(("Activation", "names", "spec"), "actfun._catalogue.registry"),
+        **{name: f"actfun._studies.{name}" for name in actfun._STUDIES},
+    }
     package = [
         HEAD,
         "from typing import Literal\n\nfrom torch import Generator, Tensor\n",
-        "from actfun import formula as formula\nfrom actfun import nn as nn\n"
-        + "".join(f"from actfun._studies.{name} import {name} as {name}\n" for name in sorted(actfun._STUDIES))
-        + "from actfun._models.gains import gain as gain\nfrom actfun._operators.modules import get as get\n"
-        + "".join(f"from actfun._catalogue.registry import {n} as {n}\n" for n in ("Activation", "names", "spec")),
+        "".join(sorted(f"from {place} import {name} as {name}\n" for name, place in imported.items())),
         f"__version__: str\n__all__ = [{listed}]\n",
         *map(function_stub, activations),
     ]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from actfun._accuracy.error import ulps
 from actfun._accuracy.subject import Subject, library_function, roots
-from actfun._backends.cpu.tables import arguments
+from actfun._backends.tables import arguments
 from gpu_checks.run import Run, Section
 
 Function = Callable[[Tensor], Tensor]

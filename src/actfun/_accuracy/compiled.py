@@ -9,7 +9,7 @@ from torch import Tensor
 from actfun._accuracy.error import nearest, ulps
 from actfun._accuracy.subject import Subject, library_function, roots
 from actfun._accuracy.survey import patterns
-from actfun._backends.cpu.tables import arguments
+from actfun._backends.tables import arguments
 from actfun._runs.job import Job
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from actfun._backends.cpu.tables import to_odd
+from actfun._backends.tables import to_odd
 
 SMALLEST = {torch.float32: -149, torch.bfloat16: -133, torch.float16: -24, torch.float64: -1074}  # powers of 2
 DIGITS = {torch.float32: 24, torch.bfloat16: 8, torch.float16: 11, torch.float64: 53}  # bits of a mantissa

@@ -16,7 +16,7 @@ from torch import Tensor
 from actfun._accuracy.error import Worst, judged, merged, nearest, ulps_in_digits, worst
 from actfun._accuracy.subject import Subject
 from actfun._backends import mpmath as oracle
-from actfun._backends.cpu.tables import arguments
+from actfun._backends.tables import arguments
 from actfun._catalogue.registry import spec
 from actfun._runs.job import Job, Record
 

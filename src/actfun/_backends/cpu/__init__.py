@@ -18,7 +18,8 @@ import numpy
 import torch
 from torch import Tensor
 
-from actfun._backends.cpu import jit, kernels, polynomials, tables, threads
+from actfun._backends import tables
+from actfun._backends.cpu import jit, kernels, polynomials, threads
 from actfun._backends.layout import format_of, laid_out_like
 from actfun._backends.lowering import fingerprint
 from actfun._once import Once
