@@ -8,10 +8,10 @@ READY := $(VENV)/.ready
 OUT ?= runs/compare-digits
 
 .DEFAULT_GOAL := help
-.PHONY: help compare accuracy bench claims pictures docs test check
+.PHONY: help compare accuracy bench claims pictures docs test test-slow check
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
 $(READY): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV): PyTorch, LLVM and what the command and the tests need (about a minute, once) ..."
@@ -44,8 +44,11 @@ pictures: $(READY) ## draw the READMEs' pictures, docs/gelu.svg and docs/digits.
 docs: $(READY) ## the documentation, as a site that works offline: site/index.html
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
-test: $(READY) ## the tests
-	@$(BIN)/python -m pytest -q -n 2
+test: $(READY) ## the tests, but for those that take long
+	@$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+test-slow: $(READY) ## the tests that take long: interrupted runs, caches of torch.compile, browsers, every float32
+	@$(BIN)/python -m pytest -q -n 2 -m slow
 
 check: $(READY) ## lint, format and types, as in the pre-commit hooks
 	@$(BIN)/ruff check .

@@ -1,8 +1,11 @@
 """What the tests share: the cases of the registry, and the measure of error."""
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -19,6 +22,7 @@ from actfun._bench.contestants import has_compiler
 from actfun._catalogue.kinds import ELEMENTWISE as KIND
 from actfun._catalogue.registry import Activation, Parameter
 
+ROOT = Path(__file__).parents[1]
 COMPILES = pytest.mark.skipif(not has_compiler(), reason="torch.compile needs a C++ compiler")
 
 
@@ -85,3 +89,29 @@ def assert_close(got: Tensor, exact: Tensor | list[Any], ulp: float, absolute: f
     assert not bad.any(), (
         f"{int(bad.sum())} values are off; worst {float(errors[worst]):.2f} ulp: {got[worst]} for {exact[worst]}"
     )
+
+
+class References(HTMLParser):
+    """Collects everything in a page that a browser would fetch."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.inside = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.inside = tag
+        for name, value in attrs:
+            if name in {"src", "srcset", "href", "xlink:href", "action", "data", "poster", "background"}:
+                if not (value or "").startswith(("#", "data:")):
+                    self.found.append(f"{tag} {name}={value}")
+            if name == "style":
+                self.style(value or "")
+
+    def handle_data(self, text: str) -> None:
+        if self.inside == "style":
+            self.style(text)
+
+    def style(self, text: str) -> None:
+        self.found += re.findall(r"@import[^;]*|url\(\s*[\"']?(?!data:|#)[^)]*\)", text)

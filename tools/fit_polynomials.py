@@ -4,7 +4,7 @@
 
 With names only the functions of these activations are fitted anew, as after a change of a formula; without names all.
 Then `make accuracy` shows what they are worth. The search's arithmetic is LAPACK's, so another processor may find
-others that are as good: what each must fulfil is in tests/test_polynomials.py.
+others that are as good: what each must fulfil is in tests/backends/test_polynomials.py.
 """
 
 import dataclasses

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy
 import pytest
+from support import ROOT
 
 import actfun as af
 from actfun._accuracy.compiled import CompiledCall
@@ -23,7 +24,6 @@ from actfun._compare.trial import Trial
 from actfun._runs import digest
 from actfun._runs.job import Job
 
-ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "actfun"
 
 # Each part, the longest one that a path begins with, may import from those before it, and from itself.

@@ -3,12 +3,13 @@
 import dataclasses
 import itertools
 import json
-import sys
-from pathlib import Path
 
+import fit_polynomials as tool
 import numpy
 import pytest
 import torch
+from polynomials.fits import Pieces
+from polynomials.sample import ALLOWED, Sample
 from support import CAREFUL
 
 from actfun import names
@@ -16,11 +17,6 @@ from actfun._accuracy.error import TARGETS
 from actfun._backends import cpu
 from actfun._backends.cpu import kernels, polynomials
 from actfun._backends.cpu.polynomials import ENTRIES, FILE, Polynomials
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
-import fit_polynomials as tool
-from polynomials.fits import Pieces
-from polynomials.sample import ALLOWED, Sample
 
 SINGLE = TARGETS[torch.float32]
 FUNCTIONS = {tool.key(*function[:2]): function for function in tool.functions(names())}

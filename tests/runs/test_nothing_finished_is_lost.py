@@ -58,6 +58,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)], ids=["ctrl-c", "kill -9"])
 def test_an_interrupted_run_keeps_what_finished_and_resumes(tmp_path, number, code):
@@ -86,6 +87,7 @@ def test_an_interrupted_run_keeps_what_finished_and_resumes(tmp_path, number, co
         assert (tmp_path / name).stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_scores(tmp_path):
     scores = []
     for folder in (tmp_path / "a", tmp_path / "b"):

@@ -406,6 +406,7 @@ print(float(torch.compile(lambda x: af.scaled(x), fullgraph=True)(torch.ones(4))
 """
 
 
+@pytest.mark.slow
 @COMPILES
 def test_caches_of_torch_compile_do_not_outlive_a_formula(tmp_path):
     """PyTorch's caches on disk know an operator by its name; without the tag the second run would find the first's."""

@@ -199,6 +199,7 @@ def test_it_writes_tables_and_a_page_and_goes_on(tmp_path):
     assert again.returncode == 0
 
 
+@pytest.mark.slow
 def test_steps_are_drawn_and_without_a_compiler_they_are_eager(tmp_path):
     done = run("relu", "--steps", "--seconds", "0", "--threads", "1", "--out", str(tmp_path), PATH="")
     assert done.returncode == 0, done.stderr

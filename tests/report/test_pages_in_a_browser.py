@@ -53,6 +53,7 @@ def rows():
 REFERENCE = Reference("quadrature", "gain", {"name": "relu", "direction": "forward"}, 1.4, 1.5, 1e-9).as_record()
 
 
+@pytest.mark.slow
 def test_the_claims_page(tmp_path, rows):
     path = tmp_path / "claims.html"
     write_claims(path, rows, [REFERENCE], machine(1, 1))
@@ -69,6 +70,7 @@ def test_the_claims_page(tmp_path, rows):
         assert row["claim"] not in chinese
 
 
+@pytest.mark.slow
 def test_the_browser_notices_a_broken_page(tmp_path, rows):
     path = tmp_path / "broken.html"
     text = claims_page(rows, [REFERENCE], machine(1, 1)).replace("</main>", "<p style='width:2000px'>x</p></main>")

@@ -12,12 +12,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from support import ROOT
 
 import actfun as af
 
 pytest.importorskip("mkdocs")
 
-ROOT = Path(__file__).parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.xdist_group("docs")  # one site for all
 LOADING = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src", "object": "data"}
@@ -186,6 +186,7 @@ def browse(site: Path) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_pages_from_a_disk_fit_a_telephone_and_can_be_searched(site):
     seen = browse(site)
@@ -193,6 +194,7 @@ def test_pages_from_a_disk_fit_a_telephone_and_can_be_searched(site):
     assert seen["found"] > 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_the_browser_notices_a_broken_page(site, tmp_path):
     shutil.copytree(site, tmp_path / "site")

@@ -6,14 +6,14 @@ import math
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
+from support import ROOT
 
 import actfun as af
 
-TOOLS = Path(__file__).parent.parent / "tools"
+TOOLS = ROOT / "tools"
 sys.path.append(str(TOOLS))
 
 from gpu_checks import corners, correct, page, speed  # noqa: E402

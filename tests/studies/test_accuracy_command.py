@@ -50,6 +50,7 @@ def test_misses_are_marked_but_are_no_failure_of_the_command(tmp_path):
     assert ("| missed |" in (tmp_path / "accuracy.md").read_text()) == bool(missed)
 
 
+@pytest.mark.slow
 def test_a_stopped_survey_keeps_its_portions_and_goes_on(tmp_path):
     command = [*COMMAND, "relu", "--dtype", "float32", "--exhaustive", "--workers", "2", "--out", str(tmp_path)]
     path, kept = tmp_path / "accuracy.jsonl", []
@@ -74,6 +75,7 @@ def lines(path: Path) -> int:
     return path.read_text().count("\n") if path.exists() else 0
 
 
+@pytest.mark.slow
 def test_an_exhaustive_survey_tries_each_float32_once():
     subject = Subject("actfun", "relu", False, torch.float32)
     work = survey.portions([subject], exhaustive=True)
@@ -157,6 +159,7 @@ def test_deviations_of_compiled_calls_are_told_by_stretches():
     assert not nan.met
 
 
+@pytest.mark.slow
 @COMPILES
 def test_the_command_measures_compiled_calls(tmp_path):
     output = run("relu_squared", "--dtype", "bfloat16", "--compiled", "--out", str(tmp_path))

@@ -7,11 +7,11 @@ import math
 import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support import References
 
 from actfun._report.formatting import Metric
 from actfun._report.page import compare_page, write_compare
@@ -53,32 +53,6 @@ def comparison(scores: dict[str, float], **changes: Any) -> tuple[Row, list[Row]
 
 
 ACCURACIES = {"gelu": 0.981, "maxout (equal parameters)": 0.979, "diverging": 0.975, "far off": 0.41}
-
-
-class References(HTMLParser):
-    """Collects everything in a page that a browser would fetch."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.inside = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.inside = tag
-        for name, value in attrs:
-            if name in {"src", "srcset", "href", "xlink:href", "action", "data", "poster", "background"}:
-                if not (value or "").startswith(("#", "data:")):
-                    self.found.append(f"{tag} {name}={value}")
-            if name == "style":
-                self.style(value or "")
-
-    def handle_data(self, text: str) -> None:
-        if self.inside == "style":
-            self.style(text)
-
-    def style(self, text: str) -> None:
-        self.found += re.findall(r"@import[^;]*|url\(\s*[\"']?(?!data:|#)[^)]*\)", text)
 
 
 def specs(page: str) -> dict[str, Any]:

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import ROOT
 
 import actfun as af
 
-ROOT = Path(__file__).parent.parent
 READMES = pytest.mark.parametrize("name", ["README.md", "README.zh.md"])
 
 
@@ -41,6 +41,7 @@ def test_doctest_catches_a_wrong_example(tmp_path):
     assert doctest(wrong).returncode == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not callable(getattr(af, "compare", None)), reason="af.compare is not there yet")
 def test_the_script_runs(tmp_path):
     """The one block that is no session: a script that says which activation is best and leaves a report."""

@@ -4,7 +4,6 @@ import math
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -162,8 +161,7 @@ torch.save(results, sys.argv[1])
 def interpreted(tmp_path_factory) -> dict:
     """What every kernel gives in the interpreter; Triton settles on it at import, hence a process of its own."""
     path = tmp_path_factory.mktemp("interpreter") / "results.pt"
-    paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": paths}
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", RUN, str(path)], env=environment, check=True, timeout=600)
     return torch.load(path)
 

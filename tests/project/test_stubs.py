@@ -1,12 +1,11 @@
 """What editors and mypy know of the package: `__init__.pyi` and `nn.pyi`."""
 
 import runpy
-from pathlib import Path
 
 import pytest
 from mypy import api
+from support import ROOT
 
-ROOT = Path(__file__).parent.parent
 PROGRAM = """
 import actfun as af
 import torch

@@ -151,6 +151,7 @@ def test_an_error_in_a_run_is_kept_and_the_others_go_on():
     assert "nosuch" in record["error"]
 
 
+@pytest.mark.slow
 def test_the_command_writes_verdicts_and_resumes(tmp_path, capsys):
     asked = ["claims", "--only", "7,13", "--seeds", "2", "--workers", "1", "--out", str(tmp_path)]
     assert main(asked) == 0

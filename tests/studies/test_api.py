@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
-from test_report_page import References
+from support import References
 
 import actfun as af
 from actfun._accuracy import compiled
@@ -110,6 +110,7 @@ def test_accuracy_does_what_the_command_does(tmp_path):
     assert "the number nearest to the exact value" in page
 
 
+@pytest.mark.slow
 def test_bench_does_what_the_command_does(tmp_path):
     asked = ["bench", "relu", "--eager", "--sizes", "16,4096", "--dtypes", "float32", "--against", "torch"]
     before = torch.get_num_threads()
@@ -273,6 +274,7 @@ def test_bad_input_is_named(call, words):
         call()
 
 
+@pytest.mark.slow
 def test_a_script_without_a_guard_is_told_so(tmp_path):
     script = tmp_path / "script.py"
     script.write_text("import actfun as af\naf.compare('breast_cancer', ['relu'], quick=True, seeds=1, workers=1)\n")
