@@ -49,6 +49,18 @@ def test_the_largest_slope_is_1_where_slopes_keep_growing():
     assert largest_slope(af.get("gelu").chosen.derivatives["x"], ()) == pytest.approx(1.1289, abs=1e-4)
 
 
+def test_a_parameter_for_each_channel_counts_by_its_own_slope():
+    """0.1·exp(-5) is below a thousandth of the largest slope, 4; 4·exp(-5) is not."""
+    module = af.nn.ELU(learnable=True, num_parameters=2)
+    module.alpha.data = torch.tensor([0.1, 4.0])
+    for z in (torch.full((10, 2), -5.0), torch.full((10, 2, 3), -5.0)):  # channels are dimension 1
+        with Meter([module]) as meter:
+            module(z)
+        if z.dim() == 2:
+            assert meter.dead(module).tolist() == [True, False]
+        assert meter.shares(module).samples == z.numel() // z.shape[-1]
+
+
 def test_moments_are_those_of_all_data_together():
     torch.manual_seed(0)
     parts = [torch.randn(50, 3) * k + k for k in (1.0, 2.0)]

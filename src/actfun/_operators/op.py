@@ -52,7 +52,7 @@ class Operator:
             check_input(self.activation.name, x)
         if parameters and [value for value in parameters if isinstance(value, Tensor)]:
             named = zip(self.arguments[1:], parameters, strict=True)
-            return tuple([_per_channel(self.activation.name, argument, value, x) for argument, value in named])
+            return tuple([per_channel(self.activation.name, argument, value, x) for argument, value in named])
         return parameters
 
     def _is_recorded(self, x: Tensor, parameters: tuple[Any, ...]) -> bool:
@@ -116,7 +116,7 @@ class Operator:
         return x.copy_(self.trace(x.clone(), *parameters))
 
 
-def _per_channel(name: str, argument: str, value: Any, x: Tensor) -> Any:
+def per_channel(name: str, argument: str, value: Any, x: Tensor) -> Any:
     """A parameter in a shape that broadcasts against x; channels are dim 1, or dim 0 of a 1-D input."""
     if not isinstance(value, Tensor):
         return value

@@ -4,7 +4,7 @@ import inspect
 import math
 import types
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import torch
@@ -17,7 +17,7 @@ from actfun._operators import torch_private
 from actfun._operators.arguments import bind
 from actfun._operators.behaviours.base import POSITIONS, Behaviour, Slider, function_of, implement
 from actfun._operators.dispatch import check_input
-from actfun._operators.op import call, overload_of, register
+from actfun._operators.op import call, overload_of, per_channel, register
 from actfun._operators.quadrature import normal_mean
 
 
@@ -109,12 +109,15 @@ def raise_to(parameter: nn.Parameter, low: float) -> None:
         parameter.data.clamp_(min=low)  # past the version counter: an earlier use in this step may have saved it
 
 
-@cache
-def largest_slope(formula: Any, numbers: tuple[float, ...]) -> float:
-    """The largest |f'| on [-10, 10]; 1 where it keeps growing (relu_squared), for want of a largest."""
-    z = torch.linspace(-10.0, 10.0, 20_001, dtype=torch.float64)
-    slope = torch_ops.evaluate(formula, z, *numbers).abs()
-    largest, near = float(slope.max()), float(slope[z.abs() <= 5.0].max())
+@lru_cache(maxsize=256)  # learned parameters have others after every step
+def largest_slope(formula: Any, values: tuple[tuple[float, ...], ...]) -> float:
+    """The largest |f'| on [-10, 10]; 1 where it keeps growing (relu_squared), for want of a largest.
+
+    values: of each parameter one, or one for each channel.
+    """
+    z = torch.linspace(-10.0, 10.0, 20_001, dtype=torch.float64)[:, None]
+    slope = torch_ops.evaluate(formula, z, *(torch.tensor(value, dtype=z.dtype) for value in values)).abs()
+    largest, near = float(slope.max()), float(slope[z.flatten().abs() <= 5.0].max())
     return largest if largest < 1.1 * near else 1.0
 
 
@@ -200,13 +203,15 @@ class ElementwiseBehaviour(Behaviour):
 
     def slope(self, module: nn.Module, z: Tensor) -> Tensor:
         """By the formula of the derivative."""
-        numbers = (getattr(module, argument) for argument in module.arguments)  # type: ignore[union-attr]
-        return torch_ops.evaluate(self.activation.derivatives["x"], z, *numbers)
+        given = {argument: getattr(module, argument) for argument in module.arguments}  # type: ignore[union-attr]
+        values = (per_channel(self.activation.name, argument, value, z) for argument, value in given.items())
+        return torch_ops.evaluate(self.activation.derivatives["x"], z, *values)
 
     def largest_slope(self, module: nn.Module) -> float:
         """That of the module's parameters."""
-        numbers = tuple(float(getattr(module, argument)) for argument in module.arguments)  # type: ignore[union-attr]
-        return largest_slope(self.activation.derivatives["x"], numbers)
+        given = (getattr(module, argument) for argument in module.arguments)  # type: ignore[union-attr]
+        values = tuple((v,) if isinstance(v, float) else tuple(v.tolist()) for v in given)
+        return largest_slope(self.activation.derivatives["x"], values)
 
     def gain(self, preserve: str, parameters: dict[str, Any]) -> float:
         """By quadrature."""
