@@ -10,6 +10,7 @@ from polynomials.fits import NEAR_ROOT, REACH
 from actfun._backends import torch as torch_operations
 from actfun._backends.cpu import jit, kernels
 from actfun._backends.cpu.polynomials import Polynomials
+from actfun._backends.lowering import fingerprint
 
 Formula = Callable[..., Any]
 ALLOWED = {False: 0.96, True: 1.47}  # ulp of a value and of a derivative; the targets are 1.0 and 1.5
@@ -50,7 +51,7 @@ class Sample:
 
     def kernel(self, common: Polynomials | None) -> Callable[[Any], Any]:
         """A function of arrays: the kernel with some polynomials, or without any."""
-        single, key = torch.float32, f"{self.formula.__name__} {self.numbers} {common}"
+        single, key = torch.float32, f"{fingerprint(self.formula)} {self.numbers} {common}"
         made = jit.function(
             f"sample of {key}",
             lambda name: kernels.kernel(

@@ -37,8 +37,9 @@ def digest(*parts: str) -> str:
 @functools.cache
 def fingerprint() -> str:
     """Of the code that kernels come from."""
-    backends = Path(__file__).parents[1]
-    files = sorted([*backends.glob("*.py"), *backends.glob("cpu/*.*")])
+    package = Path(__file__).parents[2]
+    parts = ("_catalogue/primitives.py", "_backends/*.py", "_backends/cpu/*.*")
+    files = sorted(path for part in parts for path in package.glob(part))
     return digest(*(path.read_text(encoding="utf-8") for path in files))
 
 

@@ -70,7 +70,6 @@ def kernel(
 
 def _by_formula(formula: Callable[..., Any], numbers: Sequence[float], backward: bool, dtype: torch.dtype) -> Emitter:
     """In float64, or in float32 where that rounds no more than once; rounded to odd for what is rounded to 16 bits."""
-
     narrow = dtype is not torch.float32
 
     def computed(x: Value, *others: Value) -> Value:
@@ -78,9 +77,9 @@ def _by_formula(formula: Callable[..., Any], numbers: Sequence[float], backward:
 
     def emit(*given: Value) -> Value:
         try:
-            given = tuple(Single(v.builder, v.vector) for v in given)
-            value = computed(*given)
-            value = _product(given[1], value, finite=True) if backward else value
+            single = [Single(v.builder, v.vector) for v in given]
+            value = computed(*single)
+            value = _product(single[1], value, finite=True) if backward else value
         except RoundingError:
             wide = [v.widened() for v in given]
             value = computed(*wide)
