@@ -104,6 +104,18 @@ def test_a_slope_that_rounds_twice_is_caught(monkeypatch):
     forget()
 
 
+def stepped(x, a):
+    return where(a * x > 1.0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_a_condition_looks_at_what_is_not_rounded(dtype):
+    """3 times the float32 next above 1/3 is more than 1, and rounds to 1."""
+    x = torch.tensor([3.0, -3.0, 2.984375, math.nan], dtype=dtype)
+    assert float(torch.tensor(1 / 3) * 3.0) == 1.0
+    assert cpu.evaluate(stepped, x, 1 / 3).tolist() == [1.0, 0.0, 0.0, 0.0]
+
+
 @pytest.mark.parametrize("case", [case for case in VALUES if case.activation.torch], ids=str)
 def test_the_formula_is_the_function_that_torch_has_under_that_name(case):
     x = torch.linspace(-5.0, 5.0, 2_001, dtype=torch.float64)

@@ -175,6 +175,10 @@ class Single(Value):
             raise RoundingError
         return Value(self.builder, self.vector)
 
+    def _compared(self, how: str, other: Number) -> Condition:
+        self._exact(), self.of(other)._exact()  # what is rounded may stand on the other side
+        return super()._compared(how, other)
+
     def __mul__(self, other: Number) -> "Single":
         a, b = self._exact(), self.of(other)._exact()
         product = a * b
