@@ -163,7 +163,7 @@ FITS: dict[str, tuple[Approximation, ...]] = {
         replace(LOG1P, wide=5),
         Fit("NDTR_SCALED", FOLDED, _ndtr_folded, 14, lambda u, p: p, wide=14),
     ),
-    "_backends/gpu/arithmetic": (
+    "_backends/arithmetic": (
         replace(EXP, terms=5),
         Fit("EXPM1_16", ("-0.5", "0"), _exp_rest, 4, lambda x, p: 1 + x * p),
         Fit("LOG1P", ("-0.29290", "0.41422"), _log1p_rest, 9, lambda f, p: 1 - f / 2 + f * f * p),
@@ -193,7 +193,7 @@ def split(value: mpf, bits: int = 24, rounded: Callable[[mpf], float] = single) 
 
 LN2, SLOPE = mpmath.log(2), mpmath.sqrt(8 / mpmath.pi)
 CONSTANTS: dict[str, dict[str, tuple[float, ...]]] = {
-    "_backends/gpu/arithmetic": {
+    "_backends/arithmetic": {
         "LN2_HIGH, LN2_LOW": split(LN2, 15),
         "LINEAR_HIGH, LINEAR_LOW": split(SLOPE),
         "CUBIC_HIGH, CUBIC_LOW": split(SLOPE * mpf("0.044715")),

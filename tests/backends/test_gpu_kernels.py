@@ -44,7 +44,7 @@ def compiled(case: Case, element: str, streams: bool = False, aligned: bool = Fa
         signature=signature | {"formula": "constexpr", "BLOCK": "constexpr"},
         constexprs={
             "formula": gpu.lower(case.formula, torch.float32 if element == "fp32" else torch.float16),
-            "BLOCK": gpu.BLOCK,
+            "BLOCK": gpu.BLOCK_BYTES // (4 if element == "fp32" else 2),
         },
         attrs={pointer: [["tt.divisibility", 16]] for pointer in pointers} if aligned else {},
     )
@@ -68,14 +68,14 @@ def test_whole_blocks_are_read_and_written_128_bits_at_a_time(name, element, cac
     """For any number of elements: the compiler is told nothing about it here, nor when it compiles for a call."""
     case = next(case for case in CASES if str(case) == name)
     reads, writes = (2, 1) if case.argument else (1, 1)
-    times = {"fp32": 2, "bf16": 1}[element]  # 8 elements a thread: 1,024 over 4 warps
+    times = 2  # 32 bytes a thread: 4,096 over 4 warps
     ptx = compiled(case, element, aligned=True).asm["ptx"]
     assert (ptx.count("ld.global.v4.b32"), ptx.count("st.global.v4.b32")) == (reads * times, writes * times)
     assert "v4" not in compiled(case, element).asm["ptx"]
 
 
 LAUNCHED = """
-import torch
+import torch, triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 from actfun import spec
@@ -85,6 +85,7 @@ class Recorder:
     def __init__(self, source, metadata): pass
     def __call__(self, x, y, z, stream, function, packed, metadata, enter, leave, *arguments):
         launched.append((x, y, z, *arguments))
+        assert (enter is None) == (metadata is None) == (len(launched) in (2, 5))
 
 class Driver:
     launcher_cls = Recorder
@@ -105,11 +106,17 @@ known = dict(gpu._compiled)
 for _ in range(2):
     gpu.evaluate(elu.derivatives["x"], x, 2.0, times=g, out=g)
 gpu.evaluate(elu.derivatives["x"], x, 2.0, times=g.half().float(), dtype=torch.float64)
-a, b, c, d, e, f = launched
+watching = lambda metadata: None
+triton.knobs.runtime.launch_enter_hook.add(watching)
+gpu.evaluate(elu.formula, x, 2.0)
+triton.knobs.runtime.launch_enter_hook.remove(watching)
+a, b, c, d, e, f, h = launched
 assert a[:3] == (2, 1, 1) and a[3] is x and a[5:] == (1030, (2.0,), (), gpu.lower(elu.formula, x.dtype), 1024), a
-assert b[3] is x and b[:3] + b[5:] == a[:3] + a[5:] and len(known) == 1
+assert b[3] == x.data_ptr() and b[4] % 16 == 0 and b[:3] + b[5:] == a[:3] + a[5:] and len(known) == 1
 assert c[3].data_ptr() % 16 and c[:3] == (2, 1, 1) and c[5] == 1029
-assert d == e and d[3] is x and d[4] is g and d[5] is g and d[6:8] == (1030, (2.0,)) and f[5].dtype is torch.float64
+assert d[3] is x and d[4] is g and d[5] is g and d[6:8] == (1030, (2.0,)) and f[5].dtype is torch.float64
+assert e == (*d[:3], x.data_ptr(), g.data_ptr(), g.data_ptr(), *d[6:])
+assert h[3] is x and h[5:] == a[5:]  # a profiler is told of the launch
 assert len(gpu._compiled) == 3
 """
 
@@ -203,3 +210,18 @@ def test_what_serves_16_bits_is_off_by_a_hundredth_of_their_last_place(case, dty
 def test_a_slope_of_0_passes_nothing_and_nothing_passes_an_infinite_slope(interpreted):
     assert interpreted["passed"].tolist()[:4] == [0.0, 0.0, math.inf, -0.0]
     assert interpreted["infinite"].tolist() == [0.0, math.inf, -math.inf]
+
+
+def _weighed(x, y, z):
+    return -(x * y + z) + (z - x * y) + (x * y - z) + (x - -1.0)
+
+
+def test_products_that_are_added_are_not_rounded_and_signs_are_kept():
+    from actfun._backends.gpu.source import contracted
+
+    calls = []
+    written = contracted(_weighed)
+    written.__globals__["_fma"] = lambda x, y, z: calls.append((x, y, z)) or x * y + z
+    written.__globals__["_negative"] = lambda x: -x
+    assert written(2.0, 3.0, 5.0) == _weighed(2.0, 3.0, 5.0)
+    assert calls == [(2.0, 3.0, 5.0), (-2.0, 3.0, 5.0), (2.0, 3.0, -5.0)]

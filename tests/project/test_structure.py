@@ -68,7 +68,7 @@ STANDARD_LIBRARY_ONLY = (
     "_catalogue/*.py",
     "formula.py",
     "_once.py",
-    "_backends/gpu/arithmetic.py",
+    "_backends/arithmetic.py",
     "_backends/cpu/double.py",
     "_catalogue/formulas/*.py",
     "_backends/lowering.py",
@@ -243,7 +243,7 @@ def missing(text: str, numbers: list[str]) -> set[str]:
 def test_coefficients_are_those_of_the_script(fitted):
     assert set().union(*(missing(FILES[path], numbers) for path, numbers in fitted.items())) == set()
     torch_operations = {f"_backends/{name}.py" for name in ("torch", "torch32", "torch_tails")}
-    assert set(fitted) == {"_backends/cpu/double.py", "_backends/gpu/arithmetic.py"} | torch_operations
+    assert set(fitted) == {"_backends/cpu/double.py", "_backends/arithmetic.py"} | torch_operations
     assert min(map(len, fitted.values())) >= 4
 
 

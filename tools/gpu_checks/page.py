@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-COMPILED, EAGER = 0.95, 1.0  # the targets: torch's time over ours, compiled, and eager at the sizes that count
+# The targets: torch's time over ours. relu, which is torch's own kernel, is found between 0.96 and 1.02 of itself.
+COMPILED, EAGER = 0.95, 0.97
+MANY = 5  # activations are counted beyond so many
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
@@ -38,7 +40,8 @@ def page(record: dict[str, Any]) -> str:
 ERRORS = """\
 The largest errors in units in the last place, where |x| ≤ 3, where |x| ≤ 20, and anywhere, but for what is smaller
 than a normal number. *g · gradient*: with a random incoming gradient. *inf · 0*: an infinite gradient above a slope
-of 0."""
+of 0. The aim: 4 where |x| ≤ 3; a relative error of 1e-6 for |x| ≤ 6 and 1e-5 beyond; 0.51 for 16 bits. Up to 1 from a
+root, a gradient's unit is that of 1/4."""
 MEMORY = "What the forward pass of Linear-activation-Linear leaves allocated, in bytes for each hidden element."
 BLOCK = "bfloat16, forward, backward and SGD, in milliseconds as called."
 SHAPES = "Microseconds of a forward kernel over 2^26 elements, with so many elements and warps to a block."
@@ -61,18 +64,28 @@ def problems(record: dict[str, Any]) -> list[str]:
 
 
 def shortfalls(record: dict[str, Any]) -> list[str]:
-    """The timings that miss their targets: a line for each activation, dtype, way and clock, with the sizes."""
+    """What misses its target without being wrong: accuracies, then timings at the sizes that count."""
     lines = []
+    for section in ("values and gradients", "compiled values and gradients"):
+        short: dict[tuple[str, str], list[str]] = {}
+        for row in record["sections"].get(section, {}).get("rows", ()):
+            if row["short"] and not row["wrong"]:
+                found = f"{row['short']} of the {row['kind']}s, up to {row['near']:.3g} ulp where |x| ≤ 3"
+                short.setdefault((row["name"], row["dtype"]), []).append(found)
+        lines += [f"{_capital(section)}, {' '.join(key)}: {'; '.join(found)}" for key, found in short.items()]
     for section, target in (("eager", EAGER), ("compiled", COMPILED)):
-        groups: dict[tuple[str, str, str, str], list[str]] = {}
+        groups: dict[tuple[str, str, str, int], dict[str, float]] = {}
         for row in record["sections"].get(section, {}).get("rows", ()):
             for clock in ("called", "device"):
                 ratio = _ratio(row, clock)
                 if ratio is not None and ratio < target and row["size"] >= record["large"]:
-                    key = row["name"], row["dtype"], row["way"], clock
-                    groups.setdefault(key, []).append(f"{ratio:.2f} at 2^{row['size'].bit_length() - 1}")
-        for (name, dtype, way, clock), found in groups.items():
-            lines.append(f"{_capital(section)}, {name} {dtype} {way}, {clock}: {', '.join(found)}; target {target}")
+                    groups.setdefault((clock, row["dtype"], row["way"], row["size"]), {})[row["name"]] = ratio
+        for (clock, dtype, way, size), ratios in sorted(groups.items()):
+            each = ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
+            if len(ratios) > MANY:
+                each = f"{len(ratios)} activations, {min(ratios.values()):.2f} to {max(ratios.values()):.2f}"
+            words = f"{dtype} {way}, 2^{size.bit_length() - 1}, {clock}"
+            lines.append(f"{_capital(section)}, {words}: {each}; target {target}")
     return lines
 
 

@@ -19,6 +19,7 @@ from gpu_checks.correct import Function, ours
 from gpu_checks.run import Run, Section
 
 ROUNDS = 5
+STEPS = 101  # of a block: single ones vary by a tenth
 FIRST = ("gelu", "silu", "relu", "tanh", "elu", "sigmoid")  # in this order, should time run out
 DTYPES = (torch.bfloat16, torch.float32)
 SHAPES = ((512, 4), (1024, 4), (1024, 8), (2048, 4), (2048, 8), (4096, 8))
@@ -76,9 +77,9 @@ def _graphed(call: Call, count: int) -> tuple[Call, int]:
     return graph.replay, count
 
 
-def _in_turn(run: Run, calls: Mapping[str, tuple[Call, int]]) -> dict[str, float]:
+def _in_turn(run: Run, calls: Mapping[str, tuple[Call, int]], rounds: int = ROUNDS) -> dict[str, float]:
     taken: dict[str, list[float]] = {name: [] for name in calls}
-    for k in range(ROUNDS + 1):
+    for k in range(rounds + 1):
         for name, (call, count) in calls.items():
             seconds = _elapsed(run, call) / count
             if k:
@@ -189,7 +190,7 @@ def blocks(run: Run, section: Section) -> None:
     for name, compile in run.each(section, cells):
         torch._dynamo.reset()
         steps = {"torch": _step(run, theirs(name), compile), "actfun": _step(run, ours(name), compile)}
-        called = _in_turn(run, {library: _repeated(run, step) for library, step in steps.items()})
+        called = _in_turn(run, {library: _repeated(run, step) for library, step in steps.items()}, STEPS)
         section.rows.append({"name": name, "compiled": compile, **called})
 
 

@@ -1,11 +1,14 @@
 """Formulas as float32 torch operations, for inputs of 32 and 16 bits: what compilers fuse into one vectorised loop.
 
-Only operations that Inductor vectorises and ONNX knows: no bit casts, no fma. Most formulas are lowered over
-primitives; those that compete with a handful of instructions of torch's have a form of their own here. What operations
-cost on a CPU decides these forms. A `where`, or a minimum or maximum that lets NaN pass, takes four instructions, and
-more time still where all else waits for it: infinities are put right beside the main path. A chain of dependent
-operations outlasts what a processor holds in flight: polynomials are summed in pairs. A power of 2 takes two thirds of
-the time of one of e, but its argument, a product, is rounded once more.
+Only operations that Inductor vectorises and ONNX knows: no bit casts, no fma. On a GPU formulas are lowered over the
+primitives of `arithmetic`, as kernels are: memory is slower there than arithmetic, and Inductor's kernels take the
+result of exp2 for 0 where it is subnormal, which the forms of CPUs do not allow for.
+
+On a CPU most formulas are lowered over primitives; those that compete with a handful of instructions of torch's have a
+form of their own here. What operations cost decides these forms. A `where`, or a minimum or maximum that lets NaN pass,
+takes four instructions, and more time still where all else waits for it: infinities are put right beside the main path.
+A chain of dependent operations outlasts what a processor holds in flight: polynomials are summed in pairs. A power of 2
+takes two thirds of the time of one of e, but its argument, a product, is rounded once more.
 """
 
 import functools
@@ -16,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from actfun._backends import arithmetic
 from actfun._backends import torch_tails as tails
 from actfun._backends.lowering import Lowering
 from actfun._backends.torch_tails import LOG2_E, polynomial, pow2
@@ -180,6 +184,22 @@ lower_16 = Lowering(  # for bfloat16: relative errors of 4e-5 are a hundredth of
     }
 )
 
+
+def _on_gpu(derived: dict[Any, Any]) -> Lowering:
+    natives = {key: NATIVE[key] for key in (primitives.where, primitives.minimum, primitives.maximum)}
+    natives |= {
+        primitives.absolute: torch.abs,
+        primitives.copysign: torch.copysign,
+        arithmetic.fma: lambda x, y, z: x * y + z,  # which Inductor makes one operation
+        arithmetic.reciprocal: lambda x: 1.0 / x,
+        arithmetic.pow2: lambda k, more: pow2(k - (arithmetic.ROUNDER - more)),
+        arithmetic.exp2: pow2,
+    }
+    return Lowering(natives, derived)
+
+
+lower_gpu, lower_gpu_16 = _on_gpu(arithmetic.DERIVED), _on_gpu(arithmetic.DERIVED_16)
+
 # Where a slope is 0, or subnormal, by a look at x: to compare the slope itself with 0 would delay the result.
 FLAT: dict[Callable[..., Any], Callable[[Tensor], Tensor]] = {
     rectified.relu_dx: lambda x: x <= 0.0,
@@ -204,7 +224,10 @@ def evaluate(
     parameters: numbers, or tensors that broadcast against x. dtype: of the result; x's when not given. Where the
     formula is 0, or subnormal, the product may be 0 whatever `times` is, and where it is exactly 0 it is.
     """
-    lowering, flat = (lower_16, FLAT_16) if x.dtype is torch.bfloat16 else (lower, FLAT)
+    if x.is_cuda:
+        lowering, flat = (lower_gpu if x.dtype is torch.float32 else lower_gpu_16), {}
+    else:
+        lowering, flat = (lower_16, FLAT_16) if x.dtype is torch.bfloat16 else (lower, FLAT)
     values = [value.float() if isinstance(value, Tensor) else value for value in parameters]
     single = x.float()
     y = lowering(formula)(single, *values)

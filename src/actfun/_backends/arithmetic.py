@@ -1,8 +1,8 @@
-"""The transcendental primitives in float32 arithmetic that lets its rounding errors go, for GPUs.
+"""The transcendental primitives in float32 arithmetic that lets its rounding errors go, for GPUs, kernels and graphs.
 
-Branch-free, over four machine operations (fma, pow2, exponent, exp2) that a backend must bring. Python's bodies are the
-meaning; a backend runs the same text in float32 with every operation rounded once, but for exp2. The polynomials come
-from `tools/fit_coefficients.py`; what is known about the method stands beside each function.
+Branch-free, over four machine operations (fma, reciprocal, pow2, exp2) that a backend must bring. Python's bodies are
+the meaning; a backend runs the same text in float32 with every operation rounded once, but for reciprocal and exp2. The
+polynomials come from `tools/fit_coefficients.py`; what is known about the method stands beside each function.
 """
 
 import math
@@ -17,15 +17,14 @@ def fma(x, y, z):
     return float(Fraction(x) * Fraction(y) + Fraction(z))
 
 
-def pow2(n):
-    """2ⁿ for a whole n in [-126, 127]."""
-    return math.ldexp(1.0, int(n))
+def reciprocal(x):
+    """1/x to 2⁻²², relatively, for a normal |x| < 2¹²⁶: an instruction of its own on GPUs."""
+    return 1.0 / x
 
 
-def exponent(x):
-    """The whole number e with x·2⁻ᵉ in [√½, √2), for a normal x > 0."""
-    mantissa, e = math.frexp(x)
-    return float(e - 1 if mantissa < math.sqrt(0.5) else e)
+def pow2(k, more):
+    """2 to the power n + more, in [-126, 127], for k = ROUNDER + n: n lies in the lowest bits of k."""
+    return math.ldexp(1.0, int(k - ROUNDER + more))
 
 
 def exp2(x):
@@ -33,14 +32,9 @@ def exp2(x):
     return 2.0**x if x < 128.0 else math.inf
 
 
-ROUNDER = 12582912.0  # 1.5·2²³: adding it leaves no bits behind the point
+ROUNDER = 12582912.0  # 1.5·2²³: adding it leaves no bits behind the point, ties to even, below 2²²
 LOG2_E = 1.4426950408889634
 LN2_HIGH, LN2_LOW = 0.693145751953125, 1.428606765330187e-06  # the high part has 15 bits: n·LN2_HIGH is exact
-
-
-def rint(x):
-    """x rounded to a whole number, ties to even, for |x| < 2²²."""
-    return (x + ROUNDER) - ROUNDER
 
 
 def _expm1_reduced(r):
@@ -52,35 +46,36 @@ def _expm1_reduced(r):
 def exp(x):
     """Cody and Waite's two-part reduction, then 2ⁿ in two factors, so that only the last product can be subnormal."""
     z = minimum(maximum(x, -126.0), 89.0)
-    n = rint(z * LOG2_E)
-    q = _expm1_reduced(fma(n, -LN2_LOW, fma(n, -LN2_HIGH, z)))
-    half = rint(0.5 * n)
-    return (1.0 + q) * pow2(half) * pow2(n - half)
+    k = fma(z, LOG2_E, ROUNDER)
+    n = k - ROUNDER
+    q = _expm1_reduced(-_remainder(n, -z))
+    half = fma(0.5, n, ROUNDER)
+    return (1.0 + q) * pow2(half, 0) * pow2(ROUNDER + (n - (half - ROUNDER)), 0)
 
 
 def decay(x, y):
     """As exp, for arguments of one sign: 2ⁿ = 2ⁿ⁺⁶⁴·2⁻⁶⁴, of which the second factor is a constant."""
     z = minimum(x, 126.0)
-    n = rint(z * -LOG2_E)
-    return _assembled(n, -_remainder(n, z), y)
+    k = fma(z, -LOG2_E, ROUNDER)
+    return _assembled(k, -_remainder(k - ROUNDER, z), y)
 
 
 def _remainder(n, x):
     return fma(n, LN2_LOW, fma(n, LN2_HIGH, x))
 
 
-def _assembled(n, r, y):
-    """y·2ⁿ·exp(r) for n in [-182, 0]."""
-    return fma(y, _expm1_reduced(r), y) * pow2(n + 64.0) * 5.421010862427522e-20
+def _assembled(k, r, y):
+    """y·2ⁿ·exp(r) for k = ROUNDER + n, n in [-184, 0]."""
+    return fma(y, _expm1_reduced(r), y) * pow2(k, 64) * 5.421010862427522e-20
 
 
 def expm1(x):
-    """2ⁿ·(e^r - 1) + (2ⁿ - 1), halved throughout so that 2ⁿ stays finite up to the overflow of the result."""
-    z = minimum(maximum(x, -18.0), 89.0)
-    n = rint(z * LOG2_E)
-    q = _expm1_reduced(fma(n, -LN2_LOW, fma(n, -LN2_HIGH, z)))
-    s = pow2(n - 1.0)
-    return copysign(2.0 * fma(s, q, s - 0.5), x)  # q has lost the sign of a zero
+    """For x ≤ 0, as 2ⁿ·(e^r - 1) + (2ⁿ - 1)."""
+    z = maximum(x, -18.0)
+    k = fma(z, LOG2_E, ROUNDER)
+    q = _expm1_reduced(-_remainder(k - ROUNDER, -z))
+    s = pow2(k, 0)
+    return copysign(fma(s, q, s - 1.0), x)  # q has lost the sign of a zero
 
 
 def tanh(x):
@@ -90,16 +85,14 @@ def tanh(x):
 
 
 def log1p(x):
-    """1 + x = 2ᵏ(1 + f), f taken from x itself, so nothing is lost near 0; error of the polynomial: 3.3e-9."""
-    u = minimum(x, 1e38)
-    k = exponent(1.0 + u)
-    scale = pow2(-k)
-    f = (u - (pow2(k) - 1.0)) * scale
+    """For x from 0 to 1, as k·log(2) + log(1 + f), 1 + x = 2ᵏ(1 + f); error of the polynomial: 3.3e-9."""
+    halved = x > 0.41421356  # √2 - 1
+    f = where(halved, fma(0.5, x, -0.5), x)
     p = fma(fma(0.06971681118011475, f, -0.11479836702346802), f, 0.11685442924499512)
     p = fma(fma(fma(p, f, -0.12425675988197327), f, 0.14249053597450256), f, -0.1666780263185501)
     p = fma(fma(fma(p, f, 0.20000715553760529), f, -0.2499999701976776), f, 0.3333333134651184)
-    tail = fma(k, LN2_LOW, f * f * fma(p, f, -0.5))
-    return where(x > 1e38, x, fma(k, LN2_HIGH, f + tail))
+    tail = fma(f * f, fma(p, f, -0.5), where(halved, LN2_LOW, 0.0))
+    return where(halved, LN2_HIGH, 0.0) + (f + tail)
 
 
 def ndtr_scaled(x):
@@ -109,7 +102,7 @@ def ndtr_scaled(x):
     """
     z = minimum(x, 14.5)
     d = z + 2.0
-    r = 1.0 / d
+    r = reciprocal(d)
     r = fma(r, fma(-d, r, 1.0) - (z - (d - 2.0)) * r, r)  # Newton, with what the sum z + 2 lost
     u = (z - 2.0) * r
     p = fma(fma(-5.747904288000427e-05, u, 5.158265776117332e-05), u, 0.0006980475154705346)
@@ -123,8 +116,8 @@ def gaussian_decay(x, y):
     t = minimum(absolute(x), 15.8)
     s = t * t
     e = fma(t, t, -s)
-    n = rint(s * (-0.5 * LOG2_E))
-    return _assembled(n, fma(-0.5, e, -_remainder(n, 0.5 * s)), y)
+    k = fma(s, -0.5 * LOG2_E, ROUNDER)
+    return _assembled(k, fma(-0.5, e, -_remainder(k - ROUNDER, 0.5 * s)), y)
 
 
 LINEAR_HIGH, LINEAR_LOW = 1.5957691669464111, -4.534068054340423e-08  # √(8/π), as a sum of two float32
@@ -132,18 +125,17 @@ CUBIC_HIGH, CUBIC_LOW = 0.07135481387376785, 2.3988324659995897e-09  # 0.044715�
 
 
 def cubic_decay(x, y):
-    """The exponent t·(a + b·t²) reaches 100, where one float32 rounding costs 50 ulp: its low part is carried along."""
-    t = minimum(absolute(x), 11.0)
+    """The exponent t·(a + b·t²) reaches 127, where one float32 rounding costs 50 ulp: its low part is carried along."""
+    t = minimum(absolute(x), 11.5)  # where 2¹⁶ times the result is 0
     s = t * t
-    p = CUBIC_HIGH * s
-    p_low = fma(CUBIC_HIGH, s, -p) + fma(CUBIC_HIGH, fma(t, t, -s), CUBIC_LOW * s)
-    total = LINEAR_HIGH + p
-    grown = total - LINEAR_HIGH
-    total_low = (LINEAR_HIGH - (total - grown)) + (p - grown) + (LINEAR_LOW + p_low)
+    total = fma(CUBIC_HIGH, s, LINEAR_HIGH)
+    rest = LINEAR_HIGH - total
+    low = fma(CUBIC_HIGH, s, rest) + (LINEAR_HIGH - (total + rest))  # what the sum lost
+    low = fma(CUBIC_HIGH, fma(t, t, -s), low) + fma(CUBIC_LOW, s, LINEAR_LOW)
     z = t * total
-    z_low = fma(t, total, -z) + t * total_low
-    n = rint(z * -LOG2_E)
-    return _assembled(n, -(_remainder(n, z) + z_low), y)
+    z_low = fma(t, low, fma(t, total, -z))
+    k = fma(z, -LOG2_E, ROUNDER)
+    return _assembled(k, -(_remainder(k - ROUNDER, z) + z_low), y)
 
 
 DERIVED = {
@@ -174,7 +166,7 @@ def decay_16(x, y):
 
 def gaussian_decay_16(x, y):
     """As decay_16, for an x of 16 bits, whose square is exact in float32."""
-    return decay_16(0.5 * (x * x), y)
+    return y * exp2(fma(x * x, -0.5 * LOG2_E, 24.0)) * 5.960464477539063e-08
 
 
 def cubic_decay_16(x, y):
@@ -188,10 +180,16 @@ def expm1_16(x):
     return where(x > -0.5, x * fma(x, q, 1.0), exp2(x * LOG2_E) - 1.0)
 
 
+def tanh_16(x):
+    """1 - 2/(1 + exp(2x)), but where that cancels x·(1 - x²/3)."""
+    near = x * fma(x * x, -0.3333333333333333, 1.0)
+    return where(absolute(x) < 0.03, near, 1.0 - 2.0 * reciprocal(1.0 + exp2(x * (2.0 * LOG2_E))))
+
+
 def ndtr_scaled_16(x):
     """As ndtr_scaled, with nine terms and no correction of the quotient: enough for a result of 16 bits."""
     z = minimum(x, 14.5)
-    r = 1.0 / (z + 2.0)
+    r = reciprocal(z + 2.0)
     u = (z - 2.0) * r
     p = fma(fma(0.0005047006998211145, u, 0.0009205439127981663), u, -0.0016962254885584116)
     p = fma(fma(fma(p, u, -0.006769238505512476), u, -0.0005500969127751887), u, 0.0367259681224823)
@@ -202,7 +200,7 @@ DERIVED_16 = DERIVED | {
     primitives.exp: exp_16,
     primitives.decay: decay_16,
     primitives.expm1: expm1_16,
-    expm1: expm1_16,  # tanh's
+    primitives.tanh: tanh_16,
     primitives.ndtr_scaled: ndtr_scaled_16,
     primitives.gaussian_decay: gaussian_decay_16,
     primitives.cubic_decay: cubic_decay_16,
