@@ -18,7 +18,7 @@ from actfun._accuracy.error import ulps, ulps_in_digits
 from actfun._backends import cpu
 from actfun._backends.cpu.double import DERIVED
 from actfun._backends.lowering import uses
-from actfun._bench.contestants import has_compiler
+from actfun._bench.libraries import has_compiler
 from actfun._catalogue.kinds import ELEMENTWISE as KIND
 from actfun._catalogue.registry import Activation, Parameter
 

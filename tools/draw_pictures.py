@@ -10,7 +10,7 @@ import torch
 import vl_convert
 
 from actfun._accuracy.error import ulps
-from actfun._accuracy.subject import Subject
+from actfun._accuracy.implementation import Implementation
 from actfun._report.charts import COLOURS, LONG, TWO_LINES
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -20,9 +20,9 @@ WIDTH, HEIGHT = 430, 320  # of a whole picture: two stand side by side on a wide
 
 def errors(library: str) -> list[dict[str, Any]]:
     """The largest error of GELU in float32, in ulp, in each bin of x."""
-    gelu = Subject(library, "gelu", derivative=False, dtype=torch.float32)
+    gelu = Implementation(library, "gelu", derivative=False, dtype=torch.float32)
     x = torch.linspace(LOW, HIGH, BINS * INPUTS)
-    worst = ulps(gelu.computed(x), gelu.exact(x)).view(BINS, INPUTS).amax(1)
+    worst = ulps(gelu.compute(x), gelu.exact(x)).view(BINS, INPUTS).amax(1)
     middles = x.view(BINS, INPUTS).mean(1)
     return [{"x": a, "ulp": b, "library": library} for a, b in zip(middles.tolist(), worst.tolist(), strict=True)]
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy
-from polynomials.fits import Fit, Pieces
+from polynomials.fits import Fit, Subintervals
 from polynomials.sample import ALLOWED, Formula, Sample
 
 from actfun import names, spec
@@ -27,9 +27,11 @@ from actfun._catalogue.registry import Parameter
 
 DEGREES = range(4, 12)
 CLOSE = {False: 0.1, True: 0.3}  # how far a polynomial may be from a value, from a derivative, in their last place
-SPREAD = 3.0  # the standard deviation of inputs for which the pieces are chosen
-OUTSIDE = 800.0  # what a number out of reach costs, in operations of a vector: a formula in float64, and the way there
-TRIED = 16  # choices of pieces
+SPREAD = 3.0  # the standard deviation of inputs for which the subintervals are chosen
+OUTSIDE = (
+    800.0  # what a number beyond the radius costs, in operations of a vector: a formula in float64, and the way there
+)
+TRIED = 16  # choices of subintervals
 HOPEFUL = 1.2  # what may be expected to be wrong, by an estimate from above, of what is allowed
 SEEN = 2**11
 
@@ -55,31 +57,31 @@ def candidates(sample: Sample) -> Iterator[Polynomials]:
     symmetry = bent or symmetry_of(sample)
     fit = Fit(sample.exact, sample.roots, mirrored=symmetry in ("line", "step"))
     if symmetry:
-        all_pieces = [Pieces.made(True, reach) for reach in (5.0, 5.5, 6.0, 6.5, 7.0, 7.5, 8.0, 9.5)]
+        tried = [Subintervals.made(True, radius) for radius in (5.0, 5.5, 6.0, 6.5, 7.0, 7.5, 8.0, 9.5)]
     else:
         reaches, skews = (4.5, 5.0, 5.5, 6.0, 7.0, 8.0, 9.5), (1.0, 2.0, 3.0, 5.0, 8.0)
-        all_pieces = [Pieces.made(False, reach, skew) for reach in reaches for skew in skews]
+        tried = [Subintervals.made(False, radius, skew) for radius in reaches for skew in skews]
     found = []
-    for pieces in all_pieces:
-        outside = OUTSIDE * math.erfc(pieces.reach / (SPREAD * math.sqrt(2.0)))
-        for leads in (False, True):
-            if 0.5 + fit.lost(pieces, leads) <= HOPEFUL * ALLOWED[sample.derivative]:
-                degree = next((d for d in DEGREES if fit.distance(pieces, d) <= CLOSE[sample.derivative]), None)
+    for subintervals in tried:
+        outside = OUTSIDE * math.erfc(subintervals.radius / (SPREAD * math.sqrt(2.0)))
+        for linear_terms in (False, True):
+            if 0.5 + fit.lost(subintervals, linear_terms) <= HOPEFUL * ALLOWED[sample.derivative]:
+                degree = next((d for d in DEGREES if fit.distance(subintervals, d) <= CLOSE[sample.derivative]), None)
                 if degree is not None:
-                    price = 2.0 * (degree + leads) + (pieces.bend != 0.0) + outside
-                    found.append((price, pieces, degree, leads))
+                    price = 2.0 * (degree + linear_terms) + (subintervals.curvature != 0.0) + outside
+                    found.append((price, subintervals, degree, linear_terms))
                 break
-    for _, pieces, degree, leads in sorted(found, key=lambda choice: choice[0])[:TRIED]:
-        made = fit.polynomials(pieces, degree, leads)
+    for _, subintervals, degree, linear_terms in sorted(found, key=lambda choice: choice[0])[:TRIED]:
+        made = fit.polynomials(subintervals, degree, linear_terms)
         yield Polynomials(
             symmetry=symmetry,
-            reach=pieces.reach,
-            slope=pieces.slope,
-            bend=pieces.bend,
-            level=0.0 if bent else pieces.reach if level_of(sample, symmetry, pieces.reach) else None,
+            radius=subintervals.radius,
+            slope=subintervals.slope,
+            curvature=subintervals.curvature,
+            level=0.0 if bent else subintervals.radius if level_of(sample, symmetry, subintervals.radius) else None,
             centres=[p.centre for p in made],
             coefficients=[[p.coefficients[k] for p in made] for k in reversed(range(degree + 1))],
-            leads=[p.lead for p in made] if any(p.lead for p in made) else None,
+            linear_terms=[p.linear_term for p in made] if any(p.linear_term for p in made) else None,
         )
 
 
@@ -113,7 +115,7 @@ def write(activations: Sequence[str]) -> None:
     known = json.loads(FILE.read_text()) if activations else {}
     for formula, numbers, derivative in functions(activations or names()):
         found = fitted(Sample(formula, numbers, derivative))
-        print(key(formula, numbers), "none" if found is None else f"up to {found.reach}", flush=True)
+        print(key(formula, numbers), "none" if found is None else f"up to {found.radius}", flush=True)
         known.pop(key(formula, numbers), None)
         if found is not None:
             known[key(formula, numbers)] = dataclasses.asdict(found)

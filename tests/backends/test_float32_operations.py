@@ -10,7 +10,7 @@ from torch import Tensor
 import actfun as af
 from actfun._accuracy.compiled import FURTHER, FURTHER_RELATIVE, NEAR, NEAR_ROOT, NEAR_ULP, ROOT_REACH, SIXTEEN_ULP
 from actfun._accuracy.error import ulps, unit
-from actfun._accuracy.subject import roots
+from actfun._accuracy.implementation import roots
 from actfun._backends import torch as torch64
 from actfun._backends import torch32, torch_tails
 from actfun._backends.tables import arguments

@@ -26,7 +26,7 @@ def cache(tmp_path_factory):
     del os.environ["TRITON_CACHE_DIR"]
 
 
-def compiled(case: Case, element: str, streams: bool = False, aligned: bool = False):
+def compiled(case: Case, element: str, per_element: bool = False, aligned: bool = False):
     """A kernel for sm_90, as it is compiled where the tensors' memory is aligned to 16 bytes, or may not be."""
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -37,8 +37,8 @@ def compiled(case: Case, element: str, streams: bool = False, aligned: bool = Fa
     signature = {"x": f"*{element}"} | ({"g": f"*{element}"} if case.argument else {})
     signature |= {"y": f"*{element}", "n": "i32"}
     pointers = [(k,) for k, kind in enumerate(signature.values()) if kind[0] == "*"]
-    signature["numbers"] = () if streams else ("fp32",) * count
-    signature["streams"] = ("*fp32",) * count if streams else ()
+    signature["numbers"] = () if per_element else ("fp32",) * count
+    signature["per_element"] = ("*fp32",) * count if per_element else ()
     source = ASTSource(
         fn=gpu.backward_kernel if case.argument else gpu.forward_kernel,
         signature=signature | {"formula": "constexpr", "BLOCK": "constexpr"},
@@ -59,7 +59,7 @@ def test_every_kernel_compiles_for_sm_90(case, element, cache):
 
 def test_kernels_take_parameters_by_element(cache):
     case = next(case for case in CASES if str(case) == "elu")
-    assert compiled(case, "fp32", streams=True).asm["cubin"].startswith(b"\x7fELF")
+    assert compiled(case, "fp32", per_element=True).asm["cubin"].startswith(b"\x7fELF")
 
 
 @pytest.mark.parametrize("element", ["fp32", "bf16"])
@@ -140,8 +140,8 @@ for case in CASES:
         g = torch.full_like(x, 0.5) if case.argument else None
         results[str(case), str(dtype)] = gpu.evaluate(case.formula, x, *case.parameters, times=g)
         if case.parameters and dtype is torch.float32:
-            streams = [torch.full_like(x, value) for value in case.parameters]
-            assert torch.equal(gpu.evaluate(case.formula, x, *streams, times=g), results[str(case), str(dtype)])
+            per_element = [torch.full_like(x, value) for value in case.parameters]
+            assert torch.equal(gpu.evaluate(case.formula, x, *per_element, times=g), results[str(case), str(dtype)])
     for dtype in (torch.bfloat16, torch.float16):
         x = arguments(dtype)[::13].float()  # a float32 result, before it is rounded to 16 bits
         y, blocks = torch.empty_like(x), (-(-len(x) // 1024), 1, 1)
@@ -217,10 +217,10 @@ def _weighed(x, y, z):
 
 
 def test_products_that_are_added_are_not_rounded_and_signs_are_kept():
-    from actfun._backends.gpu.source import contracted
+    from actfun._backends.gpu.source import contract
 
     calls = []
-    written = contracted(_weighed)
+    written = contract(_weighed)
     written.__globals__["_fma"] = lambda x, y, z: calls.append((x, y, z)) or x * y + z
     written.__globals__["_negative"] = lambda x: -x
     assert written(2.0, 3.0, 5.0) == _weighed(2.0, 3.0, 5.0)

@@ -9,7 +9,7 @@ from support import ELEMENTWISE
 from torch import Tensor
 
 from actfun._backends import cpu
-from actfun._backends.layout import alike, laid_out_like
+from actfun._backends.layout import alike, lay_out_like
 from actfun._operators.functional import function_of
 
 
@@ -66,11 +66,11 @@ def test_nothing_is_copied_for_the_strides_of_a_dimension_of_size_1(monkeypatch)
     copied = []
 
     def watched(y: Tensor, value: Tensor, dtype: torch.dtype) -> Tensor:
-        result = laid_out_like(y, value, dtype)
+        result = lay_out_like(y, value, dtype)
         copied.append(result is not value)
         return result
 
-    monkeypatch.setattr(cpu, "laid_out_like", watched)
+    monkeypatch.setattr(cpu, "lay_out_like", watched)
     dense = [x for x in LAYOUTS if alike(torch.empty_like(x), x)]
     odd = [x for x in dense if x.stride() != torch.tanh(x).stride()]
     for x in dense:

@@ -26,8 +26,8 @@ def zen5():
 
 def text_of(case: Case) -> str:
     dtypes, common = (torch.float32, torch.float32), polynomials.of(case.formula, case.parameters)
-    streams, numbers = ([False] * len(case.parameters), ()) if common is None else ([], case.parameters)
-    return kernels.kernel("kernel", case.formula, dtypes, case.argument is not None, streams, 16, common, numbers)
+    per_element, numbers = ([False] * len(case.parameters), ()) if common is None else ([], case.parameters)
+    return kernels.kernel("kernel", case.formula, dtypes, case.argument is not None, per_element, 16, common, numbers)
 
 
 def assembly(text: str, target) -> str:

@@ -8,7 +8,7 @@ import fit_polynomials as tool
 import numpy
 import pytest
 import torch
-from polynomials.fits import Pieces
+from polynomials.fits import Subintervals
 from polynomials.sample import ALLOWED, Sample
 from support import CAREFUL
 
@@ -57,7 +57,7 @@ def test_a_changed_coefficient_is_caught(name):
 @each
 def test_common_numbers_are_within_reach(name):
     common = numpy.abs(numpy.random.default_rng(0).standard_normal(10**6))
-    assert (common > shipped(name).reach).mean() < 1e-4
+    assert (common > shipped(name).radius).mean() < 1e-4
 
 
 @pytest.mark.parametrize("case", CAREFUL, ids=str)
@@ -89,9 +89,9 @@ def test_a_formula_of_somebody_else_has_no_polynomials():
 
 
 def test_no_piece_is_found_from_both_ends():
-    for skew, reach in itertools.product((1.0, 3.0, 8.0), (4.5, 7.0, 8.0)):
-        pieces = Pieces.made(False, reach, skew)
-        low, high = (round(x * (pieces.slope + pieces.bend * x)) for x in (-reach, reach))
+    for skew, radius in itertools.product((1.0, 3.0, 8.0), (4.5, 7.0, 8.0)):
+        subintervals = Subintervals.made(False, radius, skew)
+        low, high = (round(x * (subintervals.slope + subintervals.curvature * x)) for x in (-radius, radius))
         assert high - low < ENTRIES
 
 

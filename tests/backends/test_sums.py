@@ -7,7 +7,7 @@ import torch
 
 import actfun as af
 from actfun._accuracy.error import ulps
-from actfun._backends.sums import ROW, summed
+from actfun._backends.sums import ROW, sum_to
 
 SHAPES = [
     ((3 * ROW * 100 + 777,), ()),
@@ -34,8 +34,8 @@ def test_sums_are_those_of_exact_addition(shape, to):
     dropped = [d for d in range(len(shape)) if d not in kept]
     rows = y.permute((*kept, *dropped)).reshape(math.prod(to), -1)
     exact = torch.tensor([math.fsum(row.tolist()) for row in rows], dtype=torch.float64).reshape(to)
-    assert summed(y, to).shape == torch.Size(to)
-    assert bool((ulps(summed(y, to).float(), exact) <= 0.51).all())
+    assert sum_to(y, to).shape == torch.Size(to)
+    assert bool((ulps(sum_to(y, to).float(), exact) <= 0.51).all())
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)

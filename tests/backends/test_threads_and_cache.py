@@ -45,8 +45,8 @@ def entries(folder: Path) -> list[Path]:
 def compilations(monkeypatch) -> list[str]:
     """What is compiled from now on."""
     texts: list[str] = []
-    compiled = jit.compiled
-    monkeypatch.setattr(jit, "compiled", lambda text: texts.append(text) or compiled(text))
+    compiled = jit.compile_ir
+    monkeypatch.setattr(jit, "compile_ir", lambda text: texts.append(text) or compiled(text))
     return texts
 
 
@@ -62,7 +62,7 @@ def test_a_new_process_finds_what_another_has_kept(empty):
         "import torch, actfun as af; from actfun._backends.cpu import jit; {}; print(af.sigmoid(torch.ones(5)).sum())"
     )
     environment = {**os.environ, cache.SETTING: str(empty)}
-    for patch in ("pass", "jit.compiled = None"):
+    for patch in ("pass", "jit.compile_ir = None"):
         command = [sys.executable, "-c", code.format(patch)]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
         assert done.stdout.startswith("tensor(3.655")
@@ -308,14 +308,14 @@ FORK_MEANWHILE = """
 import os, signal, threading, time, torch, actfun as af
 from actfun._backends.cpu import cache, jit
 
-compiled, begun = jit.compiled, threading.Event()
+compiled, begun = jit.compile_ir, threading.Event()
 
 def slowly(text):
     begun.set()
     time.sleep(0.5)  # time enough for the fork
     return compiled(text)
 
-os.environ[cache.SETTING], jit.compiled = "", slowly
+os.environ[cache.SETTING], jit.compile_ir = "", slowly
 work = threading.Thread(target=af.mish, args=(torch.ones(9),))
 work.start()
 begun.wait()

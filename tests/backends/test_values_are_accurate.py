@@ -10,8 +10,8 @@ from support import CASES, DERIVATIVES, ELEMENTWISE, VALUES, Case, assert_close,
 
 import actfun as af
 from actfun._accuracy import survey
-from actfun._accuracy.error import TARGETS, Bound, Worst, judged, nearest, ulps_in_digits
-from actfun._accuracy.subject import Subject, roots, subjects
+from actfun._accuracy.error import TARGETS, Bound, Worst, judge, nearest, ulps_in_digits
+from actfun._accuracy.implementation import Implementation, implementations, roots
 from actfun._backends import cpu
 from actfun._backends import mpmath as oracle
 from actfun._backends import torch as torch_ops
@@ -29,7 +29,7 @@ def off_by(case: Case, x: torch.Tensor, y: torch.Tensor, numbers: tuple[float, .
     exact = [oracle.evaluate(case.formula, value, *numbers) for value in x.double().tolist()]
     bound = replace(bound, roots=roots(case.formula, numbers))
     rounded = torch.tensor([float(value) for value in exact], dtype=torch.float64)
-    return judged(x, y, rounded, ulps_in_digits(y, exact), bound, 0, len(x)).ulp
+    return judge(x, y, rounded, ulps_in_digits(y, exact), bound, 0, len(x)).ulp
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -38,19 +38,21 @@ def test_float32_kernels_agree_with_mpmath(case):
     assert off_by(case, x, cpu.evaluate(case.formula, x, *case.parameters), case.rounded, bound) <= bound.ulp
 
 
-def found(subject: Subject) -> Worst:
-    work = survey.portions([subject], exhaustive=False)
-    return survey.outcome(subject, [attempt(portion) for portion in work])
+def found(implementation: Implementation) -> Worst:
+    work = survey.portions([implementation], exhaustive=False)
+    return survey.outcome(implementation, [attempt(portion) for portion in work])
 
 
-KERNELS = subjects(tuple(a.name for a in ELEMENTWISE), (torch.float32, torch.bfloat16, torch.float16), ("actfun",))
+KERNELS = implementations(
+    tuple(a.name for a in ELEMENTWISE), (torch.float32, torch.bfloat16, torch.float16), ("actfun",)
+)
 
 
-@pytest.mark.parametrize("subject", KERNELS, ids=lambda s: f"{s.name}{'-dx' * s.derivative}-{s.dtype}")
-def test_targets_are_met(subject):
+@pytest.mark.parametrize("implementation", KERNELS, ids=lambda s: f"{s.name}{'-dx' * s.derivative}-{s.dtype}")
+def test_targets_are_met(implementation):
     """A million float32 numbers of every size, all 65,536 of 16 bits: as `actfun accuracy` measures them."""
-    worst = found(subject)
-    assert met(subject, worst), worst
+    worst = found(implementation)
+    assert met(implementation, worst), worst
     assert worst.count >= 2**16
 
 
@@ -97,7 +99,7 @@ def test_leaky_relu_of_16_bits_is_right_at_any_slope(dtype, slope):
 def test_a_slope_that_rounds_twice_is_caught(monkeypatch):
     """Where what a product loses is not scaled. float16 has no such slope: its subnormals are normal in float32."""
     monkeypatch.setenv("ACTFUN_CACHE", "")
-    monkeypatch.setattr(values, "_lost", lambda a, b, product: a.called("fma", b, -product).vector)
+    monkeypatch.setattr(values, "_rounding_error", lambda a, b, product: a.call("fma", b, -product).vector)
     forget()
     assert misrounded(torch.bfloat16, 0.01) == (2, 0)
     assert misrounded(torch.float16, 0.01) == (0, 0)

@@ -81,7 +81,7 @@ def test_an_activation_of_a_new_kind_works_everywhere(table, tmp_path, capsys):
     module = af.get("centred")
     with Meter([module]) as meter:
         module(x).square().sum().backward()
-    assert (meter.shares().dead, meter.shares().flat, meter.shares().std) == (0.0, 0.0, 1.0)
+    assert (meter.shares().dead, meter.shares().saturated, meter.shares().std) == (0.0, 0.0, 1.0)
     points, slider = curves.rows("centred")
     assert slider.name == ""
     assert {round(p["y"] - 0.5 * p["x"], 6) for p in points if p["line"] == curves.SHOWN["function"]} == {0.0}

@@ -14,7 +14,7 @@ import actfun as af
 from actfun._accuracy.error import nearest
 from actfun._backends import cpu
 from actfun._backends import torch as torch_ops
-from actfun._backends.cpu.llvm import FLOAT, repeated
+from actfun._backends.cpu.llvm import FLOAT, broadcast
 from actfun._backends.cpu.loops import function
 from actfun._backends.cpu.values import Value
 from actfun._catalogue import language
@@ -428,7 +428,7 @@ def test_derivatives_that_would_go_wrong_later_are_refused(function, of, argumen
 
 def test_what_stands_for_numbers_has_no_truth():
     with function("unused", 6) as (builder, _):
-        value = Value(builder, repeated(builder, FLOAT(1.0), 4))
+        value = Value(builder, broadcast(builder, FLOAT(1.0), 4))
         for something in (value, value > 0.0):
             with pytest.raises(TypeError, match="where"):
                 bool(something)

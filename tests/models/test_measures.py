@@ -1,4 +1,4 @@
-"""What is measured of activations inside a network: dead, flat, zero, moments, gradients, pieces."""
+"""What is measured of activations inside a network: dead, saturated, zero, moments, gradients, pieces."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import actfun as af
-from actfun._models.measures import FLAT, Meter, slopes
+from actfun._models.measures import SATURATED, Meter, slopes
 from actfun._operators.behaviours.elementwise import largest_slope
 
 
@@ -14,12 +14,12 @@ def test_flat_follows_the_rule_for_tanh_and_sigmoid():
     for module, edge in ((af.nn.Tanh(), 2.0845), (af.nn.Sigmoid(), 4.169)):
         top = float(slopes(module, torch.zeros(1)))
         below, above = (float(slopes(module, torch.tensor([edge + d]))) for d in (-0.01, 0.01))
-        assert above < FLAT * top < below
+        assert above < SATURATED * top < below
 
 
 def test_dead_units_are_those_that_no_sample_wakes():
     z = torch.tensor([[-1.0, -1.0, 1.0], [-1.0, 2.0, 3.0]])
-    for module, dead, flat in (
+    for module, dead, saturated in (
         (af.nn.ReLU(), 1 / 3, 3 / 6),
         (af.nn.LeakyReLU(0.1), 0.0, 0.0),
         (af.nn.Sigmoid(), 0.0, 0.0),
@@ -27,7 +27,7 @@ def test_dead_units_are_those_that_no_sample_wakes():
         with Meter([module]) as meter:
             module(z)
         shares = meter.shares()
-        assert (shares.dead, shares.flat, shares.samples) == (pytest.approx(dead), pytest.approx(flat), 2)
+        assert (shares.dead, shares.saturated, shares.samples) == (pytest.approx(dead), pytest.approx(saturated), 2)
     with Meter([maxout := af.get("maxout")]) as meter:
         maxout(z[:, :2])
     assert meter.shares().dead == 0.0
@@ -44,9 +44,9 @@ def test_a_slope_of_a_thousandth_of_the_largest_is_death(z, dead):
 
 
 def test_the_largest_slope_is_1_where_slopes_keep_growing():
-    assert largest_slope(af.get("relu_squared").chosen.derivatives["x"], ()) == 1.0
-    assert largest_slope(af.get("sigmoid").chosen.derivatives["x"], ()) == pytest.approx(0.25)
-    assert largest_slope(af.get("gelu").chosen.derivatives["x"], ()) == pytest.approx(1.1289, abs=1e-4)
+    assert largest_slope(af.get("relu_squared").variant.derivatives["x"], ()) == 1.0
+    assert largest_slope(af.get("sigmoid").variant.derivatives["x"], ()) == pytest.approx(0.25)
+    assert largest_slope(af.get("gelu").variant.derivatives["x"], ()) == pytest.approx(1.1289, abs=1e-4)
 
 
 def test_a_parameter_for_each_channel_counts_by_its_own_slope():

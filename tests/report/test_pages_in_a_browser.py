@@ -12,7 +12,7 @@ from test_report_page import ACCURACIES, CHROMIUM, comparison
 
 from actfun._catalogue.kinds import ELEMENTWISE
 from actfun._catalogue.registry import names, spec
-from actfun._claims import catalogue, verdicts
+from actfun._claims import statements, verdicts
 from actfun._claims.experiment import Scale
 from actfun._claims.references import Reference
 from actfun._operators.functional import function_of
@@ -23,7 +23,7 @@ from actfun._runs.host import machine
 from actfun._runs.job import attempt
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-MADE_FROM = ["depth", "speed"]  # experiments of a second or so; the other claims have fewer figures
+MADE_FROM = ["depth", "speed"]  # experiments of a second or so; the other claims have fewer measurements
 
 
 def browse(path: Path) -> dict:
@@ -45,9 +45,9 @@ def sound(seen: dict, path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def rows():
-    chosen = [claim for claim in catalogue.claims() if set(claim.decided_by) <= {"exact", *MADE_FROM}]
+    chosen = [claim for claim in statements.claims() if set(claim.decided_by) <= {"exact", *MADE_FROM}]
     jobs = verdicts.jobs(chosen, Scale((0, 1), quick=True))
-    return verdicts.judged(chosen, [attempt(job) for job in jobs])
+    return verdicts.judge(chosen, [attempt(job) for job in jobs])
 
 
 REFERENCE = Reference("quadrature", "gain", {"name": "relu", "direction": "forward"}, 1.4, 1.5, 1e-9).as_record()

@@ -41,7 +41,7 @@ def comparison(scores: dict[str, float], **changes: Any) -> tuple[Row, list[Row]
              "parameters": 9000, "mean": score, "low": score - 0.004, "high": score + 0.004, "difference": score - best,
              "difference_low": score - best - 0.003, "difference_high": score - best + 0.003, "p": 0.01, "p_holm": 0.02,
              "probability_better": 0.1, "failures": int(name == "diverging"), "seeds": 4, "step_milliseconds": 0.8,
-             "dead_share": 0.0, "flat_share": 0.1}
+             "dead_share": 0.0, "saturated_share": 0.1}
         )  # fmt: skip
     summary = {
         "task": "digits", "metric": "accuracy", "higher_is_better": True, "same_within": 0.005, "quick": False,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from actfun._bench.contestants import EAGER, OURS
+from actfun._bench.libraries import EAGER, OURS
 from actfun._report import bench as report
 from actfun._report import speed
 
@@ -81,7 +81,7 @@ def page(records: list[dict[str, Any]], limits: dict[str, str] | None = None) ->
 def test_where_all_is_well_nothing_falls_short():
     assert speed.misses(GOOD, {}) == []
     text = page(GOOD)
-    assert "- No figures miss a target." in text
+    assert "- No results miss a target." in text
     assert text.endswith("## What falls short\n\nNothing.\n")
     assert "**" not in text
 
@@ -145,7 +145,7 @@ def test_medians_are_given_by_size_and_way_and_other_libraries_ahead_are_named()
 def test_what_torch_lacks_is_timed_without_a_ratio():
     text = page([eager(4096, "own", actfun=4.096e-6, copy=2e-6)])
     assert "| own | 1.000 |" in text
-    assert "- No figures miss a target." in text
+    assert "- No results miss a target." in text
 
 
 @pytest.mark.parametrize(

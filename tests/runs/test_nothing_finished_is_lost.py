@@ -97,7 +97,7 @@ def test_the_same_command_gives_the_same_scores(tmp_path):
     assert scores[0] == scores[1]
     assert len(scores[0]) >= 10
     summary = json.loads((tmp_path / "a" / "summary.json").read_text())
-    wanted = {"name", "mean", "low", "high", "difference", "step_milliseconds", "dead_share", "flat_share"}
+    wanted = {"name", "mean", "low", "high", "difference", "step_milliseconds", "dead_share", "saturated_share"}
     assert all(wanted <= set(row) for row in summary["activations"])
 
 

@@ -13,7 +13,7 @@ from support import COMPILES, ELEMENTWISE
 
 from actfun._accuracy import compiled, survey
 from actfun._accuracy.error import TARGETS
-from actfun._accuracy.subject import Subject, library_function, subjects
+from actfun._accuracy.implementation import Implementation, implementations, library_function
 from actfun._report.accuracy import markdown
 from actfun._runs import digest
 from actfun._runs.executors import DIED
@@ -77,8 +77,8 @@ def lines(path: Path) -> int:
 
 @pytest.mark.slow
 def test_an_exhaustive_survey_tries_each_float32_once():
-    subject = Subject("actfun", "relu", False, torch.float32)
-    work = survey.portions([subject], exhaustive=True)
+    implementation = Implementation("actfun", "relu", False, torch.float32)
+    work = survey.portions([implementation], exhaustive=True)
     assert sum(2**32 // job.portions for job in work) == 2**32
     edges = [
         part
@@ -94,7 +94,7 @@ def test_an_exhaustive_survey_tries_each_float32_once():
 
 
 def test_results_of_other_code_are_not_taken_up(monkeypatch):
-    (job,) = survey.portions([Subject("actfun", "relu", False, torch.float16)], exhaustive=False)
+    (job,) = survey.portions([Implementation("actfun", "relu", False, torch.float16)], exhaustive=False)
     before = job.id
     assert job.id == before
     monkeypatch.setattr(Path, "read_bytes", lambda path: b"changed")
@@ -105,7 +105,7 @@ def test_results_of_other_code_are_not_taken_up(monkeypatch):
 
 
 def test_a_sample_reaches_every_last_bit_and_both_signs():
-    (job,) = survey.portions([Subject("actfun", "relu", False, torch.float32)], exhaustive=False)
+    (job,) = survey.portions([Implementation("actfun", "relu", False, torch.float32)], exhaustive=False)
     bits = torch.cat(survey.patterns(job.index, job.portions)).view(torch.int32)
     assert len(bits) > 10**6
     assert len((bits & 0xFFF).unique()) == 2**12
@@ -114,24 +114,25 @@ def test_a_sample_reaches_every_last_bit_and_both_signs():
 
 def test_every_activation_is_surveyed_in_every_dtype():
     names = tuple(activation.name for activation in ELEMENTWISE)
-    found = {(s.name, s.dtype, s.derivative) for s in subjects(names, tuple(TARGETS), ("actfun",))}
+    found = {(s.name, s.dtype, s.derivative) for s in implementations(names, tuple(TARGETS), ("actfun",))}
     assert len(found) == len(names) * len(TARGETS) * 2
     assert library_function("torch", "gelu_tanh") is not None  # an option of torch's gelu
     assert library_function("torch", "relu_squared") is None
 
 
 def test_a_worker_that_dies_ends_the_survey():
-    (job,) = survey.portions([Subject("actfun", "relu", False, torch.float16)], exhaustive=False)
+    (job,) = survey.portions([Implementation("actfun", "relu", False, torch.float16)], exhaustive=False)
     with pytest.raises(JobsFailedError, match=f"1 of 1 jobs failed, the first relu value float16 0/1: {DIED}"):
         all_done([job], [broken(job, DIED)])
 
 
 def test_an_error_never_reads_smaller_than_it_is():
-    subject = Subject("actfun", "relu", False, torch.float32)
+    implementation = Implementation("actfun", "relu", False, torch.float32)
     worst = survey.Worst(ulp=1.0001, x=1.0, got=1.0, exact=1.0, excused=0.0, misrounded=1, count=2**32)
     facts = {"machine": dict.fromkeys(("processor", "cores", "platform", "python", "torch", "actfun", "date"), "")}
     page = markdown(
-        [(subject, worst)], facts | {"command": "c", "seconds": 1.0, "machine": facts["machine"] | {"workers": 2}}
+        [(implementation, worst)],
+        facts | {"command": "c", "seconds": 1.0, "machine": facts["machine"] | {"workers": 2}},
     )
     assert "| 1.01 |" in page
     assert "| missed |" in page
@@ -142,7 +143,7 @@ def deviation_of(factor: float) -> compiled.Deviation:
     """Of a sigmoid that is off by a factor."""
     x = torch.linspace(-9.0, 9.0, 10_001)
     got = (factor * torch.sigmoid(x.double())).float()
-    return compiled.deviation(Subject("actfun", "sigmoid", False, torch.float32), x, got)
+    return compiled.deviation(Implementation("actfun", "sigmoid", False, torch.float32), x, got)
 
 
 def test_deviations_of_compiled_calls_are_told_by_stretches():
@@ -154,7 +155,7 @@ def test_deviations_of_compiled_calls_are_told_by_stretches():
     assert off.near > compiled.NEAR_ULP
     got = torch.tensor([torch.nan, 0.8789], dtype=torch.bfloat16)
     x = torch.tensor([1.0, 2.0], dtype=torch.bfloat16)
-    nan = compiled.deviation(Subject("actfun", "sigmoid", False, torch.bfloat16), x, got)
+    nan = compiled.deviation(Implementation("actfun", "sigmoid", False, torch.bfloat16), x, got)
     assert nan.nans == 1
     assert not nan.met
 

@@ -24,15 +24,15 @@ from actfun._compare import trial
 from actfun._runs import digest, host, job
 from actfun._runs.executors import Inline
 from actfun._runs.store import read
-from actfun._studies.compare import Comparing, Comparison
+from actfun._studies.compare import Comparison, ComparisonRun
 
 TIMES = {"id", "seconds", "step_milliseconds", "machine", "rounds", "ratios"}  # of records: no two runs have the same
 FEW = {"activations": ["relu", "tanh"], "seeds": 1, "learning_rates": [0.003], "quick": True}
 
 
-def comparing(out: Path | None = None, resume: bool = False, **given) -> Comparing:
+def comparing(out: Path | None = None, resume: bool = False, **given) -> ComparisonRun:
     settings = {"task": "breast_cancer", "init": "matched", "workers": 2, **FEW, **given}
-    return Comparing(out=out, resume=resume, **settings)
+    return ComparisonRun(out=out, resume=resume, **settings)
 
 
 def lasting(value):
@@ -47,7 +47,7 @@ def by_trial(records) -> dict[str, dict]:
 
 
 @pytest.fixture(scope="module")
-def inline() -> tuple[Comparing, Comparison]:
+def inline() -> tuple[ComparisonRun, Comparison]:
     """A comparison in this process, on one thread, in memory."""
     study = comparing()
     with host.threads(1):
@@ -176,7 +176,7 @@ def test_results_of_edited_code_are_made_anew(tmp_path, monkeypatch):
     first = lines(resume=False)
     assert first > 0
     edit("_report/page.py")
-    edit("_claims/zoo.py")
+    edit("_claims/side_by_side.py")
     assert lines(resume=True) == first
     edit("_catalogue/formulas/rectified.py")
     assert lines(resume=True) == 2 * first

@@ -12,17 +12,17 @@ import torch
 from support import COMPILES, ELEMENTWISE
 from torch import nn
 
-from actfun._accuracy.subject import library_function
+from actfun._accuracy.implementation import library_function
 from actfun._bench import timing
-from actfun._bench.compiled import PLACES, Compiled, counted
-from actfun._bench.contestants import CONTESTANTS, COPY, EAGER, OURS, PEERS
+from actfun._bench.compiled import PLACES, Compiled, count_graphs
+from actfun._bench.libraries import COPY, EAGER, LIBRARIES, OURS, PEERS
 from actfun._bench.networks import NETWORKS, exchange, networks
 from actfun._bench.steps import Function, Step, kept_bytes, module
 from actfun._cli import main
 from actfun._operators.modules import Elementwise
 
 COMMAND = [sys.executable, "-m", "actfun", "bench"]
-INSTALLED = [name for name in (OURS, *PEERS) if CONTESTANTS[name].version]
+INSTALLED = [name for name in (OURS, *PEERS) if LIBRARIES[name].version]
 NAMES = [activation.name for activation in ELEMENTWISE]
 
 
@@ -43,7 +43,7 @@ def tensor(result: Any) -> torch.Tensor:
 def test_contestants_do_the_same_work(library, backward):
     x, g = torch.linspace(-3.0, 3.0, 64), torch.linspace(1.0, 2.0, 64)
     for name in NAMES:
-        ours, theirs = (CONTESTANTS[lib].prepared(name, x, g if backward else None) for lib in (OURS, library))
+        ours, theirs = (LIBRARIES[lib].prepare(name, x, g if backward else None) for lib in (OURS, library))
         assert theirs is not None or library_function(EAGER, name) is None or library == "onnxruntime"
         if theirs is not None:
             torch.testing.assert_close(tensor(theirs()), tensor(ours()), atol=2e-6, rtol=1e-5)
@@ -51,7 +51,7 @@ def test_contestants_do_the_same_work(library, backward):
 
 @COMPILES
 def test_torch_compile_is_timed_compiled():
-    call = CONTESTANTS["compile"].prepared("silu", torch.ones(8), None)
+    call = LIBRARIES["compile"].prepare("silu", torch.ones(8), None)
     assert torch.equal(call(), nn.functional.silu(torch.ones(8)))
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
 
@@ -170,11 +170,11 @@ def test_graphs_and_breaks_are_counted():
     def by_size(x: torch.Tensor) -> torch.Tensor:
         return x.relu() if len(x) < 90 else x.relu() + 0.0 if len(x) < 110 else x.relu() + 1.0
 
-    graphs, breaks = counted(torch.relu)
+    graphs, breaks = count_graphs(torch.relu)
     assert breaks == 0
-    assert counted(library_function(OURS, "gelu"))[1] == 0
-    assert counted(breaking)[1] > 0
-    assert counted(by_size)[0] > graphs
+    assert count_graphs(library_function(OURS, "gelu"))[1] == 0
+    assert count_graphs(breaking)[1] > 0
+    assert count_graphs(by_size)[0] > graphs
 
 
 def test_it_writes_tables_and_a_page_and_goes_on(tmp_path):

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from actfun._catalogue import registry
 from actfun._catalogue.registry import names
-from actfun._claims import catalogue, depth, evidence, images, references, verdicts
+from actfun._claims import depth, evidence, images, references, statements, verdicts
 from actfun._claims.evidence import HOLDS, ONLY_WHEN, REFUTED
 from actfun._claims.experiment import Scale
 from actfun._cli import main
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.xdist_group("claims")  # one process runs the experimen
 
 
 def test_all_claims_are_there_in_both_languages():
-    claims = catalogue.claims()
+    claims = statements.claims()
     assert [claim.id for claim in claims] == list(range(1, 52))
     for claim in claims:
         assert claim.about in ("all", *names())
@@ -41,12 +41,12 @@ def test_all_claims_are_there_in_both_languages():
 
 @pytest.fixture(scope="module")
 def records():
-    """Every experiment with one seed: figures without intervals, but all of them; digits for images."""
+    """Every experiment with one seed: measurements without intervals, but all of them; digits for images."""
     torch.set_num_threads(1)
     scale = Scale((0,), quick=True, images=(("digits", "."),))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(images, "split", lambda dataset, folder, seed: task("digits").split(seed))
-        return [attempt(job) for job in verdicts.jobs(catalogue.claims(), scale)]
+        return [attempt(job) for job in verdicts.jobs(statements.claims(), scale)]
 
 
 def test_every_experiment_runs_and_speaks_to_the_claims_that_it_decides(records):
@@ -54,26 +54,28 @@ def test_every_experiment_runs_and_speaks_to_the_claims_that_it_decides(records)
     decided: dict[int, set[str]] = {}
     said: set[str] = set()
     for name, experiment in verdicts.EXPERIMENTS.items():
-        for claim, figures in experiment.figures([r for r in records if r["experiment"] == name]).items():
-            assert figures
+        for claim, measurements in experiment.measurements([r for r in records if r["experiment"] == name]).items():
+            assert measurements
             decided.setdefault(claim, set()).add(name)
-            said |= {key for figure in figures for key in (figure.what, figure.condition) if key}
-    assert decided == {claim.id: set(claim.decided_by) for claim in catalogue.claims()}
+            said |= {key for measurement in measurements for key in (measurement.what, measurement.condition) if key}
+    assert decided == {claim.id: set(claim.decided_by) for claim in statements.claims()}
     compared = [*references._by_theory(), *references._by_monte_carlo(), *references._by_experiment(records)]
     said |= {key for found in compared for key in (found.what, found.source) if key in evidence.texts()}
-    assert said == set(evidence.texts()), "texts that nobody says, or figures without words"
+    assert said == set(evidence.texts()), "texts that nobody says, or measurements without words"
 
 
 def test_claims_come_out_as_a_table_and_as_json(records):
-    rows = verdicts.judged(catalogue.claims(), records)
+    rows = verdicts.judge(statements.claims(), records)
     assert [row["id"] for row in rows] == list(range(1, 52))
     json.dumps(rows, allow_nan=False)
     for row in rows:
         assert row["measured"]
         assert row["why"]
         for language in ("", "_zh"):
-            read = [figure["what" + language] + figure["condition" + language] for figure in row["measured"]]
-            assert len(set(read)) == len(read), "two figures that read alike"
+            read = [
+                measurement["what" + language] + measurement["condition" + language] for measurement in row["measured"]
+            ]
+            assert len(set(read)) == len(read), "two measurements that read alike"
         assert "{" not in row["why"] + row["verdict_text"] + row["verdict_text_zh"]
     for width in (80, 200):
         console = Console(width=width, record=True, file=io.StringIO())
@@ -100,13 +102,13 @@ def test_a_failed_run_breaks_nothing(records, name, monkeypatch):
     for part in ("_by_theory", "_by_monte_carlo"):  # they take seconds, and no records
         monkeypatch.setattr(references, part, lambda: iter(()))
     own = [k for k, record in enumerate(records) if record["experiment"] == name]
-    chosen = [claim for claim in catalogue.claims() if name in claim.decided_by]
+    chosen = [claim for claim in statements.claims() if name in claim.decided_by]
     for k in {own[0], own[len(own) // 2], own[-1]}:
         known = inspect.signature(verdicts.EXPERIMENTS[name].run).parameters
         arguments = {key: value for key, value in records[k].items() if key in known}
         failed = broken(verdicts.Run.of(verdicts.EXPERIMENTS[name], arguments), "it broke")
         damaged = [*records[:k], failed, *records[k + 1 :]]
-        json.dumps(verdicts.judged(chosen, damaged), allow_nan=False)
+        json.dumps(verdicts.judge(chosen, damaged), allow_nan=False)
         json.dumps(references.references(damaged), allow_nan=False)
 
 
@@ -123,23 +125,23 @@ def test_one_process_runs_the_experiments(request):
 
 
 def kinds(ids: set[int], records=()) -> dict[int, str]:
-    chosen = [claim for claim in catalogue.claims() if claim.id in ids]
-    return {row["id"]: row["verdict"] for row in verdicts.judged(chosen, list(records))}
+    chosen = [claim for claim in statements.claims() if claim.id in ids]
+    return {row["id"]: row["verdict"] for row in verdicts.judge(chosen, list(records))}
 
 
 def test_a_wrong_gelu_changes_verdicts(monkeypatch):
     """With ReLU in GELU's place."""
-    jobs = verdicts.jobs([claim for claim in catalogue.claims() if claim.id == 39], Scale((0, 1)))
+    jobs = verdicts.jobs([claim for claim in statements.claims() if claim.id == 39], Scale((0, 1)))
     masks = [job for job in jobs if job.experiment == "mask"]
-    right = kinds({18, 40, 42}), verdicts.EXPERIMENTS["mask"].figures([attempt(job) for job in masks])[39]
+    right = kinds({18, 40, 42}), verdicts.EXPERIMENTS["mask"].measurements([attempt(job) for job in masks])[39]
     monkeypatch.setitem(registry._registry, "gelu", registry.spec("relu"))
-    wrong = kinds({18, 40, 42}), verdicts.EXPERIMENTS["mask"].figures([attempt(job) for job in masks])[39]
+    wrong = kinds({18, 40, 42}), verdicts.EXPERIMENTS["mask"].measurements([attempt(job) for job in masks])[39]
     assert right[0] == {18: ONLY_WHEN, 40: HOLDS, 42: HOLDS}
     assert wrong[0] == {18: HOLDS, 40: REFUTED, 42: REFUTED}
     assert right[1][0].value < 4.0 < 100.0 < wrong[1][0].value
 
 
-def test_the_same_seed_gives_the_same_figures():
+def test_the_same_seed_gives_the_same_measurements():
     arguments = {"activation": "gelu", "init": "He", "depth": 10}
     first, again, other = (depth.run(**arguments, seed=seed) for seed in (0, 0, 1))
     assert first == again != other

@@ -9,7 +9,7 @@ import numpy
 import pytest
 import torch
 
-from actfun._claims import images, text, verdicts
+from actfun._claims import images, transformer, verdicts
 from actfun._claims.experiment import Scale
 from actfun._cli import main
 from actfun._compare import images as reading
@@ -76,7 +76,7 @@ def cifar(tmp_path, torchvision, monkeypatch):
 
 
 def test_mnist_is_read_and_split(mnist):
-    assert reading.found(mnist) == ("MNIST",)
+    assert reading.find(mnist) == ("MNIST",)
     first, other = (reading.split("MNIST", str(mnist), seed) for seed in (0, 1))
     assert [len(part[0]) for part in (first.train, first.validation, first.test)] == [512, 5_000, TEST]
     assert first.outputs == CLASSES
@@ -91,24 +91,24 @@ def test_mnist_is_read_and_split(mnist):
 
 
 def test_cifar_is_read(cifar):
-    assert reading.found(cifar) == ("CIFAR10",)
+    assert reading.find(cifar) == ("CIFAR10",)
     split = reading.split("CIFAR10", str(cifar), 0)
     assert split.train[0].shape == (512, 3_072)
     assert split.test[1].tolist() == pictures(TEST, 3, 32, 32)[1].tolist()
 
 
 def test_images_speak_to_claims(mnist):
-    """One epoch on images that anything can learn: every claim gets figures that name the data."""
+    """One epoch on images that anything can learn: every claim gets measurements that name the data."""
     torch.set_num_threads(1)
     scale = Scale((0, 1), quick=True, full=True, images=(("MNIST", str(mnist)),))
     records = [attempt(verdicts.Run.of(images.EXPERIMENT, arguments)) for arguments in images.jobs(scale)]
     assert [record["error"] for record in records if record["failed"]] == []
-    found = images.figures(records)
+    found = images.measurements(records)
     assert set(found) == {21, 32, 35}
-    for figure in (figure for figures in found.values() for figure in figures):
-        assert "MNIST" in figure.text(figure.condition).en
-        assert "MNIST" in figure.text(figure.condition).zh
-        assert figure.low is not None
+    for measurement in (measurement for measurements in found.values() for measurement in measurements):
+        assert "MNIST" in measurement.text(measurement.condition).en
+        assert "MNIST" in measurement.text(measurement.condition).zh
+        assert measurement.low is not None
     assert records[0]["accuracy"] > 0.3, "three times what guessing gives"
 
 
@@ -123,7 +123,7 @@ def test_validation_images_choose_the_rate():
         for rate in (better, {**tempting, "validation": 0.95} if arm == "relu" else tempting)
         for seed in (0, 1)
     ]
-    found = images.figures(records)
+    found = images.measurements(records)
     assert found[32][0].value == pytest.approx(0.7 - 0.95)
     assert found[35][0].value == pytest.approx(0.5 - 1.0)
 
@@ -137,19 +137,19 @@ def test_the_paper_s_protocol_is_what_a_full_run_asks_for():
 
 
 def test_a_full_run_trains_deeper_transformers_too():
-    usual, full = (text.jobs(Scale((0, 1), full=full)) for full in (False, True))
-    assert [job for job in full if job["blocks"] == text.SHALLOW] == usual
-    assert {job["arm"] for job in full if job["blocks"] == text.DEEP} == set(text.ARMS)
+    usual, full = (transformer.jobs(Scale((0, 1), full=full)) for full in (False, True))
+    assert [job for job in full if job["blocks"] == transformer.SHALLOW] == usual
+    assert {job["arm"] for job in full if job["blocks"] == transformer.DEEP} == set(transformer.ARMS)
     arguments = {"blocks": 3, "steps": 2}
     records = [
-        attempt(verdicts.Run.of(text.EXPERIMENT, {**arguments, "arm": arm, "seed": seed}))
-        for arm in text.ARMS
+        attempt(verdicts.Run.of(transformer.EXPERIMENT, {**arguments, "arm": arm, "seed": seed}))
+        for arm in transformer.ARMS
         for seed in (0, 1)
     ]
     assert [record["error"] for record in records if record["failed"]] == []
-    figures = text.figures(records)[43]
-    assert len(figures) == len(text.ARMS) - 1
-    assert all("3 blocks" in figure.text(figure.condition).en for figure in figures)
+    measurements = transformer.measurements(records)[43]
+    assert len(measurements) == len(transformer.ARMS) - 1
+    assert all("3 blocks" in measurement.text(measurement.condition).en for measurement in measurements)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from scipy import stats
 
 import actfun as af
 from actfun._compare import protocol, statistics
-from actfun._compare.models import Contender, contender, initialise, parameters
+from actfun._compare.models import Candidate, candidate_of, initialise, parameters
 from actfun._compare.summary import summarise
 from actfun._compare.tasks import TASKS, task
 from actfun._compare.trial import Trial
@@ -21,13 +21,13 @@ from actfun._report.verdict import table, verdict
 from actfun._runs.job import attempt
 
 each_task = pytest.mark.parametrize("name", TASKS)
-LABELS = protocol.contenders(["tanh", "relu", "maxout"])
+LABELS = protocol.candidates(["tanh", "relu", "maxout"])
 
 
 def network(name: str, label: str, seed: int = 0):
-    entrant = contender(label)
-    built = TASKS[name].build(entrant, TASKS[name].split(seed))
-    initialise(built, entrant, seed, matched=True)
+    candidate = candidate_of(label)
+    built = TASKS[name].build(candidate, TASKS[name].split(seed))
+    initialise(built, candidate, seed, matched=True)
     return built
 
 
@@ -66,7 +66,7 @@ def test_activations_of_a_seed_start_from_the_same_draws(name):
 @each_task
 def test_maxout_gets_an_equal_budget_too(name):
     budget = parameters(network(name, "relu"))
-    equal, full = (parameters(network(name, label)) for label in protocol.contenders(["maxout"])[::-1])
+    equal, full = (parameters(network(name, label)) for label in protocol.candidates(["maxout"])[::-1])
     assert full > budget
     assert 0.9 * budget < equal <= budget
 
@@ -78,7 +78,7 @@ def test_the_same_trial_gives_the_same_score(name):
     assert not first["failed"], first["error"]
     assert first["score"] == second["score"]
     assert first["curve"] == second["curve"]
-    assert 0 <= first["flat_share"] <= 1
+    assert 0 <= first["saturated_share"] <= 1
 
 
 def test_the_test_set_is_scored_in_confirmation_only(monkeypatch):
@@ -115,7 +115,7 @@ def fake(scores):
                 continue
             score = scores(trial)
             extra = {"score": score, "failed": score == 0.0, "parameters": 10}
-            shares = dict.fromkeys(("step_milliseconds", "dead_share", "flat_share"), 0.5)
+            shares = dict.fromkeys(("step_milliseconds", "dead_share", "saturated_share"), 0.5)
             finished[trial.id] = {"id": trial.id, **dataclasses.asdict(trial), **extra, **shares}
         return [finished[trial.id] for trial in trials]
 
@@ -124,8 +124,8 @@ def fake(scores):
 
 def test_every_contender_gets_the_same_budget_and_fresh_seeds():
     finished, work = fake(lambda trial: 1.0 - abs(math.log10(trial.learning_rate) + 2))
-    chosen = protocol.execute(plan_of(), work).chosen
-    assert set(chosen.values()) == {0.01}
+    rates = protocol.execute(plan_of(), work).rates
+    assert set(rates.values()) == {0.01}
     tuned = [t for t in finished.values() if t["stage"] == "tune"]
     confirmed = [t for t in finished.values() if t["stage"] == "confirm"]
     grids = {
@@ -140,9 +140,9 @@ def test_every_contender_gets_the_same_budget_and_fresh_seeds():
 
 def test_the_grid_grows_at_the_edge_where_the_best_is_but_not_for_ever():
     _, work = fake(lambda trial: trial.learning_rate if trial.activation == "tanh" else 1 / trial.learning_rate)
-    chosen = protocol.execute(plan_of(), work).chosen
-    assert chosen["tanh"] == pytest.approx(10.0)
-    assert chosen["relu"] == pytest.approx(1e-5)
+    rates = protocol.execute(plan_of(), work).rates
+    assert rates["tanh"] == pytest.approx(10.0)
+    assert rates["relu"] == pytest.approx(1e-5)
 
 
 def test_the_same_plan_asks_for_the_same_trials():
@@ -183,12 +183,12 @@ def test_failures_are_counted_and_never_dropped():
 
 def test_intervals_and_p_values_are_the_textbooks():
     a, b = [0.91, 0.95, 0.90, 0.97, 0.93, 0.96], [0.90, 0.91, 0.89, 0.91, 0.92, 0.90]
-    pair = statistics.paired(a, b, higher_is_better=True)
+    pair = statistics.compare_pairs(a, b, higher_is_better=True)
     theirs = stats.ttest_rel(a, b).confidence_interval(0.95)
     assert (pair.low, pair.high) == (pytest.approx(theirs.low), pytest.approx(theirs.high))
     assert pair.p == pytest.approx(2 / 2**6)  # all six differences have one sign: the smallest p that six pairs allow
     assert pair.probability_better == 1.0
-    assert statistics.paired(a, a, True).probability_better == 0.5
+    assert statistics.compare_pairs(a, a, True).probability_better == 0.5
     assert statistics.sign_flip_p([0.0, 0.0, 0.0]) == 1.0
     assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert statistics.mean_interval([1.0]) == (1.0, None, None)
@@ -211,11 +211,11 @@ def test_standings_follow_interval_and_p():
 
 
 def test_contenders_are_checked():
-    assert contender(Contender("maxout", True).label) == Contender("maxout", True)
+    assert candidate_of(Candidate("maxout", True).label) == Candidate("maxout", True)
     with pytest.raises(ValueError, match="twice"):
-        protocol.contenders(["relu", "relu"])
+        protocol.candidates(["relu", "relu"])
     with pytest.raises(ValueError, match="at least one"):
-        protocol.contenders([])
+        protocol.candidates([])
 
 
 @pytest.mark.parametrize("width", [70, 80, 81, 100, 117, 160])

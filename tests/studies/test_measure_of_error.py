@@ -8,7 +8,7 @@ import torch
 from support import DERIVATIVES, assert_close
 
 from actfun._accuracy.error import worst
-from actfun._accuracy.subject import Subject, roots
+from actfun._accuracy.implementation import Implementation, roots
 from actfun._backends import mpmath as oracle
 from actfun._backends.tables import arguments
 from actfun._catalogue.formulas.gaussian import gelu_dx
@@ -17,58 +17,58 @@ from actfun._report.accuracy import met
 
 
 def test_a_wrong_last_bit_of_one_value_is_caught():
-    subject = Subject("actfun", "sigmoid", False, torch.bfloat16)
+    implementation = Implementation("actfun", "sigmoid", False, torch.bfloat16)
     x = arguments(torch.bfloat16)
-    y, right = subject.computed(x), subject.exact(x)
-    assert worst(x, y, right, subject.bound).misrounded == 0
+    y, right = implementation.compute(x), implementation.exact(x)
+    assert worst(x, y, right, implementation.bound).misrounded == 0
     place = int((x == 1.5).nonzero())
     y[place] = torch.nextafter(y[place], torch.tensor(0.0, dtype=torch.bfloat16))
-    planted = worst(x, y, right, subject.bound)
+    planted = worst(x, y, right, implementation.bound)
     assert (planted.misrounded, planted.x) == (1, 1.5)
-    assert not met(subject, planted)
+    assert not met(implementation, planted)
 
 
 @pytest.mark.parametrize("wrong", ["value", "nan", "overflow"])
 def test_an_error_in_one_float32_is_caught(wrong):
-    subject = Subject("actfun", "sigmoid", False, torch.float32)
+    implementation = Implementation("actfun", "sigmoid", False, torch.float32)
     x = torch.linspace(-80.0, 80.0, 10_001)
-    y, right = subject.computed(x), subject.exact(x)
-    assert met(subject, worst(x, y, right, subject.bound))
+    y, right = implementation.compute(x), implementation.exact(x)
+    assert met(implementation, worst(x, y, right, implementation.bound))
     y[77] = {"value": y[77] * (1 + 2.0**-22), "nan": math.nan, "overflow": math.inf}[wrong]
-    planted = worst(x, y, right, subject.bound)
-    assert not met(subject, planted)
+    planted = worst(x, y, right, implementation.bound)
+    assert not met(implementation, planted)
     assert planted.x == float(x[77])
 
 
 @pytest.mark.parametrize("name", ["gelu", "mish", "silu", "tanh"])
 def test_an_error_in_a_derivatives_tail_is_caught_though_it_is_tiny(name):
-    subject = Subject("actfun", name, True, torch.float32)
+    implementation = Implementation("actfun", name, True, torch.float32)
     x = torch.linspace(-12.0, -6.0, 1_001)
-    y, right = subject.computed(x), subject.exact(x)
-    assert met(subject, worst(x, y, right, subject.bound))
+    y, right = implementation.compute(x), implementation.exact(x)
+    assert met(implementation, worst(x, y, right, implementation.bound))
     y[3] *= 1 + 2.0**-20
     assert 0.0 < abs(float(y[3].double() - right[3])) < 2.0**-30
-    planted = worst(x, y, right, subject.bound)
-    assert not met(subject, planted)
+    planted = worst(x, y, right, implementation.bound)
+    assert not met(implementation, planted)
     assert (planted.x, planted.excused) == (float(x[3]), 0.0)
 
 
 def test_the_gradient_that_torchs_sigmoid_loses_is_no_root():
-    subject = Subject("torch", "sigmoid", True, torch.float32)
+    implementation = Implementation("torch", "sigmoid", True, torch.float32)
     x = torch.linspace(19.0, 40.0, 1_001)
-    lost = worst(x, subject.computed(x), subject.exact(x), subject.bound)
-    assert (lost.got, lost.excused, met(subject, lost)) == (0.0, 0.0, False)
+    lost = worst(x, implementation.compute(x), implementation.exact(x), implementation.bound)
+    assert (lost.got, lost.excused, met(implementation, lost)) == (0.0, 0.0, False)
 
 
 @pytest.mark.parametrize(("off", "excused"), [(2.0**-27, True), (2.0**-25, False)])
 def test_beside_a_root_of_gelus_derivative_only_the_absolute_error_counts(off, excused):
-    subject = Subject("actfun", "gelu", True, torch.float32)
+    implementation = Implementation("actfun", "gelu", True, torch.float32)
     x = torch.linspace(-0.752, -0.75, 1_001)
-    y, right = subject.computed(x), subject.exact(x)
+    y, right = implementation.compute(x), implementation.exact(x)
     place = int(right.abs().argmin())
     y[place] = right[place] + off
-    planted = worst(x, y, right, subject.bound)
-    assert met(subject, planted) == excused
+    planted = worst(x, y, right, implementation.bound)
+    assert met(implementation, planted) == excused
     assert excused == (abs(planted.excused - off) < 2.0**-34)
 
 

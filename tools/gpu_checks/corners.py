@@ -8,7 +8,7 @@ from torch import Tensor
 
 import actfun as af
 from actfun._accuracy.error import DIGITS, nearest, ulps
-from actfun._accuracy.subject import Subject
+from actfun._accuracy.implementation import Implementation
 from actfun._backends import torch as torch_ops
 from gpu_checks.correct import DTYPES, graded, ours
 from gpu_checks.run import Run, Section
@@ -18,11 +18,11 @@ def reference(run: Run, section: Section) -> None:
     """Float64 on the device beside float64 on the CPU: what all else is held against."""
     line = torch.linspace(-40.0, 40.0, 4001, dtype=torch.float64)
     for name in run.each(section, run.names):
-        activation = Subject("actfun", name, False, torch.float64)
+        activation = Implementation("actfun", name, False, torch.float64)
         function, x = ours(name), line.to(run.device)
         exact = torch_ops.evaluate(activation.formula, line, *activation.numbers)
         got = function(x).cpu()
-        slope = Subject("actfun", name, True, torch.float64).exact(line)
+        slope = Implementation("actfun", name, True, torch.float64).exact(line)
         pairs = {"value": (got, exact), "gradient": (graded(function, x, torch.ones_like(x)).cpu(), slope)}
         for kind, (mine, other) in pairs.items():
             off = (mine - other).abs()
@@ -42,11 +42,13 @@ def right(got: Tensor, exact: Tensor) -> Tensor:
 def special(run: Run, section: Section) -> None:
     """±0, ±inf, NaN, subnormals, the largest numbers, kinks and their neighbours; inf and NaN above a slope of 0."""
     for name, dtype in run.each(section, [(name, dtype) for dtype in DTYPES for name in run.names]):
-        subject, function = Subject("actfun", name, False, dtype), ours(name)
-        x = _specials(subject, dtype).to(run.device)
-        exact = getattr(torch, name)(x).double() if af.spec(name).torch_is_exact else subject.exact(x)  # relu(-0.0)
+        implementation, function = Implementation("actfun", name, False, dtype), ours(name)
+        x = _specials(implementation, dtype).to(run.device)
+        exact = (
+            getattr(torch, name)(x).double() if af.spec(name).torch_is_exact else implementation.exact(x)
+        )  # relu(-0.0)
         fine = {"value": right(function(x), exact)}
-        flat = Subject("actfun", name, True, dtype).exact(x) == 0.0
+        flat = Implementation("actfun", name, True, dtype).exact(x) == 0.0
         for g in (1.0, math.inf, -math.inf, math.nan):
             passed = graded(function, x, torch.full_like(x, g))
             fine[f"a slope of 0 passes nothing of {g}"] = (passed == 0.0) | ~flat
@@ -59,10 +61,10 @@ def special(run: Run, section: Section) -> None:
                 section.failures.append(f"{name} {row['dtype']}, {kind}: wrong at x = {x[~places].tolist()[:4]}")
 
 
-def _specials(subject: Subject, dtype: torch.dtype) -> Tensor:
+def _specials(implementation: Implementation, dtype: torch.dtype) -> Tensor:
     info = torch.finfo(dtype)
     sizes = [0.0, math.inf, info.max, info.tiny, info.smallest_normal, info.smallest_normal * info.eps, 1e3, 1.0]
-    at = torch.tensor([*af.spec(subject.name).kinks, 0.0], dtype=dtype).view(_integers(dtype))
+    at = torch.tensor([*af.spec(implementation.name).kinks, 0.0], dtype=dtype).view(_integers(dtype))
     beside = torch.cat([at, at + 1]).view(dtype)
     values = torch.tensor([*sizes, math.nan], dtype=torch.float64).to(dtype)
     return torch.cat([values, -values, beside, -beside])

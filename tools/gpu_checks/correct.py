@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from actfun._accuracy.error import ulps, unit
-from actfun._accuracy.subject import Subject, library_function, roots
+from actfun._accuracy.implementation import Implementation, library_function, roots
 from actfun._backends.tables import arguments
 from gpu_checks.run import Run, Section
 
@@ -89,9 +89,9 @@ def worst(parts: list[Found]) -> Found:
     return Found(*tops, sum(part.short for part in parts), sum(part.wrong for part in parts), first)
 
 
-def slopes(subject: Subject, x: Tensor) -> Tensor:
+def slopes(implementation: Implementation, x: Tensor) -> Tensor:
     """The exact derivative; NaN where float32, in which kernels compute, cannot hold it."""
-    exact = subject.exact(x)
+    exact = implementation.exact(x)
     return torch.where(exact.abs() > LARGEST, math.nan, exact)
 
 
@@ -110,12 +110,15 @@ def several(functions: Several, x: Tensor, g: Tensor, count: int) -> list[tuple[
 
 def check(run: Run, section: Section, names: Sequence[str], way: str, dtype: torch.dtype, functions: Several) -> None:
     """Functions' values and gradients in one dtype, for an incoming 1, a random one, and inf, which a 0 must stop."""
-    subjects = {name: (Subject("actfun", name, False, dtype), Subject("actfun", name, True, dtype)) for name in names}
+    implementations = {
+        name: (Implementation("actfun", name, False, dtype), Implementation("actfun", name, True, dtype))
+        for name in names
+    }
     parts: dict[str, dict[str, list[Found]]] = {name: {kind: [] for kind in KINDS} for name in names}
     for x in inputs(dtype, run):
         random = torch.randn(x.shape, device=x.device, generator=torch.Generator(run.device).manual_seed(0)).to(dtype)
         got = [several(functions, x, g, len(names)) for g in (torch.ones_like(x), random, torch.full_like(x, math.inf))]
-        for k, (name, (value, slope)) in enumerate(subjects.items()):
+        for k, (name, (value, slope)) in enumerate(implementations.items()):
             ends, exact = roots(slope.formula, slope.numbers), slopes(slope, x)
             parts[name]["value"].append(judge(x, got[0][k][0].detach(), value.exact(x)))
             known = ~exact.isnan() | x.isnan()

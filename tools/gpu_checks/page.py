@@ -99,7 +99,7 @@ def _capital(words: str) -> str:
 
 
 def _overview(sections: dict[str, Any]) -> list[str]:
-    heads = ("part", "figures", "wrong", "not reached", "seconds")
+    heads = ("part", "results", "wrong", "not reached", "seconds")
     rows = [
         (name, len(s["rows"]), len(s["failures"]), len(s["unreached"]), f"{s['seconds']:.0f}")
         for name, s in sections.items()

@@ -41,7 +41,7 @@ SMALL = Size(2**12, (2**8, 2**10), 2**10, (2**10,), 0.0005, (2, 16, 32, 2))
 class Section:
     """What a part of the run found.
 
-    rows: figures. failures: what is wrong, in words. unreached: what there was no time for. seconds: what it took.
+    rows: results. failures: what is wrong, in words. unreached: what there was no time for. seconds: what it took.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -113,7 +113,7 @@ def _plain(value: Any) -> Any:
 
 
 def _outcome(section: Section) -> str:
-    words = [f"{len(section.rows)} figures"]
+    words = [f"{len(section.rows)} results"]
     words += [f"{len(section.failures)} WRONG, the first: {section.failures[0]}"] if section.failures else []
     words += [f"{len(section.unreached)} not reached"] if section.unreached else []
     words += [f"ended by {section.error.strip().splitlines()[-1]}"] if section.error else []
@@ -121,7 +121,7 @@ def _outcome(section: Section) -> str:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """The facts that figures depend on."""
+    """The facts that results depend on."""
     try:
         import triton
 

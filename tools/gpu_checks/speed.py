@@ -1,7 +1,7 @@
 """Time beside torch, eager and compiled, alone and in a Transformer's block; bytes kept for backward.
 
 Each time is taken twice: as called, with all that Python and launching take, and on the device alone, from a CUDA graph
-of the same calls. Contestants take turns; figures are medians, in seconds.
+of the same calls. Libraries take turns; times are medians, in seconds.
 """
 
 import statistics
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 import actfun as af
-from actfun._accuracy.subject import library_function
+from actfun._accuracy.implementation import library_function
 from gpu_checks.correct import Function, ours
 from gpu_checks.run import Run, Section
 

@@ -109,10 +109,10 @@ class Sample:
 
 
 def edges(common: Polynomials) -> Any:
-    """Numbers on both sides of where one piece ends and another begins, and of the reach."""
-    x = numpy.linspace(-common.reach, common.reach, 2**20).astype(numpy.float32)
+    """Numbers on both sides of of the ends of subintervals, and of the radius."""
+    x = numpy.linspace(-common.radius, common.radius, 2**20).astype(numpy.float32)
     t = numpy.abs(x) if common.symmetry else x
-    piece = numpy.rint(t * (common.slope + common.bend * t))
-    ends = numpy.append(x[1:][piece[1:] != piece[:-1]], numpy.float32([-common.reach, common.reach]))
+    subinterval = numpy.rint(t * (common.slope + common.curvature * t))
+    ends = numpy.append(x[1:][subinterval[1:] != subinterval[:-1]], numpy.float32([-common.radius, common.radius]))
     beside = numpy.arange(-64, 65, dtype=numpy.int32)
     return (ends.view(numpy.int32)[:, None] + beside).flatten().view(numpy.float32)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from actfun._accuracy.error import nearest, ulps
-from actfun._accuracy.subject import Subject, library_function, roots
+from actfun._accuracy.implementation import Implementation, library_function, roots
 from actfun._accuracy.survey import patterns
 from actfun._backends.tables import arguments
 from actfun._runs.job import Job
@@ -84,14 +84,14 @@ def measure(name: str, dtype: torch.dtype) -> list[Deviation]:
     y = compiled(x)
     (slope,) = torch.autograd.grad(y, x, torch.ones_like(y))
     pairs = ((y.detach(), False), (slope, True))
-    return [deviation(Subject("actfun", name, derivative, dtype), x.detach(), got) for got, derivative in pairs]
+    return [deviation(Implementation("actfun", name, derivative, dtype), x.detach(), got) for got, derivative in pairs]
 
 
-def deviation(subject: Subject, x: Tensor, got: Tensor) -> Deviation:
+def deviation(implementation: Implementation, x: Tensor, got: Tensor) -> Deviation:
     """What results at x come to."""
-    exact, size = subject.exact(x), x.double().abs()
+    exact, size = implementation.exact(x), x.double().abs()
     beside = torch.zeros_like(x, dtype=torch.bool)
-    for root in roots(subject.formula, subject.numbers) if subject.derivative else ():
+    for root in roots(implementation.formula, implementation.numbers) if implementation.derivative else ():
         beside |= (x.double() - root).abs() <= ROOT_REACH
     errors, distance = ulps(got, exact), (got.double() - exact).abs()
     relative = torch.where(got == nearest(exact, got.dtype), 0.0, distance / exact.abs())
@@ -101,11 +101,11 @@ def deviation(subject: Subject, x: Tensor, got: Tensor) -> Deviation:
     def worst(values: Tensor, where: Tensor) -> float:
         return float(torch.where(where & x.isfinite(), values, 0.0).max())
 
-    single = subject.dtype is torch.float32
+    single = implementation.dtype is torch.float32
     return Deviation(
-        name=subject.name,
-        derivative=subject.derivative,
-        dtype=str(subject.dtype).removeprefix("torch."),
+        name=implementation.name,
+        derivative=implementation.derivative,
+        dtype=str(implementation.dtype).removeprefix("torch."),
         near=worst(errors, normal & (size <= NEAR)) if single else worst(errors, ~x.isnan()),
         further=worst(relative, normal & (size <= FURTHER)) if single else 0.0,
         normal=worst(relative, normal) if single else 0.0,

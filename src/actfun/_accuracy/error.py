@@ -119,12 +119,12 @@ def worst(x: Tensor, got: Tensor, exact: Tensor, bound: Bound) -> Worst:
     wrong = (got != right) & ~(got.isnan() & right.isnan())
     misrounded, count = int(wrong.sum()), len(x)
     if not misrounded:
-        return judged(x, got, exact, ulps(got, exact), bound, 0, count)
+        return judge(x, got, exact, ulps(got, exact), bound, 0, count)
     x, got, exact = x[wrong], got[wrong], exact[wrong]
-    return judged(x, got, exact, ulps(got, exact), bound, misrounded, count)
+    return judge(x, got, exact, ulps(got, exact), bound, misrounded, count)
 
 
-def judged(x: Tensor, got: Tensor, exact: Tensor, errors: Tensor, bound: Bound, misrounded: int, count: int) -> Worst:
+def judge(x: Tensor, got: Tensor, exact: Tensor, errors: Tensor, bound: Bound, misrounded: int, count: int) -> Worst:
     """The worst of results with known errors, in ulp."""
     distance = (got.double() - exact).abs()
     excused = (errors > bound.ulp) & bound.excuses(x, distance)
@@ -141,7 +141,7 @@ def judged(x: Tensor, got: Tensor, exact: Tensor, errors: Tensor, bound: Bound, 
     )
 
 
-def merged(parts: list[Worst]) -> Worst:
+def merge(parts: list[Worst]) -> Worst:
     """What several sets come to together."""
     top = max(parts, key=lambda part: part.ulp)
     return Worst(

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from actfun._accuracy.error import Worst, judged, merged, nearest, ulps_in_digits, worst
-from actfun._accuracy.subject import Subject
+from actfun._accuracy.error import Worst, judge, merge, nearest, ulps_in_digits, worst
+from actfun._accuracy.implementation import Implementation
 from actfun._backends import mpmath as oracle
 from actfun._backends.tables import arguments
 from actfun._catalogue.registry import spec
@@ -28,7 +28,7 @@ UNSURE = 2.0**-44  # 16 bits: nearer to a tie than this, relatively, float64 doe
 
 @dataclass(frozen=True)
 class Portion(Job):
-    """A portion of the inputs of some subjects, those of one function and dtype in several libraries.
+    """A portion of the inputs of some implementations, those of one function and dtype in several libraries.
 
     They share the exact values, which take longest. `index` of `portions`; all float32 numbers if there is more than
     one.
@@ -49,26 +49,26 @@ class Portion(Job):
         return f"{self.name} {'derivative' if self.derivative else 'value'} {self.dtype} {self.index}/{self.portions}"
 
     @property
-    def subjects(self) -> list[Subject]:
+    def implementations(self) -> list[Implementation]:
         """What it measures."""
         dtype = getattr(torch, self.dtype)
-        return [Subject(library, self.name, self.derivative, dtype) for library in self.libraries]
+        return [Implementation(library, self.name, self.derivative, dtype) for library in self.libraries]
 
     def run(self) -> dict[str, Any]:
         """Find the worst errors of each library."""
-        subjects = self.subjects
+        implementations = self.implementations
         parts: dict[str, list[Worst]] = {library: [] for library in self.libraries}
         for x in _inputs(self):
-            exact = _exact(subjects[0], x)
-            for subject in subjects:
-                parts[subject.library].append(_measured(subject, x, exact))
-        return {"found": {library: dataclasses.asdict(merged(part)) for library, part in parts.items()}}
+            exact = _exact(implementations[0], x)
+            for implementation in implementations:
+                parts[implementation.library].append(_measure(implementation, x, exact))
+        return {"found": {library: dataclasses.asdict(merge(part)) for library, part in parts.items()}}
 
 
-def portions(subjects: Sequence[Subject], exhaustive: bool) -> list[Portion]:
+def portions(implementations: Sequence[Implementation], exhaustive: bool) -> list[Portion]:
     """The work of a survey, in order."""
     libraries: dict[tuple[str, bool, torch.dtype], list[str]] = {}
-    for s in subjects:
+    for s in implementations:
         libraries.setdefault((s.name, s.derivative, s.dtype), []).append(s.library)
     return [
         Portion(tuple(of_it), name, derivative, str(dtype).removeprefix("torch."), index, portions)
@@ -78,11 +78,11 @@ def portions(subjects: Sequence[Subject], exhaustive: bool) -> list[Portion]:
     ]
 
 
-def outcome(subject: Subject, records: Sequence[Record]) -> Worst:
-    """What the records of all portions come to for one subject."""
-    key = (subject.name, subject.derivative, str(subject.dtype).removeprefix("torch."))
+def outcome(implementation: Implementation, records: Sequence[Record]) -> Worst:
+    """What the records of all portions come to for one implementation."""
+    key = (implementation.name, implementation.derivative, str(implementation.dtype).removeprefix("torch."))
     own = [r for r in records if (r["name"], r["derivative"], r["dtype"]) == key]
-    return merged([Worst(**record["found"][subject.library]) for record in own])
+    return merge([Worst(**record["found"][implementation.library]) for record in own])
 
 
 def _inputs(job: Portion) -> list[Tensor]:
@@ -103,27 +103,27 @@ def _bits(patterns: Tensor) -> Tensor:
     return patterns.to(torch.int32).view(torch.float32)
 
 
-def _exact(subject: Subject, x: Tensor) -> Any:
+def _exact(implementation: Implementation, x: Tensor) -> Any:
     """The exact values: float64 where results have fewer digits, else mpmath numbers."""
-    if subject.dtype is torch.float64:
-        return [oracle.evaluate(subject.formula, value, *subject.numbers) for value in x.tolist()]
-    exact = subject.exact(x)
-    if subject.dtype is torch.float32:
+    if implementation.dtype is torch.float64:
+        return [oracle.evaluate(implementation.formula, value, *implementation.numbers) for value in x.tolist()]
+    exact = implementation.exact(x)
+    if implementation.dtype is torch.float32:
         return exact
     low, high = (nearest(exact * (1.0 + side * UNSURE), x.dtype) for side in (-1.0, 1.0))
     unsure = (low != high) & ~exact.isnan() & x.isfinite()
     for place in unsure.nonzero().flatten().tolist():
-        exact[place] = _odd(oracle.evaluate(subject.formula, float(x[place]), *subject.numbers))
+        exact[place] = _odd(oracle.evaluate(implementation.formula, float(x[place]), *implementation.numbers))
     return exact
 
 
-def _measured(subject: Subject, x: Tensor, exact: Any) -> Worst:
-    if subject.dtype is not torch.float64:
-        return worst(x, subject.computed(x), exact, subject.bound)
+def _measure(implementation: Implementation, x: Tensor, exact: Any) -> Worst:
+    if implementation.dtype is not torch.float64:
+        return worst(x, implementation.compute(x), exact, implementation.bound)
     rounded = torch.tensor([float(value) for value in exact], dtype=torch.float64)
-    got = subject.computed(x)
+    got = implementation.compute(x)
     errors, misrounded = ulps_in_digits(got, exact), int((got != rounded).sum())
-    return judged(x, got, rounded, errors, subject.bound, misrounded, len(x))
+    return judge(x, got, rounded, errors, implementation.bound, misrounded, len(x))
 
 
 def _odd(exact: Any) -> float:

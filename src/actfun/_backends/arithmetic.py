@@ -57,14 +57,14 @@ def decay(x, y):
     """As exp, for arguments of one sign: 2ⁿ = 2ⁿ⁺⁶⁴·2⁻⁶⁴, of which the second factor is a constant."""
     z = minimum(x, 126.0)
     k = fma(z, -LOG2_E, ROUNDER)
-    return _assembled(k, -_remainder(k - ROUNDER, z), y)
+    return _assemble(k, -_remainder(k - ROUNDER, z), y)
 
 
 def _remainder(n, x):
     return fma(n, LN2_LOW, fma(n, LN2_HIGH, x))
 
 
-def _assembled(k, r, y):
+def _assemble(k, r, y):
     """y·2ⁿ·exp(r) for k = ROUNDER + n, n in [-184, 0]."""
     return fma(y, _expm1_reduced(r), y) * pow2(k, 64) * 5.421010862427522e-20
 
@@ -117,7 +117,7 @@ def gaussian_decay(x, y):
     s = t * t
     e = fma(t, t, -s)
     k = fma(s, -0.5 * LOG2_E, ROUNDER)
-    return _assembled(k, fma(-0.5, e, -_remainder(k - ROUNDER, 0.5 * s)), y)
+    return _assemble(k, fma(-0.5, e, -_remainder(k - ROUNDER, 0.5 * s)), y)
 
 
 LINEAR_HIGH, LINEAR_LOW = 1.5957691669464111, -4.534068054340423e-08  # √(8/π), as a sum of two float32
@@ -135,7 +135,7 @@ def cubic_decay(x, y):
     z = t * total
     z_low = fma(t, low, fma(t, total, -z))
     k = fma(z, -LOG2_E, ROUNDER)
-    return _assembled(k, -(_remainder(k - ROUNDER, z) + z_low), y)
+    return _assemble(k, -(_remainder(k - ROUNDER, z) + z_low), y)
 
 
 DERIVED = {

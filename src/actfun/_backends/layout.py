@@ -23,7 +23,7 @@ def alike(x: Tensor, y: Tensor) -> bool:
     return all(a == b or n == 1 for a, b, n in zip(x.stride(), y.stride(), x.shape, strict=True))
 
 
-def laid_out_like(y: Tensor, value: Tensor, dtype: torch.dtype) -> Tensor:
+def lay_out_like(y: Tensor, value: Tensor, dtype: torch.dtype) -> Tensor:
     """`value`, broadcast to y's shape, with y's layout, dtype and device as asked: itself where it is so already."""
     if value.dtype is dtype and value.shape == y.shape and value.device == y.device and alike(value, y):
         return value

@@ -47,7 +47,7 @@ class Lowering:
     def _lower(self, formula: Any) -> Any:
         code = formula.__code__
         names: dict[str, Any] = {"__name__": formula.__module__, "__builtins__": __builtins__, **self._extra}
-        for name, value in _named(formula):
+        for name, value in _globals_of(formula):
             names[name] = self(value) if isinstance(value, FunctionType) else self._constant(value)
         literals = tuple(self._literal(c) if isinstance(c, float) else c for c in code.co_consts)
         copy = FunctionType(code.replace(co_consts=literals), names, formula.__name__)
@@ -55,7 +55,7 @@ class Lowering:
         return self._compile(copy)
 
 
-def _named(formula: Any) -> Iterator[tuple[str, Any]]:
+def _globals_of(formula: Any) -> Iterator[tuple[str, Any]]:
     """The functions and numbers that a formula's names stand for."""
     for name in formula.__code__.co_names:
         if (value := formula.__globals__.get(name)) is not None:
@@ -64,14 +64,16 @@ def _named(formula: Any) -> Iterator[tuple[str, Any]]:
 
 def uses(formula: Callable[..., Any], primitives: Container[Callable[..., Any]]) -> bool:
     """Whether a formula, or one that it calls, calls one of some primitives."""
-    called = [v for _, v in _named(formula) if isinstance(v, FunctionType) and v is not formula]  # math.copysign's name
+    called = [
+        v for _, v in _globals_of(formula) if isinstance(v, FunctionType) and v is not formula
+    ]  # math.copysign's name
     return formula in primitives or any(uses(value, primitives) for value in called)
 
 
 def fingerprint(formula: Callable[..., Any]) -> str:
     """What tells a formula, with all that it calls, from others: its code and the numbers that it names."""
     code, called = formula.__code__, []
-    for name, value in _named(formula):
+    for name, value in _globals_of(formula):
         deeper = isinstance(value, FunctionType) and value is not formula
         called.append(
             f"{name}: {fingerprint(value) if deeper else value!r}"

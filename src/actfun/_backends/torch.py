@@ -45,7 +45,7 @@ def _decay(x: Tensor, y: Any) -> Tensor:
     return torch.where(far, near * math.exp(-shift), near)
 
 
-def _lost(x: Any, y: Any, product: Any) -> Any:
+def _rounding_error(x: Any, y: Any, product: Any) -> Any:
     """x·y - product, exactly: the rounding error of a float64 product (Dekker 1971; torch has no fma)."""
     (x_high, x_low), (y_high, y_low) = _halves(x), _halves(y)
     return ((x_high * y_high - product) + x_high * y_low + x_low * y_high) + x_low * y_low
@@ -60,7 +60,7 @@ def _halves(x: Any) -> tuple[Any, Any]:
 def _gaussian_decay(x: Tensor, y: Any) -> Tensor:
     """The exponent reaches 745, where one rounding costs 370 units in the last place: its error is fed back."""
     s = x * x
-    return _decay(0.5 * s, y - y * (0.5 * _lost(x, x, s)))
+    return _decay(0.5 * s, y - y * (0.5 * _rounding_error(x, x, s)))
 
 
 def _ndtr_scaled(x: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ def _ndtr_scaled(x: Tensor) -> Tensor:
     for odd in range(15, 0, -2):
         series = 1.0 - odd * w * series
     far = series / (math.sqrt(2.0 * math.pi) * t)
-    return torch.where(v < 20.0, 0.5 * torch.erfc(near) * (grown + grown * _lost(near, near, s)), far)
+    return torch.where(v < 20.0, 0.5 * torch.erfc(near) * (grown + grown * _rounding_error(near, near, s)), far)
 
 
 LINEAR, LINEAR_LOW = 1.5957691216057308, -9.96930880911092e-17  # √(8/π), as a sum of two float64
@@ -90,11 +90,11 @@ def _cubic_decay(x: Tensor, y: Any) -> Tensor:
     t = _absolute(x)
     s = t * t
     p = CUBIC * s
-    p_low = _lost(CUBIC, s, p) + CUBIC * _lost(t, t, s) + CUBIC_LOW * s
+    p_low = _rounding_error(CUBIC, s, p) + CUBIC * _rounding_error(t, t, s) + CUBIC_LOW * s
     slope = LINEAR + p
     slope_low = (p - (slope - LINEAR)) + (LINEAR - (slope - (slope - LINEAR))) + LINEAR_LOW + p_low
     z = t * slope
-    return _decay(z, y - y * (_lost(t, slope, z) + t * slope_low))
+    return _decay(z, y - y * (_rounding_error(t, slope, z) + t * slope_low))
 
 
 lower = Lowering(

@@ -201,7 +201,7 @@ def _on_gpu(derived: dict[Any, Any]) -> Lowering:
 lower_gpu, lower_gpu_16 = _on_gpu(arithmetic.DERIVED), _on_gpu(arithmetic.DERIVED_16)
 
 # Where a slope is 0, or subnormal, by a look at x: to compare the slope itself with 0 would delay the result.
-FLAT: dict[Callable[..., Any], Callable[[Tensor], Tensor]] = {
+NO_SLOPE: dict[Callable[..., Any], Callable[[Tensor], Tensor]] = {
     rectified.relu_dx: lambda x: x <= 0.0,
     rectified.relu_squared_dx: lambda x: x <= 0.0,
     exponential.sigmoid_dx: lambda x: torch.abs(x) > 100.0,
@@ -209,7 +209,7 @@ FLAT: dict[Callable[..., Any], Callable[[Tensor], Tensor]] = {
     exponential.silu_dx: lambda x: x < -92.0,
     gaussian.gelu_dx: lambda x: x < -14.0,
 }
-FLAT_16 = FLAT | {exponential.silu_dx: lambda x: x < -98.0}  # where it rounds to 0 in bfloat16
+NO_SLOPE_16 = NO_SLOPE | {exponential.silu_dx: lambda x: x < -98.0}  # where it rounds to 0 in bfloat16
 
 
 def evaluate(
@@ -225,15 +225,15 @@ def evaluate(
     formula is 0, or subnormal, the product may be 0 whatever `times` is, and where it is exactly 0 it is.
     """
     if x.is_cuda:
-        lowering, flat = (lower_gpu if x.dtype is torch.float32 else lower_gpu_16), {}
+        lowering, no_slope = (lower_gpu if x.dtype is torch.float32 else lower_gpu_16), {}
     else:
-        lowering, flat = (lower_16, FLAT_16) if x.dtype is torch.bfloat16 else (lower, FLAT)
+        lowering, no_slope = (lower_16, NO_SLOPE_16) if x.dtype is torch.bfloat16 else (lower, NO_SLOPE)
     values = [value.float() if isinstance(value, Tensor) else value for value in parameters]
     single = x.float()
     y = lowering(formula)(single, *values)
     if not isinstance(y, Tensor) or any(y is value for value in (single, *values)):
         y = _where(single == single, y, y)  # a tensor of its own, where a formula gives an argument or a number
     if times is not None:
-        nothing = flat[formula](single) if formula in flat else y == 0.0
+        nothing = no_slope[formula](single) if formula in no_slope else y == 0.0
         y = y * torch.where(nothing, 0.0, times.float())
     return y.to(dtype or x.dtype)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from actfun._bench.contestants import CONTESTANTS, COPY, EAGER, OURS
+from actfun._bench.libraries import COPY, EAGER, LIBRARIES, OURS
 from actfun._bench.timing import Timing, in_turn
 
 SIZES = (16, 4096, 65_536, 2**20, 2**24)  # the first shows what a call costs
@@ -28,7 +28,7 @@ class Cell(Timing):
     size: int
     backward: bool
     spread: float
-    contestants: tuple[str, ...]
+    libraries: tuple[str, ...]
     budget: float
 
     @property
@@ -39,16 +39,16 @@ class Cell(Timing):
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """The fields, the number of threads, and the contestants' versions."""
-        return {**super().configuration, "versions": [CONTESTANTS[name].version for name in self.contestants]}
+        """The fields, the number of threads, and the libraries' versions."""
+        return {**super().configuration, "versions": [LIBRARIES[name].version for name in self.libraries]}
 
     def run(self) -> dict[str, Any]:
-        """Time the contestants."""
+        """Time the libraries."""
         random = torch.Generator().manual_seed(0)
         dtype = getattr(torch, self.dtype)
         x, g = (torch.randn(self.size, generator=random) for _ in range(2))
         x, incoming = (x * self.spread).to(dtype), g.to(dtype) if self.backward else None
-        prepared = {name: CONTESTANTS[name].prepared(self.activation, x, incoming) for name in self.contestants}
+        prepared = {name: LIBRARIES[name].prepare(self.activation, x, incoming) for name in self.libraries}
         with torch.set_grad_enabled(self.backward):
             return in_turn({name: call for name, call in prepared.items() if call is not None}, self.budget)
 

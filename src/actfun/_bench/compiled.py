@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import dropout
 
-from actfun._accuracy.subject import library_function
-from actfun._bench.contestants import EAGER, OURS
+from actfun._accuracy.implementation import library_function
+from actfun._bench.libraries import EAGER, OURS
 from actfun._bench.timing import Timing, in_turn
 from actfun._operators.torch_private import compiler_counts, empty_compiler_cache
 
@@ -110,12 +110,12 @@ class Graphs(Timing):
 
     def run(self) -> dict[str, Any]:
         """Count graphs and graph breaks."""
-        counts = {library: counted(library_function(library, self.activation)) for library in (OURS, EAGER)}
+        counts = {library: count_graphs(library_function(library, self.activation)) for library in (OURS, EAGER)}
         graphs, breaks = ({library: count[k] for library, count in counts.items()} for k in (0, 1))
         return {"graphs": graphs, "breaks": breaks}
 
 
-def counted(function: Any) -> tuple[int, int]:
+def count_graphs(function: Any) -> tuple[int, int]:
     """Graphs and graph breaks of a function over calls that users make of one; without Inductor, which sees neither."""
     torch.compiler.reset()
     before = _counts()

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from actfun._catalogue.registry import names, spec
-from actfun._compare.models import MLP, CharTransformer, Contender
+from actfun._compare.models import MLP, Candidate, CharTransformer
 from actfun._operators.modules import Elementwise
 
 VOCABULARY, LENGTH, WIDTH, HEADS = 1024, 128, 256, 4
-ANY = Contender("gelu")  # to be exchanged
+ANY = Candidate("gelu")  # to be exchanged
 
 
 class Task(NamedTuple):

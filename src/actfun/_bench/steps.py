@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from actfun._accuracy.subject import library_function
-from actfun._bench.contestants import EAGER, OURS
+from actfun._accuracy.implementation import library_function
+from actfun._bench.libraries import EAGER, OURS
 from actfun._bench.networks import NETWORKS, exchange
 from actfun._bench.timing import Timing, in_turn
 from actfun._operators.modules import get
@@ -64,10 +64,10 @@ class Step(Timing):
         torch.compiler.reset()
         calls, kept = {}, {}
         for library in (OURS, EAGER):
-            calls[library], kept[library] = self._prepared(library)
+            calls[library], kept[library] = self._prepare(library)
         return {**in_turn(calls, self.budget), "kept": kept}
 
-    def _prepared(self, library: str) -> tuple[Callable[[], None], int]:
+    def _prepare(self, library: str) -> tuple[Callable[[], None], int]:
         """The step, and the bytes that it keeps."""
         torch.manual_seed(0)
         network, x, y = NETWORKS[self.network]()

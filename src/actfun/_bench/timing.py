@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from actfun._bench.contestants import OURS
+from actfun._bench.libraries import OURS
 from actfun._runs.job import Job, Record
 
 ROUNDS = (11, 2000)  # at least, at most
@@ -26,16 +26,16 @@ def in_turn(
 
     seconds: the quartiles of each. ratios: of each but ours, the median over rounds and its interval, by `interval`.
     In each round their order is another, and a call is timed after one that is not: what ran before it (threads that
-    still spin, a cache full of other data) would else cost one contestant more than another.
+    still spin, a cache full of other data) would else cost one library more than another.
     """
 
-    def timed(call: Callable[[], Any]) -> float:
+    def time_call(call: Callable[[], Any]) -> float:
         begun = clock()
         call()
         return clock() - begun
 
     for _ in range(3):  # the first compiles, the second allocates
-        once = 2.0 * sum(map(timed, calls.values()))
+        once = 2.0 * sum(map(time_call, calls.values()))
     rounds = min(max(int(budget / once), ROUNDS[0]), ROUNDS[1])
     times: dict[str, list[float]] = {name: [] for name in calls}
     gc.collect()
@@ -46,7 +46,7 @@ def in_turn(
             random.shuffle(order)
             for name in order:
                 calls[name]()
-                times[name].append(timed(calls[name]))
+                times[name].append(time_call(calls[name]))
     finally:
         gc.enable()
     ratios = {

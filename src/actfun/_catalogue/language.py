@@ -83,7 +83,7 @@ def check_formula(function: Callable[..., Any]) -> None:
     """Raise ValueError, which names what is wrong, where a function leaves the language of formulas."""
     name = getattr(function, "__name__", repr(function))
     try:
-        result = _checked(function, ())(*[Number()] * function.__code__.co_argcount)
+        result = _check(function, ())(*[Number()] * function.__code__.co_argcount)
         if result is None:
             raise ValueError("it returns nothing; a formula ends with `return` and a number")
         check_number(result)
@@ -93,7 +93,7 @@ def check_formula(function: Callable[..., Any]) -> None:
         raise ValueError(f"{name}: {error}; {ALLOWED}") from None
 
 
-def _checked(function: Any, callers: tuple[Any, ...]) -> Callable[..., Any]:
+def _check(function: Any, callers: tuple[Any, ...]) -> Callable[..., Any]:
     """A formula that can be run with what stands for numbers; callers: those that call it."""
     _check_form(function)
     if function in callers:
@@ -144,7 +144,7 @@ def _meaning(function: Any, name: str, callers: tuple[Any, ...]) -> Any:
     if value in primitives.CONTRACTS:
         return _primitive(value)
     try:
-        return _checked(value, callers)
+        return _check(value, callers)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 

@@ -34,7 +34,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Choice:
-    """An argument that picks among forms of an activation: option -> the formula of another, None for its own."""
+    """An argument that picks among variants of an activation: option -> the formula of another, None for its own."""
 
     default: str
     options: Mapping[str, Formula | None]
@@ -110,15 +110,15 @@ class Activation:
         return any(isinstance(parameter, Parameter) and parameter.learnable for parameter in self.parameters.values())
 
     @property
-    def forms(self) -> tuple["Activation", ...]:
+    def variants(self) -> tuple["Activation", ...]:
         """The activation itself and those that its choices lead to."""
         choices = (parameter for parameter in self.parameters.values() if isinstance(parameter, Choice))
         others = (other for choice in choices for other in choice.options.values() if other is not None)
         return (self, *(_registry[other.__name__] for other in others))
 
-    def chosen(self, options: Mapping[str, str]) -> "Activation":
+    def variant(self, options: Mapping[str, str]) -> "Activation":
         """The activation that the given choices (all of them) lead to: itself, or the one that an option names."""
-        chosen = self
+        variant = self
         for argument, option in options.items():
             choice = self.parameters[argument]
             assert isinstance(choice, Choice)
@@ -126,8 +126,8 @@ class Activation:
                 allowed = ", ".join(repr(name) for name in choice.options)
                 raise ValueError(f"{self.name}: {argument} must be one of {allowed}, got {option!r}")
             other = choice.options[option]
-            chosen = chosen if other is None else _registry[other.__name__]
-        return chosen
+            variant = variant if other is None else _registry[other.__name__]
+        return variant
 
 
 _registry: dict[str, Activation] = {}

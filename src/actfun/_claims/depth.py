@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from actfun._claims.evidence import Figure, measured
-from actfun._claims.experiment import Experiment, Figures, Record, Scale, column
+from actfun._claims.evidence import Measurement, measure
+from actfun._claims.experiment import Experiment, Measurements, Record, Scale, column
 from actfun._claims.networks import HE, XAVIER, grid
-from actfun._compare.models import MLP, Contender
+from actfun._compare.models import MLP, Candidate
 from actfun._models.measures import Meter
 
 WIDTH, WIDE, SAMPLES = 256, 1024, 64
@@ -38,7 +38,7 @@ def run(activation: str, init: str, depth: int, seed: int, width: int = WIDTH) -
     """log10 of the gradient's norm at the first pre-activation over that `depth` layers on; inputs have variance 1."""
     weight_scale, bias_scale = INITS[init]
     generator = torch.Generator().manual_seed(seed)
-    network = MLP(width, width, depth, width, Contender(activation)).double()
+    network = MLP(width, width, depth, width, Candidate(activation)).double()
     for layer in network.layers:
         if isinstance(layer, nn.Linear):
             nn.init.normal_(layer.weight, 0.0, weight_scale / math.sqrt(width), generator=generator)
@@ -63,13 +63,13 @@ def jobs(scale: Scale) -> list[dict[str, Any]]:
     ]
 
 
-def figures(records: list[Record]) -> Figures:
+def measurements(records: list[Record]) -> Measurements:
     """Sigmoid is said to lose gradients; Xavier is said to save ReLU's; GELU is said to keep them."""
 
-    def decades(activation: str, init: str, depth: int, above: bool) -> Figure:
+    def decades(activation: str, init: str, depth: int, above: bool) -> Measurement:
         values = column(records, "decades", activation=activation, init=init, depth=depth, width=WIDTH)
         rule = f"{init} (Roberts 2021)" if init == "critical" else init
-        return measured("decades", values, LOST, above=above, when="depth and init", depth=depth, init=rule)
+        return measure("decades", values, LOST, above=above, when="depth and init", depth=depth, init=rule)
 
     return {
         7: [decades("sigmoid", "Xavier", depth, above=False) for depth in DEPTHS],
@@ -78,4 +78,4 @@ def figures(records: list[Record]) -> Figures:
     }
 
 
-EXPERIMENT = Experiment("depth", jobs, run, figures)
+EXPERIMENT = Experiment("depth", jobs, run, measurements)

@@ -7,9 +7,9 @@ import math
 import statistics
 from typing import Any
 
-from actfun._claims.evidence import Figure, measured
-from actfun._claims.experiment import Experiment, Figures, Record, Scale, column, less
-from actfun._claims.networks import HE, XAVIER, grid, metered, mlp, optimizer, score, train
+from actfun._claims.evidence import Measurement, measure
+from actfun._claims.experiment import Experiment, Measurements, Record, Scale, column, less
+from actfun._claims.networks import HE, XAVIER, grid, meter_of, mlp, optimizer, score, train
 from actfun._compare.tasks import task
 
 RATES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -31,14 +31,14 @@ def run(optimizer_name: str, rate: float, init: str, seed: int) -> dict[str, Any
     loss = train(network, "digits", split, optimizer(optimizer_name, network, rate), seed, STEPS)
     if not math.isfinite(loss):
         return {"dead": 1.0, "zero": None, "zero_units": None, "accuracy": 0.0, "diverged": True}
-    meter = metered(network, split.train[0])
+    meter = meter_of(network, split.train[0])
     shares = meter.shares()
     dead = sum(int(meter.dead(module).sum()) for module in network.activations)
-    silent = sum(int(meter.silent(module).sum()) for module in network.activations)
+    zeroed = sum(int(meter.zeroed(module).sum()) for module in network.activations)
     return {
         "dead": shares.dead,
         "zero": shares.zero,
-        "zero_units": dead / max(silent, 1),
+        "zero_units": dead / max(zeroed, 1),
         "accuracy": score(network, "digits", split.validation),
         "diverged": False,
     }
@@ -70,12 +70,12 @@ def _dead(records: list[Record], name: str, rate: float, init: str = "He") -> li
     return column(records, "dead", optimizer_name=name, rate=rate, init=init)
 
 
-def _fewer(what: str, a: list[float], b: list[float], name: str, rate: float, when: str = "") -> Figure:
+def _fewer(what: str, a: list[float], b: list[float], name: str, rate: float, when: str = "") -> Measurement:
     """How many fewer units are dead in `b` than in `a`."""
-    return measured(what, less(a, b), FEWER, when=when, optimizer=name, rate=rate)
+    return measure(what, less(a, b), FEWER, when=when, optimizer=name, rate=rate)
 
 
-def _remedies(records: list[Record], usual: dict[str, float], large: dict[str, float]) -> Figures:
+def _remedies(records: list[Record], usual: dict[str, float], large: dict[str, float]) -> Measurements:
     """Xavier's scale, a smaller rate, another optimiser."""
     beyond = {name: _dead(records, name, large[name]) for name in TRIED}
     at_good = {name: _dead(records, name, usual[name]) for name in TRIED}
@@ -101,7 +101,7 @@ def _remedies(records: list[Record], usual: dict[str, float], large: dict[str, f
     }  # fmt: skip
 
 
-def figures(records: list[Record]) -> Figures:
+def measurements(records: list[Record]) -> Measurements:
     """At a good rate of each optimiser and at ten times that.
 
     A rank correlation of rate and death would be capped: no unit dies at small rates, and nearly all beyond large ones.
@@ -110,16 +110,16 @@ def figures(records: list[Record]) -> Figures:
     given = {"optimizer_name": "SGD", "rate": usual["SGD"], "init": "He"}
     return {
         22: [
-            measured("units with zeros that are dead", column(records, "zero_units", **given), 0.99),
-            measured("zero responses", column(records, "zero", **given), None),
+            measure("units with zeros that are dead", column(records, "zero_units", **given), 0.99),
+            measure("zero responses", column(records, "zero", **given), None),
         ],
         23: [
-            measured("dead units", _dead(records, name, rates[name]), MANY, when=when, optimizer=name, rate=rates[name])
+            measure("dead units", _dead(records, name, rates[name]), MANY, when=when, optimizer=name, rate=rates[name])
             for rates, when in ((usual, "at a good rate"), (large, "at ten times a good rate"))
             for name in TRIED
         ]
         + [
-            measured(
+            measure(
                 "diverged",
                 column(records, "diverged", optimizer_name=name, rate=large[name], init="He"),
                 None,
@@ -132,4 +132,4 @@ def figures(records: list[Record]) -> Figures:
     }
 
 
-EXPERIMENT = Experiment("dying", jobs, run, figures)
+EXPERIMENT = Experiment("dying", jobs, run, measurements)

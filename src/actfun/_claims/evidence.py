@@ -1,4 +1,4 @@
-"""Figures that speak for or against a claim, and the rule that makes a verdict of them. No verdict is typed in."""
+"""Measurements that speak for or against a claim, and the rule that makes a verdict of them. No verdict is typed in."""
 
 import functools
 import math
@@ -26,7 +26,7 @@ TEXTS = Path(__file__).with_name("texts.toml")
 
 @functools.cache
 def texts() -> dict[str, tuple[Text, Text]]:
-    """What figures and conditions are called, by key; of figures, why their threshold is where it is, or nothing."""
+    """The words for measurements and conditions, by key, and the reason for a measurement's threshold, if any."""
     entries = tomllib.loads(TEXTS.read_text(encoding="utf-8"))
     return {key: (Text(*words[:2]), Text(*words[2:] or ("", ""))) for key, words in entries.items()}
 
@@ -38,13 +38,14 @@ def text(key: str, **numbers: float | str) -> Text:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Measurement:
     """What was measured, and what the claim says of it: that it is above `threshold`, or below it.
 
     threshold: None where the claim says nothing of it, and it only goes with the others.
-    value, low, high: a mean with its 95% interval over `seeds`; an exact figure has all three equal, and no seeds; one
-    seed alone has no interval. what, condition: keys of `texts`, with numbers to fill in; a condition tells in which
-    case, where a claim may hold in some and not in others.
+    value, low, high: a mean with its 95% interval over `seeds`. An exact measurement has three equal ones and no seeds.
+    One seed alone has no interval.
+    what, condition: keys of `texts`, with numbers to fill in. A condition names a case, where a claim may hold in some
+    cases and not in others.
     """
 
     what: str
@@ -58,7 +59,7 @@ class Figure:
     numbers: tuple[tuple[str, float | str], ...] = ()
 
     def text(self, key: str) -> Text:
-        """A text with this figure's numbers filled in."""
+        """A text with this measurement's numbers filled in."""
         return text(key, **dict(self.numbers))
 
     @property
@@ -90,12 +91,12 @@ class Figure:
 
 def exact(
     what: str, value: float, threshold: float, *, above: bool = False, when: str = "", **numbers: float | str
-) -> Figure:
-    """A figure without chance in it: below the threshold, or above, or not."""
-    return Figure(what, value, value, value, threshold, above, when, 0, tuple(numbers.items()))
+) -> Measurement:
+    """A measurement without chance in it: below the threshold, or above, or not."""
+    return Measurement(what, value, value, value, threshold, above, when, 0, tuple(numbers.items()))
 
 
-def measured(
+def measure(
     what: str,
     values: Sequence[float],
     threshold: float | None,
@@ -103,13 +104,13 @@ def measured(
     above: bool = True,
     when: str = "",
     **numbers: float | str,
-) -> Figure:
-    """A figure with a value for each seed."""
+) -> Measurement:
+    """A measurement with a value for each seed."""
     finite = [value for value in values if math.isfinite(value)]
     mean, low, high = mean_interval(finite) if finite else (math.nan, None, None)
     if len(finite) < len(values):  # a seed that gave nothing leaves the matter open
         low = high = None
-    return Figure(what, mean, low, high, threshold, above, when, len(values), tuple(numbers.items()))
+    return Measurement(what, mean, low, high, threshold, above, when, len(values), tuple(numbers.items()))
 
 
 def ratios(
@@ -121,12 +122,12 @@ def ratios(
     above: bool = True,
     when: str = "",
     **numbers: float | str,
-) -> Figure:
+) -> Measurement:
     """The geometric mean of ratios, seed by seed: it does not depend on which of the two stands below the line."""
     logarithms = [math.log(a / b) for a, b in zip(over, under, strict=True)]
-    figure = measured(what, logarithms, math.log(threshold), above=above, when=when, **numbers)
-    low, high = (None if x is None else math.exp(x) for x in (figure.low, figure.high))
-    return replace(figure, value=math.exp(figure.value), low=low, high=high, threshold=threshold)
+    measurement = measure(what, logarithms, math.log(threshold), above=above, when=when, **numbers)
+    low, high = (None if x is None else math.exp(x) for x in (measurement.low, measurement.high))
+    return replace(measurement, value=math.exp(measurement.value), low=low, high=high, threshold=threshold)
 
 
 @dataclass(frozen=True)
@@ -154,21 +155,23 @@ class Verdict:
         return Text(en, zh)
 
 
-def verdict(rule: str, figures: Sequence[Figure]) -> Verdict:
+def verdict(rule: str, measurements: Sequence[Measurement]) -> Verdict:
     """The verdict on a claim.
 
-    rule "every": holds if all figures speak for it, refuted if one speaks against it. "some": holds if one speaks for
-    it, refuted if all speak against it. "conditions": as "every", but a condition is met if all its figures speak for
-    the claim, and it holds only when such conditions are met, if figures of others speak against it; it is refuted if
-    that is so for every condition. Whatever is left is inconclusive. Figures without a threshold do not count.
+    rule "every": it holds if all measurements speak for it, and is refuted if one speaks against it.
+    rule "some": it holds if one speaks for it, and is refuted if all speak against it.
+    rule "conditions": as "every", but a condition is met if all its measurements speak for the claim. The claim holds
+    only when such conditions are met, if measurements of other conditions speak against it. It is refuted if that is so
+    for every condition.
+    Whatever is left is inconclusive. Measurements without a threshold do not count.
     """
-    figures = [figure for figure in figures if figure.threshold is not None]
-    if not figures:
+    measurements = [measurement for measurement in measurements if measurement.threshold is not None]
+    if not measurements:
         return Verdict(INCONCLUSIVE)
-    sides = [figure.side for figure in figures]
+    sides = [measurement.side for measurement in measurements]
     cases: dict[Text, set[str]] = {}
-    for figure in figures:
-        cases.setdefault(figure.text(figure.condition), set()).add(figure.side)
+    for measurement in measurements:
+        cases.setdefault(measurement.text(measurement.condition), set()).add(measurement.side)
     if (rule == "some" and "for" in sides) or set(sides) == {"for"}:
         return Verdict(HOLDS)
     if (rule == "every" and "against" in sides) or set(sides) == {"against"}:
@@ -179,27 +182,29 @@ def verdict(rule: str, figures: Sequence[Figure]) -> Verdict:
         return Verdict(ONLY_WHEN, met, undecided)
     if rule == "conditions" and all("against" in of_it for of_it in cases.values()):
         return Verdict(REFUTED)
-    more = [figure.more_seeds for figure in figures if figure.side == "open"]
+    more = [measurement.more_seeds for measurement in measurements if measurement.side == "open"]
     return Verdict(INCONCLUSIVE, more_seeds=max((count for count in more if count), default=None))
 
 
-def as_record(figure: Figure) -> dict[str, Any]:
-    """A figure as JSON has it."""
+def as_record(measurement: Measurement) -> dict[str, Any]:
+    """A measurement as JSON has it."""
 
     def number(value: float | None) -> float | None:
         return value if value is not None and math.isfinite(value) else None
 
     return {
-        "what": figure.text(figure.what).en,
-        "what_zh": figure.text(figure.what).zh,
-        "condition": figure.text(figure.condition).en,
-        "condition_zh": figure.text(figure.condition).zh,
-        "value": number(figure.value),
-        "low": number(figure.low),
-        "high": number(figure.high),
-        "claimed": "" if figure.threshold is None else f"{'>' if figure.above else '<'} {figure.threshold:g}",
-        "reason": figure.reason.en,
-        "reason_zh": figure.reason.zh,
-        "side": figure.side,
-        "seeds": figure.seeds,
+        "what": measurement.text(measurement.what).en,
+        "what_zh": measurement.text(measurement.what).zh,
+        "condition": measurement.text(measurement.condition).en,
+        "condition_zh": measurement.text(measurement.condition).zh,
+        "value": number(measurement.value),
+        "low": number(measurement.low),
+        "high": number(measurement.high),
+        "claimed": ""
+        if measurement.threshold is None
+        else f"{'>' if measurement.above else '<'} {measurement.threshold:g}",
+        "reason": measurement.reason.en,
+        "reason_zh": measurement.reason.zh,
+        "side": measurement.side,
+        "seeds": measurement.seeds,
     }

@@ -5,11 +5,11 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from actfun._claims.evidence import Figure, exact
+from actfun._claims.evidence import Measurement, exact
 from actfun._claims.exact_smooth import TOLERANCE, mean, of, slope
-from actfun._claims.experiment import Figures
+from actfun._claims.experiment import Measurements
 from actfun._compare.models import parameters
-from actfun._models.measures import FLAT
+from actfun._models.measures import SATURATED
 from actfun._operators.behaviours.reduction import maxout
 from actfun._operators.modules import Maxout, get
 
@@ -21,7 +21,7 @@ def _layers(count: int, seed: int = 0) -> list[nn.Linear]:
     return [nn.Linear(WIDTH, WIDTH, dtype=torch.float64) for _ in range(count)]
 
 
-def nonlinearity() -> list[Figure]:
+def nonlinearity() -> list[Measurement]:
     """Five linear layers are one matrix and a shift; with ReLU between them no such thing comes near."""
     x = torch.randn(4_096, WIDTH, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     layers = _layers(5)
@@ -41,7 +41,7 @@ def nonlinearity() -> list[Figure]:
     ]
 
 
-def feed_forward() -> list[Figure]:
+def feed_forward() -> list[Measurement]:
     """Vaswani 2017, 3.3, which torch's layer follows; BERT's feed-forward block has GELU (Devlin 2018, A.2)."""
     layer = nn.TransformerEncoderLayer(8, 2, 16)
     x = torch.linspace(-3.0, 3.0, 101)
@@ -55,17 +55,17 @@ def feed_forward() -> list[Figure]:
     ]
 
 
-def relu_positive() -> list[Figure]:
+def relu_positive() -> list[Measurement]:
     x = torch.logspace(-30.0, 30.0, 10_001, dtype=torch.float64)
     return [exact("slope less 1", float((slope("relu", x) - 1.0).abs().max()), TOLERANCE)]
 
 
-def relu_linear() -> list[Figure]:
+def relu_linear() -> list[Measurement]:
     left, middle, right = of("relu", torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)).tolist()
     return [exact("departure from a line", abs(left + right - 2.0 * middle), TOLERANCE, when="linear")]
 
 
-def xavier_masks() -> list[Figure]:
+def xavier_masks() -> list[Measurement]:
     """With biases 0 the scale of weights changes no sign, so the same units are dead under either rule."""
     x = torch.randn(3_000, WIDTH, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
 
@@ -82,11 +82,11 @@ def xavier_masks() -> list[Figure]:
     return [exact("dead with He that Xavier saves", saved, 0.0, above=True)]
 
 
-def relu_mean() -> list[Figure]:
+def relu_mean() -> list[Measurement]:
     return [exact("mean of ReLU", abs(mean("relu")), 0.1, above=True)]
 
 
-def leaky_start() -> list[Figure]:
+def leaky_start() -> list[Measurement]:
     at_zero = float(of("leaky_relu", torch.zeros((), dtype=torch.float64)))
     below = float(slope("leaky_relu", torch.tensor(-1.0, dtype=torch.float64)))
     return [
@@ -95,31 +95,31 @@ def leaky_start() -> list[Figure]:
     ]
 
 
-def leaky_fixed() -> list[Figure]:
+def leaky_fixed() -> list[Measurement]:
     return [exact("learned numbers", float(parameters(get("leaky_relu"))), 0.5)]
 
 
-def leaky_virtues() -> list[Figure]:
+def leaky_virtues() -> list[Measurement]:
     x = torch.linspace(-3.0, 3.0, 6_000)
     zeros = float((of("leaky_relu", x) == 0.0).double().mean())
-    steep = float((slope("leaky_relu", x[x > 0]) - 1.0).abs().max())
-    return [exact("slope less 1", steep, TOLERANCE), exact("share of exact zeros", zeros, 0.1, above=True)]
+    excess = float((slope("leaky_relu", x[x > 0]) - 1.0).abs().max())
+    return [exact("slope less 1", excess, TOLERANCE), exact("share of exact zeros", zeros, 0.1, above=True)]
 
 
-def elu_slope() -> list[Figure]:
-    """Compared with the share of the largest slope that counts as flat (`watch.measures.FLAT`)."""
+def elu_slope() -> list[Measurement]:
+    """Compared with the share of the largest slope that counts as saturated (`measures.SATURATED`)."""
 
     def at(below: float) -> float:
         return float(slope("elu", torch.tensor(-below, dtype=torch.float64)))
 
-    return [exact("slope of ELU", at(x), FLAT, above=True, when="input at", x=x) for x in (1.0, 2.0, 5.0, 10.0)]
+    return [exact("slope of ELU", at(x), SATURATED, above=True, when="input at", x=x) for x in (1.0, 2.0, 5.0, 10.0)]
 
 
-def elu_mean() -> list[Figure]:
+def elu_mean() -> list[Measurement]:
     return [exact("mean of ELU less ReLU", abs(mean("elu")) - abs(mean("relu")), 0.0)]
 
 
-def elu_alpha() -> list[Figure]:
+def elu_alpha() -> list[Measurement]:
     learned = get("elu", learnable=True)
     return [
         exact("learned numbers", float(parameters(nn.ELU())), 0.5, above=True, when="ELU as published"),
@@ -127,7 +127,7 @@ def elu_alpha() -> list[Figure]:
     ]
 
 
-def maxout_layer() -> list[Figure]:
+def maxout_layer() -> list[Measurement]:
     x, worst = torch.randn(100, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(3)), 0.0
     for pieces in range(1, 7):
         layer = Maxout(5, 3, pieces, dtype=torch.float64)
@@ -136,12 +136,12 @@ def maxout_layer() -> list[Figure]:
     return [exact("maxout by hand", worst, TOLERANCE)]
 
 
-def maxout_parameters() -> list[Figure]:
+def maxout_parameters() -> list[Measurement]:
     apart = [abs(parameters(Maxout(5, 3, k)) / parameters(nn.Linear(5, 3)) - k) for k in range(1, 7)]
     return [exact("parameters over k", max(apart), TOLERANCE)]
 
 
-def maxout_crossings() -> list[Figure]:
+def maxout_crossings() -> list[Measurement]:
     """Eight random lines, 200 times: at most seven of their 28 crossings lie on the upper envelope."""
     generator = torch.Generator().manual_seed(4)
     step = 1e-3
@@ -163,7 +163,7 @@ def maxout_crossings() -> list[Figure]:
     ]
 
 
-def maxout_virtues() -> list[Figure]:
+def maxout_virtues() -> list[Measurement]:
     """Linear and without saturation: the largest piece gets the whole gradient. Without zeros, though."""
     x = torch.randn(2_000, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(5)).requires_grad_()
     y = maxout(x, 2)
@@ -174,14 +174,14 @@ def maxout_virtues() -> list[Figure]:
     ]
 
 
-def plain_functions() -> list[Figure]:
+def plain_functions() -> list[Measurement]:
     return [
         exact("learned numbers", float(parameters(get("relu"))), 0.5, when="ReLU and its like"),
         exact("learned numbers", float(parameters(nn.PReLU())), 0.5, when="PReLU"),
     ]
 
 
-def figures() -> Figures:
+def measurements() -> Measurements:
     """All of them, by claim."""
     return {
         1: nonlinearity(), 18: feed_forward(), 19: relu_positive(), 20: relu_linear(), 25: xavier_masks(),

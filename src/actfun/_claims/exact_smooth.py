@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from actfun._catalogue.registry import spec
-from actfun._claims.evidence import Figure, exact
-from actfun._claims.experiment import Figures
+from actfun._claims.evidence import Measurement, exact
+from actfun._claims.experiment import Measurements
 from actfun._operators.functional import function_of
 from actfun._operators.quadrature import normal_mean
 
@@ -35,7 +35,7 @@ def mean(name: str) -> float:
     return normal_mean(lambda z: of(name, z), spec(name).kinks)
 
 
-def sigmoid_range() -> list[Figure]:
+def sigmoid_range() -> list[Measurement]:
     y, centre = of("sigmoid", LINE), mean("sigmoid")
     spread = math.sqrt(normal_mean(lambda z: (of("sigmoid", z) - centre) ** 2))
     outside = float(((y < 0) | (y > 1)).double().mean())
@@ -46,14 +46,14 @@ def sigmoid_range() -> list[Figure]:
     ]
 
 
-def sigmoid_smooth() -> list[Figure]:
+def sigmoid_smooth() -> list[Measurement]:
     return [
         exact("steepest", abs(float(slope("sigmoid", LINE).max()) - 0.25), TOLERANCE),
         exact("most bent", float(slope("sigmoid", LINE, 2).abs().max()), 0.1),
     ]
 
 
-def sigmoid_slope() -> list[Figure]:
+def sigmoid_slope() -> list[Measurement]:
     x = LINE[::100]
 
     def apart(half: float) -> float:
@@ -66,7 +66,7 @@ def sigmoid_slope() -> list[Figure]:
     ]
 
 
-def off_centre() -> list[Figure]:
+def off_centre() -> list[Measurement]:
     """For one sample, all weights of a unit that sigmoids feed get gradients of one sign: that of the unit's own."""
     generator = torch.Generator().manual_seed(0)
     inputs = of("sigmoid", torch.randn(1_000, 64, generator=generator, dtype=torch.float64))
@@ -75,12 +75,12 @@ def off_centre() -> list[Figure]:
     return [exact("same sign", share, 1.0 - TOLERANCE, above=True, when="for a sample")]
 
 
-def tanh_like_sigmoid() -> list[Figure]:
+def tanh_like_sigmoid() -> list[Measurement]:
     difference = (of("tanh", LINE) - (2.0 * of("sigmoid", 2.0 * LINE) - 1.0)).abs().max()
     return [exact("tanh and sigmoid", float(difference), TOLERANCE)]
 
 
-def tanh_range() -> list[Figure]:
+def tanh_range() -> list[Measurement]:
     with mpmath.workdps(60):
         gap = float(1 - mpmath.tanh(40))
     single = torch.linspace(0.0, 20.0, 2_001)
@@ -92,35 +92,35 @@ def tanh_range() -> list[Figure]:
     ]
 
 
-def tanh_interval() -> list[Figure]:
+def tanh_interval() -> list[Measurement]:
     low, high = of("tanh", torch.tensor([-40.0, 40.0], dtype=torch.float64)).tolist()
     return [exact("length less 1", high - low - 1.0, TOLERANCE)]
 
 
-def tanh_signs() -> list[Figure]:
+def tanh_signs() -> list[Measurement]:
     zero = float(of("tanh", torch.zeros((), dtype=torch.float64)).abs())
     negative = float(of("tanh", LINE[LINE < 0]).max())
     return [exact("tanh at 0", zero, TOLERANCE), exact("tanh below 0", negative, 0.0)]
 
 
-def tanh_flat() -> list[Figure]:
+def tanh_flat() -> list[Measurement]:
     ends = torch.tensor([-5.0, -3.0, 3.0, 5.0], dtype=torch.float64)
     return [exact("tanh slope at 3", float(slope("tanh", ends).max()), 0.01)]
 
 
-def gelu_is_fixed() -> list[Figure]:
+def gelu_is_fixed() -> list[Measurement]:
     difference = float((of("gelu", LINE) - of("gelu", LINE)).abs().max())
     return [exact("two calls", difference, 0.0, above=True, when="GELU itself")]
 
 
-def gelu_zeroing() -> list[Figure]:
+def gelu_zeroing() -> list[Measurement]:
     """The probability of zero is 1 - gelu(x)/x; it has to fall all along. At the ends rounding hides the fall."""
     x = torch.linspace(-6.0, 6.0, 12_000, dtype=torch.float64)  # an even number, so that 0 is not among them
     zeroed = 1.0 - of("gelu", x) / x
     return [exact("rise of zeroing", float(zeroed.diff().max()), 0.0)]
 
 
-def relu_boundary() -> list[Figure]:
+def relu_boundary() -> list[Measurement]:
     """GELU for a normal variable of a vanishing deviation s is x·Φ(x/s), that is s·gelu(x/s)."""
     narrow = 1e-6
     limit = float((narrow * of("gelu", LINE / narrow) - of("relu", LINE)).abs().max())
@@ -129,13 +129,13 @@ def relu_boundary() -> list[Figure]:
     return [exact("ReLU as a limit", limit, TOLERANCE), exact("ReLU beside 0", beside, 1e-301)]
 
 
-def gelu_users() -> list[Figure]:
+def gelu_users() -> list[Measurement]:
     """Their papers say so (Devlin 2018, A.2; Liu 2019; Radford 2019); what can run is how near GPT-2's form comes."""
     tanh_form = function_of(spec("gelu_tanh"))(LINE)
     return [exact("GELU and its tanh form", float((of("gelu", LINE) - tanh_form).abs().max()), 5e-4)]
 
 
-def figures() -> Figures:
+def measurements() -> Measurements:
     """All of them, by claim."""
     return {
         3: sigmoid_range(), 4: sigmoid_smooth(), 5: sigmoid_slope(), 8: off_centre(), 10: tanh_like_sigmoid(),

@@ -1,4 +1,4 @@
-"""What an experiment is: jobs that measure, and how their records become figures for claims."""
+"""What an experiment is: jobs that measure, and how their records become measurements for claims."""
 
 import math
 import statistics
@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from actfun._claims.evidence import Figure
+from actfun._claims.evidence import Measurement
 from actfun._runs.job import Record as Record
 
-Figures = dict[int, list[Figure]]
+Measurements = dict[int, list[Measurement]]
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,16 @@ class Scale:
 class Experiment:
     """An experiment of the article's claims.
 
-    jobs: the arguments of every call of `run` that a scale asks for. run: measures; it has all it needs in its
-    arguments. figures: from the records, each the arguments and what was measured, by claim. alone: whether it times,
-    so that nothing else may run beside it.
+    jobs: the arguments of every call of `run` that a scale asks for.
+    run: measures. It has all it needs in its arguments.
+    measurements: by claim, from the records. A record holds the arguments and what was measured.
+    alone: whether it times, so that nothing else may run beside it.
     """
 
     name: str
     jobs: Callable[[Scale], list[dict[str, Any]]]
     run: Callable[..., dict[str, Any]]
-    figures: Callable[[list[Record]], Figures]
+    measurements: Callable[[list[Record]], Measurements]
     alone: bool = False
 
 

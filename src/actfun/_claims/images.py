@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from actfun._claims.evidence import Figure, measured
-from actfun._claims.experiment import Experiment, Figures, Record, Scale, best, column, less
+from actfun._claims.evidence import Measurement, measure
+from actfun._claims.experiment import Experiment, Measurements, Record, Scale, best, column, less
 from actfun._claims.networks import grid, mlp, noisy, optimizer, outputs
-from actfun._claims.zoo import POINTS
+from actfun._claims.side_by_side import POINTS
 from actfun._compare.images import split
 from actfun._compare.tasks import Split, accuracy
 from actfun._compare.training import steps
@@ -29,12 +29,12 @@ def run(dataset: str, folder: str, arm: str, rate: float, epochs: int, seed: int
     data = split(dataset, folder, seed)
     torch.set_flush_denormal(True)  # GELU's smallest outputs would make an epoch take up to six times as long
     try:
-        return _trained(data, arm, rate, epochs, seed)
+        return _train(data, arm, rate, epochs, seed)
     finally:
         torch.set_flush_denormal(False)
 
 
-def _trained(data: Split, arm: str, rate: float, epochs: int, seed: int) -> dict[str, Any]:
+def _train(data: Split, arm: str, rate: float, epochs: int, seed: int) -> dict[str, Any]:
     network = mlp(data, arm, WIDTH, DEPTH, seed, gain(arm))
     by = optimizer("Adam", network, rate)
     losses = steps(network, torch.nn.functional.cross_entropy, data.train, BATCH, by, seed)
@@ -64,9 +64,9 @@ def jobs(scale: Scale) -> list[dict[str, Any]]:
     ]
 
 
-def figures(records: list[Record]) -> Figures:
+def measurements(records: list[Record]) -> Measurements:
     """What the networks of digits say of noise, leaky slopes and fast learning, said by larger ones."""
-    found: Figures = {}
+    found: Measurements = {}
     for dataset in dict.fromkeys(record["dataset"] for record in records):
         of_dataset = [record for record in records if record["dataset"] == dataset]
         for claim, said in _of(dataset, of_dataset).items():
@@ -74,30 +74,30 @@ def figures(records: list[Record]) -> Figures:
     return found
 
 
-def _of(dataset: str, records: list[Record]) -> Figures:
-    def tuned(key: str, arm: str) -> list[float]:
+def _of(dataset: str, records: list[Record]) -> Measurements:
+    def at_best_rate(key: str, arm: str) -> list[float]:
         of_arm = [record for record in records if record["arm"] == arm]
         return column(of_arm, key, rate=best(of_arm, "validation", largest=True))
 
     def lost(arm: str) -> list[float]:
-        return less(tuned("accuracy", arm), tuned("noisy", arm))
+        return less(at_best_rate("accuracy", arm), at_best_rate("noisy", arm))
 
-    def sturdier(arm: str) -> Figure:
+    def sturdier(arm: str) -> Measurement:
         more = less(lost(arm), lost("relu"))
-        return measured(
+        return measure(
             "accuracy lost to noise, less ReLU's", more, POINTS, when="compared on", arm=arm, dataset=dataset
         )
 
-    gained = less(tuned("accuracy", "leaky_relu"), tuned("accuracy", "relu"))
-    sooner = less(tuned("early_loss", "relu"), tuned("early_loss", "elu"))
+    gained = less(at_best_rate("accuracy", "leaky_relu"), at_best_rate("accuracy", "relu"))
+    sooner = less(at_best_rate("early_loss", "relu"), at_best_rate("early_loss", "elu"))
     return {
         21: [sturdier(arm) for arm in ("tanh", "sigmoid", "gelu", "leaky_relu")],
         32: [
-            measured("accuracy gained", gained, POINTS, above=False, when="compared on", arm="leaky_relu",
+            measure("accuracy gained", gained, POINTS, above=False, when="compared on", arm="leaky_relu",
                      dataset=dataset)
         ],
-        35: [measured("early loss", sooner, 0.0, when="on images", dataset=dataset)],
+        35: [measure("early loss", sooner, 0.0, when="on images", dataset=dataset)],
     }  # fmt: skip
 
 
-EXPERIMENT = Experiment("images", jobs, run, figures)
+EXPERIMENT = Experiment("images", jobs, run, measurements)

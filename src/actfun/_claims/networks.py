@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from actfun._claims.experiment import Scale
-from actfun._compare.models import MLP, Contender, Network, built, contender, draw
+from actfun._compare.models import MLP, Candidate, Network, build_network, candidate_of, draw
 from actfun._compare.tasks import Part, Split, task
 from actfun._compare.training import steps
 from actfun._models.measures import Meter
 from actfun._operators.modules import Elementwise, get
 
 HE, XAVIER = 2.0**0.5, 1.0
-NARROW = Contender("maxout", equal_parameters=True).label
+NARROW = Candidate("maxout", equal_parameters=True).label
 NOISES = (1.0, 2.0, 3.0)
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "SGD": torch.optim.SGD,
@@ -31,7 +31,7 @@ class Shifted(nn.Module):
     def __init__(self, inner: Elementwise, shift: float) -> None:
         super().__init__()
         self.inner, self.shift = inner, shift
-        self.chosen, self.arguments = inner.chosen, inner.arguments
+        self.variant, self.arguments = inner.variant, inner.arguments
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape and dtype as x."""
@@ -42,19 +42,19 @@ class Shifted(nn.Module):
 def mlp(split: Split, label: str, width: int, depth: int, seed: int, scale: float, **parameters: Any) -> Network:
     """An MLP with drawn weights.
 
-    label: an activation's, or of a contender that may have no more parameters than ReLU. scale: of the weights after
+    label: an activation's, or of a candidate that may have no more parameters than ReLU. scale: of the weights after
     activations; parameters: the activation's, or a shift.
     """
     shift = parameters.pop("shift", None)
 
-    def of_width(width: int, of: Contender) -> Network:
+    def of_width(width: int, of: Candidate) -> Network:
         def make() -> nn.Module:
             module = get(of.activation, **parameters)
             return module if shift is None else Shifted(module, shift)  # type: ignore[arg-type]
 
         return MLP(split.train[0].shape[1], width, depth, split.outputs, of, make)
 
-    network = built(of_width, width, contender(label))
+    network = build_network(of_width, width, candidate_of(label))
     draw(network, seed, scale)
     torch.manual_seed(seed)  # for activations that draw
     return network
@@ -100,7 +100,7 @@ def noisy(x: Tensor, seed: int) -> Iterator[Tensor]:
         yield x + deviation * noise
 
 
-def metered(network: Network, x: Tensor) -> Meter:
+def meter_of(network: Network, x: Tensor) -> Meter:
     """What the activations do with some data."""
     with Meter(network.activations) as meter:
         outputs(network, x)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from actfun._catalogue.registry import spec
-from actfun._claims import born, depth, fitting, theory
+from actfun._claims import dead_at_init, depth, maxout_fit, theory
 from actfun._claims.evidence import Text, text, texts
 from actfun._claims.experiment import Record, column
 from actfun._models.gains import gain
@@ -83,9 +83,9 @@ MAXOUT = {2: 1.0, 3: 0.78391, 4: 0.64461, 5: 0.55555}  # by pieces: the inverse 
 DRAWS = 4_000_000
 # Source, text, target, pieces, largest error, tolerance; a parabola's least error with k lines is 1/(2k²).
 FITS = (
-    *(("theory", "fit of a square", fitting.SQUARE, k, 0.5 / k**2, 0.05 / k**2) for k in fitting.PIECES[:2]),
-    ("theory", "fit of minus a square", fitting.MINUS_SQUARE, fitting.PIECES[-1], 0.5, 0.05),
-    ("Goodfellow 2013", "fit of a sine", fitting.SINE, fitting.TWO_UNITS, 0.0, 0.02),
+    *(("theory", "fit of a square", maxout_fit.SQUARE, k, 0.5 / k**2, 0.05 / k**2) for k in maxout_fit.PIECES[:2]),
+    ("theory", "fit of minus a square", maxout_fit.MINUS_SQUARE, maxout_fit.PIECES[-1], 0.5, 0.05),
+    ("Goodfellow 2013", "fit of a sine", maxout_fit.SINE, maxout_fit.TWO_UNITS, 0.0, 0.02),
 )
 
 
@@ -118,9 +118,9 @@ def _by_theory() -> Iterator[Reference]:
     for name, printed in CONDITIONS.items():
         own, of = theory.condition_number(name, INPUTS), {"name": name, "n": INPUTS}
         yield Reference("quadrature", "condition number", of, float(printed), own, _half_a_digit(printed))
-    yield Reference("Lu 2019", "exact bound", {}, 5 / 32, born.bounds(2, 3)[0], 1e-12)
+    yield Reference("Lu 2019", "exact bound", {}, 5 / 32, dead_at_init.bounds(2, 3)[0], 1e-12)
     for (width, layers), (low, _, high) in BORN_DEAD.items():
-        for side, printed, own in zip(("lower", "upper"), (low, high), born.bounds(width, layers), strict=True):
+        for side, printed, own in zip(("lower", "upper"), (low, high), dead_at_init.bounds(width, layers), strict=True):
             of = {"width": width, "layers": layers, "side": side}
             yield Reference("Lu 2019", "bound", of, float(printed), own, _half_a_digit(printed))
 
@@ -129,7 +129,7 @@ def _by_monte_carlo() -> Iterator[Reference]:
     """The gains that `actfun.gain` computes by quadrature, within four standard errors of a mean square of draws."""
     z = torch.randn(DRAWS, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
-    def drawn(what: str, squares: Tensor, own: float, **of: float | str) -> Reference:
+    def monte_carlo(what: str, squares: Tensor, own: float, **of: float | str) -> Reference:
         mean, error = float(squares.mean()), float(squares.std()) / math.sqrt(len(squares))
         return Reference("Monte Carlo", what, of, mean**-0.5, own, 2.0 * error * mean**-1.5)
 
@@ -137,23 +137,25 @@ def _by_monte_carlo() -> Iterator[Reference]:
         x = z.clone().requires_grad_()
         y = function_of(spec(name))(x)
         (slope,) = torch.autograd.grad(y.sum(), x)
-        yield drawn("gain", y.detach() ** 2, gain(name), name=name, direction="forward")
-        yield drawn("gain", slope**2, gain(name, "backward"), name=name, direction="backward")
+        yield monte_carlo("gain", y.detach() ** 2, gain(name), name=name, direction="forward")
+        yield monte_carlo("gain", slope**2, gain(name, "backward"), name=name, direction="backward")
     for pieces in range(2, 6):
         largest = z[: DRAWS // 60 * 60].view(-1, 60)[:, :pieces].amax(1)
-        yield drawn("gain of Maxout", largest**2, gain("maxout", pieces=pieces), pieces=pieces)
+        yield monte_carlo("gain of Maxout", largest**2, gain("maxout", pieces=pieces), pieces=pieces)
 
 
 def _by_experiment(records: list[Record]) -> Iterator[Reference]:
     """Theory's predictions beside what the experiments measured."""
-    for width, layers in born.SHAPES:
+    for width, layers in dead_at_init.SHAPES:
         shares = column(records, "born_dead", width=width, layers=layers)
         if shares:
-            share, (low, high) = statistics.fmean(shares), born.bounds(width, layers)
+            share, (low, high) = statistics.fmean(shares), dead_at_init.bounds(width, layers)
             of: dict[str, Any] = {"width": width, "layers": layers}
             yield Reference("Lu 2019", "between the bounds", of, (low + high) / 2, share, (high - low) / 2)
             printed = BORN_DEAD[width, layers][1]
-            chance = 4.0 * math.sqrt(float(printed) / (born.NETWORKS * len(shares)))  # four standard errors, at most
+            chance = 4.0 * math.sqrt(
+                float(printed) / (dead_at_init.NETWORKS * len(shares))
+            )  # four standard errors, at most
             yield Reference(
                 "Monte Carlo", "born dead by chance", of, float(printed), share, _half_a_digit(printed) + chance
             )

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from actfun._claims.evidence import measured
-from actfun._claims.experiment import Experiment, Figures, Record, Scale, column
-from actfun._claims.networks import OPTIMIZERS, grid, metered, mlp, optimizer, train
+from actfun._claims.evidence import measure
+from actfun._claims.experiment import Experiment, Measurements, Record, Scale, column
+from actfun._claims.networks import OPTIMIZERS, grid, meter_of, mlp, optimizer, train
 from actfun._compare.tasks import task
 from actfun._models.gains import gain
 
@@ -21,7 +21,7 @@ def run(activation: str, optimizer_name: str, layer: int, seed: int) -> dict[str
     dead: how many were dead after the push; revived: the share of them that were not any more at the end. frozen:
     whether the weights into those in layer 1 are bit for bit what they were. behind: the share of the next layer's
     units that get a gradient right after the push. not_dead: the share of pushed units that at the end are not dead;
-    responding: of those that the push made flat on all samples, the share that are not so any more.
+    responding: of those that the push saturated on all samples, the share that are not so any more.
     """
     split = task("digits").split(seed)
     network = mlp(split, activation, 64, 3, seed, gain(activation))
@@ -31,15 +31,15 @@ def run(activation: str, optimizer_name: str, layer: int, seed: int) -> dict[str
     with torch.no_grad():
         linear[layer - 1].bias[:PUSHED] = BIAS
     module = network.activations[layer - 1]
-    pushed = metered(network, x)
-    dead, flat = pushed.dead(module)[:PUSHED], pushed.flat(module)[:PUSHED]
+    pushed = meter_of(network, x)
+    dead, saturated = pushed.dead(module)[:PUSHED], pushed.saturated(module)[:PUSHED]
     weights = linear[layer - 1].weight[:PUSHED][dead].detach().clone()
     network.zero_grad()
     task("digits").loss(network(x), y).backward()  # type: ignore[no-untyped-call]
     gradient = linear[layer].weight.grad
     behind = 0.0 if gradient is None else float((gradient != 0.0).any(1).float().mean())
     train(network, "digits", split, optimizer(optimizer_name, network, RATES[optimizer_name]), seed + 1, AFTER)
-    meter = metered(network, x)
+    meter = meter_of(network, x)
     alive = ~meter.dead(module)[:PUSHED]
     count = int(dead.sum())
     return {
@@ -48,7 +48,7 @@ def run(activation: str, optimizer_name: str, layer: int, seed: int) -> dict[str
         "frozen": bool(torch.equal(weights, linear[layer - 1].weight[:PUSHED][dead])),
         "behind": behind,
         "not_dead": float(alive.float().mean()),
-        "responding": float((~meter.flat(module)[:PUSHED])[flat].float().mean()) if flat.any() else None,
+        "responding": float((~meter.saturated(module)[:PUSHED])[saturated].float().mean()) if saturated.any() else None,
     }
 
 
@@ -62,7 +62,7 @@ def jobs(scale: Scale) -> list[dict[str, Any]]:
     ]
 
 
-def figures(records: list[Record]) -> Figures:
+def measurements(records: list[Record]) -> Measurements:
     """Gradients behind dead units, revivals in either layer, and what became of the kin."""
     tried = [name for name in OPTIMIZERS if any(record["optimizer_name"] == name for record in records)]
 
@@ -74,16 +74,16 @@ def figures(records: list[Record]) -> Figures:
 
     return {
         24: [
-            measured("gradient behind", of("behind", "relu", "SGD"), 1e-12, above=False),
-            measured("frozen", of("frozen", "relu", "SGD"), None, optimizer="SGD"),
+            measure("gradient behind", of("behind", "relu", "SGD"), 1e-12, above=False),
+            measure("frozen", of("frozen", "relu", "SGD"), None, optimizer="SGD"),
             *(
-                measured("revived", revived(name, layer), 1e-12, above=False, layer=layer, optimizer=name)
+                measure("revived", revived(name, layer), 1e-12, above=False, layer=layer, optimizer=name)
                 for layer in (1, 2)
                 for name in tried
             ),
         ],
         27: [
-            measured(
+            measure(
                 "frozen",
                 of("frozen", "relu", "Adagrad"),
                 0.5,
@@ -92,18 +92,18 @@ def figures(records: list[Record]) -> Figures:
                 layer=1,
                 optimizer="Adagrad",
             ),
-            measured("revived", revived("Adagrad", 2), 0.5, when="as a cure", layer=2, optimizer="Adagrad"),
+            measure("revived", revived("Adagrad", 2), 0.5, when="as a cure", layer=2, optimizer="Adagrad"),
         ],
-        29: [measured("not dead", of("not_dead", "leaky_relu", "SGD"), 0.99, when="units stay active")],
+        29: [measure("not dead", of("not_dead", "leaky_relu", "SGD"), 0.99, when="units stay active")],
         33: [
-            measured("responding", of("responding", "elu", name), 0.5, when="pushed far down", optimizer=name)
+            measure("responding", of("responding", "elu", name), 0.5, when="pushed far down", optimizer=name)
             for name in ("SGD", "Adam")
         ]
         + [
-            measured("ELU not dead", of("not_dead", "elu", name), 0.5, when="not to die is meant", optimizer=name)
+            measure("ELU not dead", of("not_dead", "elu", name), 0.5, when="not to die is meant", optimizer=name)
             for name in ("SGD", "Adam")
         ],
     }
 
 
-EXPERIMENT = Experiment("revival", jobs, run, figures)
+EXPERIMENT = Experiment("revival", jobs, run, measurements)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from actfun._catalogue.registry import spec
-from actfun._claims.evidence import Figure, ratios
-from actfun._claims.experiment import Experiment, Figures, Record, Scale, column
+from actfun._claims.evidence import Measurement, ratios
+from actfun._claims.experiment import Experiment, Measurements, Record, Scale, column
 from actfun._claims.networks import NARROW, grid, mlp, optimizer, training
 from actfun._compare.tasks import task
 from actfun._operators.functional import function_of
@@ -89,15 +89,15 @@ def jobs(scale: Scale) -> list[dict[str, Any]]:
     return grid(scale)
 
 
-def figures(records: list[Record]) -> Figures:
+def measurements(records: list[Record]) -> Measurements:
     """Exponentials are said to be slow, in a call and in training; ReLU cheap; Maxout dear."""
 
-    def ratio(where: str, a: str, b: str, threshold: float, /, above: bool, **given: str) -> Figure:
+    def ratio(where: str, a: str, b: str, threshold: float, /, above: bool, **given: str) -> Measurement:
         over, under = column(records, f"{where} {a}"), column(records, f"{where} {b}")
         said = {"what": "time over time", "when": f"in {where}", "a": a, "b": b, **given}
         return ratios(over=over, under=under, threshold=threshold, above=above, **said)
 
-    def slow(name: str, threshold: float = SLOW, what: str = "time over time") -> list[Figure]:
+    def slow(name: str, threshold: float = SLOW, what: str = "time over time") -> list[Measurement]:
         cases = ("torch", "actfun", "torch forward", "actfun forward")
         calls = [ratio(case, name, "relu", threshold, above=True, what=what) for case in cases]
         return [*calls, ratio("step", name, "relu", STEP, above=True, what=what)]
@@ -116,4 +116,4 @@ def figures(records: list[Record]) -> Figures:
     }
 
 
-EXPERIMENT = Experiment("speed", jobs, run, figures, alone=True)
+EXPERIMENT = Experiment("speed", jobs, run, measurements, alone=True)

@@ -15,14 +15,14 @@ def _mean_square(name: str, variance: float, derivative: bool = False) -> float:
     """E[f(z)²] or E[f'(z)²] for z ~ N(0, variance)."""
     activation, scale = spec(name), math.sqrt(variance)
 
-    def squared(z: Tensor) -> Tensor:
+    def square(z: Tensor) -> Tensor:
         x = (scale * z).requires_grad_(derivative)
         y = function_of(activation)(x)
         if derivative:
             (y,) = torch.autograd.grad(y.sum(), x)
         return y * y
 
-    return normal_mean(squared, activation.kinks)
+    return normal_mean(square, activation.kinks)
 
 
 def condition_number(name: str, n: int) -> float:

@@ -6,37 +6,37 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from actfun._claims import (
-    born,
-    centring,
+    dead_at_init,
     depth,
     dying,
     exact_linear,
     exact_smooth,
-    fitting,
+    gelu_mask,
+    hidden_and_output,
     images,
-    learned,
-    mask,
-    pairing,
+    learned_alpha,
+    maxout_fit,
     revival,
+    side_by_side,
     speed,
-    text,
-    zoo,
+    transformer,
+    zero_centring,
 )
-from actfun._claims.catalogue import Claim
-from actfun._claims.evidence import HOLDS, Figure, as_record, verdict
-from actfun._claims.experiment import Experiment, Figures, Scale
+from actfun._claims.evidence import HOLDS, Measurement, as_record, verdict
+from actfun._claims.experiment import Experiment, Measurements, Scale
+from actfun._claims.statements import Claim
 from actfun._runs.job import Job, Record
 
 
-def _exact(_: list[Record]) -> Figures:
-    return _merged([exact_smooth.figures(), exact_linear.figures()])
+def _exact(_: list[Record]) -> Measurements:
+    return _merge([exact_smooth.measurements(), exact_linear.measurements()])
 
 
-def _merged(parts: Iterable[Figures]) -> Figures:
-    found: Figures = {}
+def _merge(parts: Iterable[Measurements]) -> Measurements:
+    found: Measurements = {}
     for part in parts:
-        for claim, figures in part.items():
-            found.setdefault(claim, []).extend(figures)
+        for claim, measurements in part.items():
+            found.setdefault(claim, []).extend(measurements)
     return found
 
 
@@ -45,7 +45,8 @@ EXPERIMENTS = {
     experiment.name: experiment
     for experiment in (
         EXACT, *(module.EXPERIMENT for module in (
-            born, depth, speed, mask, learned, zoo, dying, revival, pairing, fitting, centring, text, images,
+            dead_at_init, depth, speed, gelu_mask, learned_alpha, side_by_side, dying, revival, hidden_and_output,
+            maxout_fit, zero_centring, transformer, images,
         )),
     )
 }  # fmt: skip
@@ -81,7 +82,7 @@ class Run(Job):
         return {**base, **json.loads(self.arguments), **found}
 
 
-def needed(claims: Iterable[Claim]) -> list[Experiment]:
+def experiments_of(claims: Iterable[Claim]) -> list[Experiment]:
     """The experiments that decide some claims."""
     names = {name for claim in claims for name in claim.decided_by}
     return [experiment for name, experiment in EXPERIMENTS.items() if name in names]
@@ -89,13 +90,16 @@ def needed(claims: Iterable[Claim]) -> list[Experiment]:
 
 def jobs(claims: Iterable[Claim], scale: Scale) -> list[Run]:
     """All that has to run for them."""
-    return [Run.of(experiment, arguments) for experiment in needed(claims) for arguments in experiment.jobs(scale)]
+    return [
+        Run.of(experiment, arguments) for experiment in experiments_of(claims) for arguments in experiment.jobs(scale)
+    ]
 
 
-def judged(claims: Sequence[Claim], records: Sequence[Record]) -> list[dict[str, Any]]:
+def judge(claims: Sequence[Claim], records: Sequence[Record]) -> list[dict[str, Any]]:
     """The claims with their verdicts, as claims.json has them; records: of the jobs of these claims, all finished."""
-    found = _merged(
-        experiment.figures([r for r in records if r["experiment"] == experiment.name]) for experiment in needed(claims)
+    found = _merge(
+        experiment.measurements([r for r in records if r["experiment"] == experiment.name])
+        for experiment in experiments_of(claims)
     )
     seconds: dict[str, float] = {}
     for record in records:
@@ -103,8 +107,8 @@ def judged(claims: Sequence[Claim], records: Sequence[Record]) -> list[dict[str,
     return [_row(claim, found.get(claim.id, []), seconds) for claim in claims]
 
 
-def _row(claim: Claim, figures: Sequence[Figure], seconds: dict[str, float]) -> dict[str, Any]:
-    result = verdict(claim.rule, figures)
+def _row(claim: Claim, measurements: Sequence[Measurement], seconds: dict[str, float]) -> dict[str, Any]:
+    result = verdict(claim.rule, measurements)
     instead = claim.instead if claim.instead and result.kind != HOLDS else ("", "")
     return {
         "id": claim.id,
@@ -118,18 +122,18 @@ def _row(claim: Claim, figures: Sequence[Figure], seconds: dict[str, float]) -> 
         "instead_zh": instead[1],
         "expected": claim.standing,
         "rule": claim.rule,
-        "measured": [as_record(figure) for figure in figures],
-        "why": "; ".join(_said(figure) for figure in figures),
-        "seeds": max((figure.seeds for figure in figures), default=0),
+        "measured": [as_record(measurement) for measurement in measurements],
+        "why": "; ".join(_describe(measurement) for measurement in measurements),
+        "seeds": max((measurement.seeds for measurement in measurements), default=0),
         "seconds": round(sum(seconds.get(name, 0.0) for name in claim.decided_by), 1),
     }
 
 
-def _said(figure: Figure) -> str:
-    """A figure in a few words."""
-    record = as_record(figure)
-    number = "nothing finite" if record["value"] is None else f"{figure.value:.4g}"
-    if figure.seeds and figure.low is not None and figure.high is not None:
-        number += f" ({figure.low:.4g} to {figure.high:.4g})"
+def _describe(measurement: Measurement) -> str:
+    """A measurement in a few words."""
+    record = as_record(measurement)
+    number = "nothing finite" if record["value"] is None else f"{measurement.value:.4g}"
+    if measurement.seeds and measurement.low is not None and measurement.high is not None:
+        number += f" ({measurement.low:.4g} to {measurement.high:.4g})"
     where = f", {record['condition']}" if record["condition"] else ""
     return f"{record['what']}{where}: {number}" + (f", claimed {record['claimed']}" if record["claimed"] else "")

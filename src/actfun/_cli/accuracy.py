@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from actfun._cli.common import app, console, counted, user_input
+from actfun._cli.common import app, console, count, user_input
 
 
 @app.command()
@@ -28,15 +28,15 @@ def accuracy(
     resume: Annotated[bool, typer.Option("--resume", help="go on with what is in the folder")] = False,
 ) -> None:
     """Measure the worst error of activations and their derivatives, in units in the last place, and where it is."""
-    from actfun._studies.accuracy import Surveying
+    from actfun._studies.accuracy import AccuracyRun
 
     with user_input():
-        study = Surveying(activations, dtype, exhaustive, compiled, lib, workers, out, resume)
+        study = AccuracyRun(activations, dtype, exhaustive, compiled, lib, workers, out, resume)
     screen = console(160)
     if not compiled:
         screen.print(
-            f"Measuring {counted(len(study.activations), 'activation')} in {', '.join(study.dtypes)}: "
-            f"{counted(len(study.portions), 'portion')} on {counted(study.workers, 'worker process', 'es')}. Each is "
+            f"Measuring {count(len(study.activations), 'activation')} in {', '.join(study.dtypes)}: "
+            f"{count(len(study.portions), 'portion')} on {count(study.workers, 'worker process', 'es')}. Each is "
             f"kept in {out} as it ends; after an interruption --resume goes on there."
         )
     result = study.run()

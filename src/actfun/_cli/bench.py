@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from actfun._cli.common import app, console, counted, user_input, words
+from actfun._cli.common import app, console, count, user_input, words
 
 T = TypeVar("T")
 
@@ -41,15 +41,20 @@ def bench(
     resume: Annotated[bool, typer.Option("--resume", help="go on with what is in the folder")] = False,
 ) -> None:
     """Time training steps, compiled calls and eager calls, or those named, side by side with torch and others."""
-    from actfun._studies.bench import PARTS, Timings
+    from actfun._studies.bench import PARTS, BenchRun
 
     parts = [part for part, asked in zip(PARTS, (steps, compiled, eager), strict=True) if asked]
     with user_input():
-        given = _listed(sizes, _size), _listed(dtypes, str), _listed(against, str), _listed(spreads, _spread)
-        study = Timings(activations, parts, *given, seconds, threads, out, resume)
+        given = (
+            _parse_list(sizes, _size),
+            _parse_list(dtypes, str),
+            _parse_list(against, str),
+            _parse_list(spreads, _spread),
+        )
+        study = BenchRun(activations, parts, *given, seconds, threads, out, resume)
     screen = console(160)
     screen.print(
-        f"Timing {counted(len(study.jobs), 'cell')}, on {counted(study.threads, 'thread')}. Nothing else should run. "
+        f"Timing {count(len(study.jobs), 'cell')}, on {count(study.threads, 'thread')}. Nothing else should run. "
         f"Each cell is kept in {out} as it ends; after an interruption --resume goes on there."
     )
     result = study.run()
@@ -59,7 +64,7 @@ def bench(
     screen.print(f"Also in {out / 'speed.md'} and {out / 'bench.json'}.")
 
 
-def _listed(text: str | None, of: Callable[[str], T]) -> list[T] | None:
+def _parse_list(text: str | None, of: Callable[[str], T]) -> list[T] | None:
     return None if text is None else [of(word) for word in words(text)]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from actfun._cli.common import app, console, counted, print_folder, user_input, words
+from actfun._cli.common import app, console, count, print_folder, user_input, words
 
 
 @app.command()
@@ -27,18 +27,18 @@ def claims(
     out: Annotated[Path, typer.Option(help="folder for the results")] = Path("actfun-claims"),
     resume: Annotated[bool, typer.Option("--resume", help="go on with what is in the folder")] = False,
 ) -> None:
-    """Run what the overview article says about activations: 51 claims, each with a verdict and its figures."""
+    """Run what the overview article says about activations: 51 claims, each with a verdict and its measurements."""
     from actfun._report.claims import agreement
-    from actfun._studies.claims import Claiming
+    from actfun._studies.claims import ClaimsRun
 
     with user_input():
         numbers = None if only is None else words(only)
-        study = Claiming(numbers, quick, full, data, seeds, first_seed, workers, out, resume)
+        study = ClaimsRun(numbers, quick, full, data, seeds, first_seed, workers, out, resume)
     screen = console(160)
     kept = len(study.jobs) - len(study.store.missing(study.jobs))
     screen.print(
-        f"{counted(len(study.claims), 'claim')} of the article: {counted(len(study.jobs), 'run')} on "
-        f"{counted(study.workers, 'worker process', 'es')}" + (f"; {kept} are done already." if kept else ".")
+        f"{count(len(study.claims), 'claim')} of the article: {count(len(study.jobs), 'run')} on "
+        f"{count(study.workers, 'worker process', 'es')}" + (f"; {kept} are done already." if kept else ".")
     )
     print_folder(screen, study.store)
     result = study.run()

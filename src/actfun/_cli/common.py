@@ -43,7 +43,7 @@ def console(piped_width: int) -> Console:
     return Console(highlight=False, soft_wrap=not terminal, width=None if terminal else piped_width)
 
 
-def counted(number: int, thing: str, plural: str = "s") -> str:
+def count(number: int, thing: str, plural: str = "s") -> str:
     """A number and what it counts: "1 seed", "2 seeds"."""
     return f"{number} {thing}{plural if number != 1 else ''}"
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from actfun._cli.common import app, console, counted, print_folder, user_input, words
+from actfun._cli.common import app, console, count, print_folder, user_input, words
 from actfun._compare import ARTICLE
 
 
@@ -29,18 +29,18 @@ def compare(
     ] = False,
 ) -> None:
     """Compare activations fairly on a task: tune each on the same grid, confirm on fresh seeds, report intervals."""
-    from actfun._studies.compare import Comparing
+    from actfun._studies.compare import ComparisonRun
 
     with user_input():
         folder = out or Path(f"actfun-compare-{task}")
-        study = Comparing(task, words(activations), seeds, _rates(lrs), init, workers, folder, resume, quick)
+        study = ComparisonRun(task, words(activations), seeds, _rates(lrs), init, workers, folder, resume, quick)
     screen = console(160)
     plan, kept = study.plan, len(study.plan.trials()) - len(study.store.missing(study.plan.trials()))
     screen.print(f"[bold]Comparing {len(plan.labels)} activations on {plan.task.name}[/]: {plan.task.description}.")
-    rates, tuning = counted(len(plan.learning_rates), "learning rate"), counted(len(plan.tuning_seeds), "seed")
+    rates, tuning = count(len(plan.learning_rates), "learning rate"), count(len(plan.tuning_seeds), "seed")
     screen.print(
-        f"Each is tuned on {rates} x {tuning}, then confirmed on {counted(len(plan.seeds), 'fresh seed')}: {plan.size} "
-        f"trials of {plan.steps} steps on {counted(study.workers, 'worker process', 'es')}"
+        f"Each is tuned on {rates} x {tuning}, then confirmed on {count(len(plan.seeds), 'fresh seed')}: {plan.size} "
+        f"trials of {plan.steps} steps on {count(study.workers, 'worker process', 'es')}"
         + (f"; {kept} are done already." if kept else ".")
     )
     print_folder(screen, study.store)

@@ -22,7 +22,7 @@ def _datasets() -> Any:
     return datasets
 
 
-def found(folder: Path) -> tuple[str, ...]:
+def find(folder: Path) -> tuple[str, ...]:
     """Those of NAMES that a folder holds. Raises ValueError where it holds none, or torchvision is missing."""
     names = tuple(name for name, place in NAMES.items() if (folder / place).is_dir())
     if not names:
@@ -50,13 +50,13 @@ def split(name: str, folder: str, seed: int) -> Split:
     validation, train = order[:VALIDATION], order[VALIDATION:]
     std, mean = torch.std_mean(pixels[train].float())
 
-    def scaled(rows: Tensor) -> Tensor:
+    def standardise(rows: Tensor) -> Tensor:
         return (rows.float() - mean) / std
 
     test_pixels, test_targets = _read(name, Path(folder), train=False)
     return Split(
-        (scaled(pixels[train]), targets[train]),
-        (scaled(pixels[validation]), targets[validation]),
-        (scaled(test_pixels), test_targets),
+        (standardise(pixels[train]), targets[train]),
+        (standardise(pixels[validation]), targets[validation]),
+        (standardise(test_pixels), test_targets),
         int(targets.max()) + 1,
     )

@@ -1,4 +1,4 @@
-"""The networks of the tasks; they differ between contenders in the activation alone."""
+"""The networks of the tasks; they differ between candidates in the activation alone."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ EQUAL = " (equal parameters)"
 
 
 @dataclass(frozen=True)
-class Contender:
+class Candidate:
     """An activation in a comparison.
 
     equal_parameters: hidden layers made narrower, so that the network has no more parameters than the others (maxout).
@@ -25,7 +25,7 @@ class Contender:
 
     @property
     def label(self) -> str:
-        """How the contender is named in results."""
+        """How the candidate is named in results."""
         return self.activation + (EQUAL if self.equal_parameters else "")
 
     @property
@@ -34,9 +34,9 @@ class Contender:
         return 2 if self.activation == "maxout" else 1
 
 
-def contender(label: str) -> Contender:
-    """The contender of a label."""
-    return Contender(label.removesuffix(EQUAL), label.endswith(EQUAL))
+def candidate_of(label: str) -> Candidate:
+    """The candidate of a label."""
+    return Candidate(label.removesuffix(EQUAL), label.endswith(EQUAL))
 
 
 class Network(nn.Module):
@@ -52,7 +52,7 @@ class Network(nn.Module):
 class MLP(Network):
     """Layers of equal width: (N, in_features) -> (N, out_features).
 
-    make: gives a hidden layer's activation; the contender's own if None.
+    make: gives a hidden layer's activation; the candidate's own if None.
     """
 
     def __init__(
@@ -61,14 +61,14 @@ class MLP(Network):
         width: int,
         depth: int,
         out_features: int,
-        contender: Contender,
+        candidate: Candidate,
         make: Callable[[], nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        self.activations = [make() if make else get(contender.activation) for _ in range(depth)]
+        self.activations = [make() if make else get(candidate.activation) for _ in range(depth)]
         hidden: list[nn.Module] = []
         for k, activation in enumerate(self.activations):
-            hidden += [nn.Linear(width if k else in_features, width * contender.pieces), activation]
+            hidden += [nn.Linear(width if k else in_features, width * candidate.pieces), activation]
         self.layers = nn.Sequential(*hidden, nn.Linear(width, out_features))
         self.fed = [layer for layer in list(self.layers)[1:] if isinstance(layer, nn.Linear)]
 
@@ -101,11 +101,11 @@ class CharTransformer(Network):
     """A small causal Transformer over characters: (N, length) of indices -> logits (N, length, characters)."""
 
     def __init__(
-        self, characters: int, length: int, d_model: int, depth: int, d_hidden: int, contender: Contender
+        self, characters: int, length: int, d_model: int, depth: int, d_hidden: int, candidate: Candidate
     ) -> None:
         super().__init__()
         self.embedding, self.position = nn.Embedding(characters, d_model), nn.Embedding(length, d_model)
-        self.blocks = nn.ModuleList(Block(d_model, 2, d_hidden, contender.activation) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(d_model, 2, d_hidden, candidate.activation) for _ in range(depth))
         self.norm, self.head = nn.LayerNorm(d_model), nn.Linear(d_model, characters)
         feeds = [block.feed for block in self.blocks if isinstance(block, Block)]
         self.activations = [feed.activation for feed in feeds]
@@ -132,17 +132,17 @@ def widest(build: Callable[[int], nn.Module], width: int, budget: int) -> int:
     return width
 
 
-def built(build: Callable[[int, Contender], Network], width: int, contender: Contender) -> Network:
-    """A contender's network of that width, or narrower, where it may have no more parameters than ReLU's."""
-    if contender.equal_parameters:
-        budget = parameters(build(width, Contender("relu")))
-        width = widest(lambda narrower: build(narrower, contender), width, budget)
-    return build(width, contender)
+def build_network(build: Callable[[int, Candidate], Network], width: int, candidate: Candidate) -> Network:
+    """A candidate's network of that width, or narrower, where it may have no more parameters than ReLU's."""
+    if candidate.equal_parameters:
+        budget = parameters(build(width, Candidate("relu")))
+        width = widest(lambda narrower: build(narrower, candidate), width, budget)
+    return build(width, candidate)
 
 
-def initialise(network: Network, contender: Contender, seed: int, matched: bool) -> None:
+def initialise(network: Network, candidate: Candidate, seed: int, matched: bool) -> None:
     """Draw the weights with a scale of 1, or, if `matched`, the activation's own forward gain in layers fed by it."""
-    draw(network, seed, gain(contender.activation) if matched else 1.0)
+    draw(network, seed, gain(candidate.activation) if matched else 1.0)
 
 
 def draw(network: Network, seed: int, after: float) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from actfun._catalogue.registry import names, nearest, spec
-from actfun._compare.models import Contender
+from actfun._compare.models import Candidate
 from actfun._compare.tasks import Task
 from actfun._compare.trial import Trial
 from actfun._runs.job import Record
@@ -22,7 +22,7 @@ Runner = Callable[[Sequence[Trial]], list[Record]]  # the records of trials, in 
 class Plan:
     """What a comparison will do.
 
-    labels: the contenders. learning_rates: the grid that each is tuned on. seeds: the number of confirmations.
+    labels: the candidates. learning_rates: the grid that each is tuned on. seeds: the number of confirmations.
     """
 
     task: Task
@@ -35,12 +35,12 @@ class Plan:
     quick: bool = False
 
     def tuning(self, label: str, rates: Iterable[float]) -> list[Trial]:
-        """The tuning trials of a contender at some learning rates."""
+        """The tuning trials of a candidate at some learning rates."""
         return [self._trial("tune", label, rate, seed) for rate in rates for seed in self.tuning_seeds]
 
-    def confirmation(self, chosen: Mapping[str, float]) -> list[Trial]:
-        """The confirmation trials: every contender at its chosen rate, all contenders of a seed one after another."""
-        return [self._trial("confirm", label, chosen[label], seed) for seed in self.seeds for label in self.labels]
+    def confirmation(self, rates: Mapping[str, float]) -> list[Trial]:
+        """The confirmation trials: every candidate at its rate, all candidates of a seed one after another."""
+        return [self._trial("confirm", label, rates[label], seed) for seed in self.seeds for label in self.labels]
 
     def _trial(self, stage: str, label: str, rate: float, seed: int) -> Trial:
         return Trial(self.task.name, stage, label, rate, seed, self.steps, self.init)
@@ -57,7 +57,7 @@ class Plan:
         return tuning + [trial for trials in possible for trial in trials]
 
 
-def contenders(activations: Sequence[str]) -> tuple[str, ...]:
+def candidates(activations: Sequence[str]) -> tuple[str, ...]:
     """The labels of a comparison: the activations, and maxout once more at an equal number of parameters.
 
     Raises ValueError for an unknown activation, for one named twice, and for none.
@@ -66,12 +66,12 @@ def contenders(activations: Sequence[str]) -> tuple[str, ...]:
         raise ValueError("name at least one activation; known: " + ", ".join(names()))
     labels: list[str] = []
     for name in activations:
-        entrant = Contender(spec(name).name)
-        if entrant.label in labels:
+        candidate = Candidate(spec(name).name)
+        if candidate.label in labels:
             raise ValueError(f"activation {name!r} is named twice")
-        labels.append(entrant.label)
-        if entrant.pieces > 1:
-            labels.append(Contender(name, equal_parameters=True).label)
+        labels.append(candidate.label)
+        if candidate.pieces > 1:
+            labels.append(Candidate(name, equal_parameters=True).label)
     return tuple(labels)
 
 
@@ -109,12 +109,12 @@ def plan(
 
 @dataclass(frozen=True)
 class Outcome:
-    """chosen: the learning rate that each contender was confirmed at. records: of all trials that the outcome rests on.
+    """rates: the learning rate that each candidate was confirmed at. records: of all trials that the outcome rests on.
 
-    confirmed: those of each contender's confirmation, by seed.
+    confirmed: those of each candidate's confirmation, by seed.
     """
 
-    chosen: dict[str, float]
+    rates: dict[str, float]
     records: list[Record]
     confirmed: dict[str, list[Record]]
 
@@ -127,18 +127,18 @@ def execute(plan: Plan, run: Runner) -> Outcome:
         tuning = [trial for label in plan.labels for trial in plan.tuning(label, rates[label])]
         records = run(tuning)
         for label in sorted(growing):
-            wider = _extended(rates[label], best_rate(plan, label, records), plan.learning_rates)
+            wider = _extend(rates[label], best_rate(plan, label, records), plan.learning_rates)
             if wider == rates[label]:
                 growing.discard(label)
             rates[label] = wider
-    chosen = {label: best_rate(plan, label, records) for label in plan.labels}
-    confirmation = run(plan.confirmation(chosen))
+    best = {label: best_rate(plan, label, records) for label in plan.labels}
+    confirmation = run(plan.confirmation(best))
     confirmed = {label: [r for r in confirmation if r["activation"] == label] for label in plan.labels}
-    return Outcome(chosen, records + confirmation, confirmed)
+    return Outcome(best, records + confirmation, confirmed)
 
 
 def best_rate(plan: Plan, label: str, records: Sequence[Record]) -> float:
-    """The learning rate with the best mean validation score of a contender's tuning trials; of equals the smaller."""
+    """The learning rate with the best mean validation score of a candidate's tuning trials; of equals the smaller."""
     sign = 1.0 if plan.task.higher_is_better else -1.0
     scores: dict[float, list[float]] = {}
     for record in records:
@@ -147,7 +147,7 @@ def best_rate(plan: Plan, label: str, records: Sequence[Record]) -> float:
     return max(scores, key=lambda rate: (sign * statistics.fmean(scores[rate]), -rate))
 
 
-def _extended(rates: tuple[float, ...], best: float, grid: tuple[float, ...]) -> tuple[float, ...]:
+def _extend(rates: tuple[float, ...], best: float, grid: tuple[float, ...]) -> tuple[float, ...]:
     """The rates with one more beyond the edge where the best is, as far as the grid may still grow there."""
     down, up = (grid[0] / grid[1], grid[-1] / grid[-2]) if len(grid) > 1 else (1 / 3, 3.0)
     below, above = sum(rate < grid[0] for rate in rates), sum(rate > grid[-1] for rate in rates)

@@ -64,7 +64,7 @@ class Paired:
     probability_better: float
 
 
-def paired(values: Sequence[float], best: Sequence[float], higher_is_better: bool) -> Paired:
+def compare_pairs(values: Sequence[float], best: Sequence[float], higher_is_better: bool) -> Paired:
     """Compare scores with the best one's, seed by seed; ties count half in the probability to be better."""
     differences = numpy.subtract(values, best)
     mean, low, high = mean_interval(differences.tolist())

@@ -5,21 +5,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from actfun._compare.protocol import Outcome, Plan
-from actfun._compare.statistics import holm, mean_interval, more_seeds, paired, standing
+from actfun._compare.statistics import compare_pairs, holm, mean_interval, more_seeds, standing
 
 
 def summarise(plan: Plan, outcome: Outcome) -> dict[str, Any]:
-    """The comparison's outcome: a row for each contender, best first, with the protocol beside it."""
+    """The comparison's outcome: a row for each candidate, best first, with the protocol beside it."""
     trials = outcome.confirmed
     scores = {label: [trial["score"] for trial in trials[label]] for label in plan.labels}
     sign = -1.0 if plan.task.higher_is_better else 1.0
     order = sorted(plan.labels, key=lambda label: sign * statistics.fmean(scores[label]))
     best = order[0]
-    pairs = {label: paired(scores[label], scores[best], plan.task.higher_is_better) for label in order[1:]}
+    pairs = {label: compare_pairs(scores[label], scores[best], plan.task.higher_is_better) for label in order[1:]}
     adjusted = dict(zip(pairs, holm([1.0 if pair.p is None else pair.p for pair in pairs.values()]), strict=True))
     rows = []
     for label in order:
-        row = {"name": label, "learning_rate": outcome.chosen[label], **_own(trials[label])}
+        row = {"name": label, "learning_rate": outcome.rates[label], **_own(trials[label])}
         row |= {"standing": "best", "more_seeds": None, "difference": 0.0, "probability_better": None}
         row |= dict.fromkeys(("difference_low", "difference_high", "p", "p_holm"))
         if label in pairs:
@@ -53,7 +53,7 @@ def _own(trials: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "seeds": len(trials),
         "step_milliseconds": _median(trials, "step_milliseconds"),
         "dead_share": _median(trials, "dead_share"),
-        "flat_share": _median(trials, "flat_share"),
+        "saturated_share": _median(trials, "saturated_share"),
         "scores": [trial["score"] for trial in trials],
     }
 

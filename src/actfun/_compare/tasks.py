@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from actfun._catalogue.registry import nearest
-from actfun._compare.models import MLP, CharTransformer, Contender, Network, built
+from actfun._compare.models import MLP, Candidate, CharTransformer, Network, build_network
 
 Part = tuple[Tensor, Tensor]
 TEST_SEED = 20_260  # what is held back for testing never depends on a trial's seed, so tuning cannot have seen it
@@ -32,7 +32,7 @@ class Split:
 class Task:
     """A problem to compare activations on.
 
-    split: seed -> Split; the test part is the same for all. build: (contender, split) -> an uninitialised network.
+    split: seed -> Split; the test part is the same for all. build: (candidate, split) -> an uninitialised network.
     loss: (logits, targets) -> mean loss. score: the same, for the metric; worst: what a failed trial scores.
     seeds: how many confirm a result where nothing else is asked for; steps: how many a trial trains for.
     same_within: the difference of scores that nobody would mind, in the metric's units.
@@ -48,7 +48,7 @@ class Task:
     steps: int
     batch_size: int
     split: Callable[[int], Split]
-    build: Callable[[Contender, Split], Network]
+    build: Callable[[Candidate, Split], Network]
     loss: Callable[[Tensor, Tensor], Tensor]
     score: Callable[[Tensor, Tensor], float]
     learning_rates: tuple[float, ...] = (0.0003, 0.001, 0.003, 0.01, 0.03)
@@ -57,9 +57,9 @@ class Task:
 def batches(part: Part, size: int, generator: torch.Generator) -> Iterator[Part]:
     """One epoch in random order; a last batch that is not full is left out."""
     x, y = part
-    for chosen in torch.randperm(len(x), generator=generator).split(size):  # type: ignore[no-untyped-call]
-        if len(chosen) == size:
-            yield x[chosen], y[chosen]
+    for rows in torch.randperm(len(x), generator=generator).split(size):  # type: ignore[no-untyped-call]
+        if len(rows) == size:
+            yield x[rows], y[rows]
 
 
 def _split_rows(x: numpy.ndarray, y: numpy.ndarray, seed: int, outputs: int) -> Split:
@@ -118,21 +118,21 @@ def _split_text(seed: int) -> Split:
     return Split(windows(rest[5:]), windows(rest[:5]), windows(test), characters)
 
 
-def _mlp(width: int, depth: int) -> Callable[[Contender, Split], Network]:
-    def build(contender: Contender, split: Split) -> Network:
-        def of_width(width: int, contender: Contender) -> MLP:
-            return MLP(split.train[0].shape[1], width, depth, split.outputs, contender)
+def _mlp(width: int, depth: int) -> Callable[[Candidate, Split], Network]:
+    def build(candidate: Candidate, split: Split) -> Network:
+        def of_width(width: int, candidate: Candidate) -> MLP:
+            return MLP(split.train[0].shape[1], width, depth, split.outputs, candidate)
 
-        return built(of_width, width, contender)
+        return build_network(of_width, width, candidate)
 
     return build
 
 
-def _transformer(contender: Contender, split: Split) -> Network:
-    def of_width(d_hidden: int, contender: Contender) -> CharTransformer:
-        return CharTransformer(split.outputs, LENGTH, 64, 2, d_hidden, contender)
+def _transformer(candidate: Candidate, split: Split) -> Network:
+    def of_width(d_hidden: int, candidate: Candidate) -> CharTransformer:
+        return CharTransformer(split.outputs, LENGTH, 64, 2, d_hidden, candidate)
 
-    return built(of_width, 256, contender)
+    return build_network(of_width, 256, candidate)
 
 
 def accuracy(logits: Tensor, targets: Tensor) -> float:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from actfun._catalogue.registry import spec
-from actfun._compare.models import Network, contender, initialise, parameters
+from actfun._compare.models import Network, candidate_of, initialise, parameters
 from actfun._compare.tasks import Part, Split, Task, task
 from actfun._compare.training import steps
 from actfun._models.measures import Meter
@@ -29,7 +29,7 @@ class Trial(Job):
     """The configuration of a trial.
 
     stage: "tune" (scored on validation data) or "confirm" (scored on test data, once, at the end).
-    activation: the contender's label. init: "matched" to the activation's gain, or "shared".
+    activation: the candidate's label. init: "matched" to the activation's gain, or "shared".
     """
 
     studies: ClassVar[tuple[str, ...]] = ("_compare",)
@@ -46,7 +46,7 @@ class Trial(Job):
     @property
     def configuration(self) -> dict[str, Any]:
         """The fields, and what a user's own activation computes."""
-        return {**dataclasses.asdict(self), "own": own_code(spec(contender(self.activation).activation))}
+        return {**dataclasses.asdict(self), "own": own_code(spec(candidate_of(self.activation).activation))}
 
     @property
     def label(self) -> str:
@@ -57,7 +57,7 @@ class Trial(Job):
         """Train and score; a `Result` as a dictionary."""
         return dataclasses.asdict(_train(self, task(self.task)))
 
-    def lost(self, error: str) -> dict[str, Any]:
+    def failure(self, error: str) -> dict[str, Any]:
         """A failed result: the worst score."""
         return dataclasses.asdict(Result(task(self.task).worst, failed=True, error=error))
 
@@ -67,7 +67,8 @@ class Result:
     """What a trial gave, beside its configuration.
 
     curve: (step, validation score) as training went on. score: the worst possible where the trial failed.
-    step_milliseconds: the median. dead_share, flat_share: at the end, on the training data (`actfun._models.measures`).
+    step_milliseconds: the median.
+    dead_share, saturated_share: at the end, on the training data (`actfun._models.measures`).
     """
 
     score: float
@@ -76,15 +77,15 @@ class Result:
     curve: list[tuple[int, float]] = field(default_factory=list)
     step_milliseconds: float | None = None
     dead_share: float | None = None
-    flat_share: float | None = None
+    saturated_share: float | None = None
     parameters: int | None = None
 
 
 def _train(trial: Trial, task: Task) -> Result:
     split = task.split(trial.seed)
-    entrant = contender(trial.activation)
-    network = task.build(entrant, split)
-    initialise(network, entrant, trial.seed, trial.init == "matched")
+    candidate = candidate_of(trial.activation)
+    network = task.build(candidate, split)
+    initialise(network, candidate, trial.seed, trial.init == "matched")
     torch.manual_seed(trial.seed)  # for stochastic activations
     result = Result(task.worst, parameters=parameters(network))
     optimizer = torch.optim.Adam(network.parameters(), trial.learning_rate)
@@ -121,7 +122,7 @@ def _finish(result: Result, network: Network, task: Task, split: Split, trial: T
             if meter.samples >= SAMPLES:
                 break
     shares = meter.shares()
-    result.dead_share, result.flat_share = shares.dead, shares.flat
+    result.dead_share, result.saturated_share = shares.dead, shares.saturated
     result.step_milliseconds = 1_000.0 * statistics.median(times[WARM_UP:] or times)
 
 

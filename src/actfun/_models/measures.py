@@ -1,8 +1,8 @@
-"""What activations do inside a network: dead and flat, by one rule for every activation, and gradients' norms.
+"""What activations do inside a network: dead and saturated, by one rule for every activation, and gradients' norms.
 
-Flat: |f'(z)| below 6% of the largest |f'|, z the pre-activation; for tanh |z| > 2.08, for sigmoid |z| > 4.17. ReLU is
-flat on its left half by design. Dead: a unit whose |f'| stays below 0.1% of the largest on every sample seen; with n
-samples, a unit that shows none responds to less than 3/n of the data (95%, rule of three).
+Saturated: |f'(z)| below 6% of the largest |f'|, z the pre-activation; for tanh |z| > 2.08, for sigmoid |z| > 4.17.
+ReLU saturates on its left half by design. Dead: a unit whose |f'| stays below 0.1% of the largest on every sample seen.
+With n samples, a unit that shows none responds to less than 3/n of the data (95%, rule of three).
 """
 
 import math
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from actfun._catalogue.registry import Activation
 from actfun._operators.behaviours.base import Behaviour, behaviour_of
 
-FLAT, DEAD = 0.06, 0.001
+SATURATED, DEAD = 0.06, 0.001
 
 
 def slopes(module: nn.Module, z: Tensor) -> Tensor:
@@ -25,7 +25,7 @@ def slopes(module: nn.Module, z: Tensor) -> Tensor:
 
 
 def _behaviour(module: nn.Module) -> Behaviour:
-    activation = getattr(module, "chosen", None) or getattr(module, "activation", None)
+    activation = getattr(module, "variant", None) or getattr(module, "activation", None)
     if not isinstance(activation, Activation):
         raise TypeError(f"expected an activation of actfun.nn, got {type(module).__name__}")
     return behaviour_of(activation)
@@ -35,12 +35,13 @@ def _behaviour(module: nn.Module) -> Behaviour:
 class Shares:
     """What was counted at activations.
 
-    dead: the share of units that are dead; flat, zero: the shares of single responses that are flat, that are exactly
-    0; mean, std: of all responses; z_std: of the pre-activations; samples: how many there were of each unit.
+    dead: the share of units that are dead.
+    saturated, zero: the shares of single responses that are saturated, and that are exactly 0.
+    mean, std: of all responses. z_std: of the pre-activations. samples: how many there were of each unit.
     """
 
     dead: float
-    flat: float
+    saturated: float
     zero: float
     mean: float
     std: float
@@ -95,23 +96,23 @@ class _Counts:
     """What a module's responses come to so far."""
 
     def __init__(self) -> None:
-        self.alive: Tensor | None = None  # masks over units: on some sample not dead, not flat, exactly 0
-        self.steep: Tensor | None = None
-        self.silent: Tensor | None = None
+        self.alive: Tensor | None = None  # masks over units: on some sample not dead, not saturated, exactly 0
+        self.unsaturated: Tensor | None = None
+        self.zeroed: Tensor | None = None
         self.winning: Tensor | None = None  # over units and their pieces: the largest on some sample
-        self.samples = self.responses = self.flat = self.zero = 0
+        self.samples = self.responses = self.saturated = self.zero = 0
         self.z, self.y, self.gradient = _Moments(), _Moments(), _Moments()
 
     def slopes(self, slope: Tensor, top: float) -> None:
         self.alive = _either(self.alive, (slope > DEAD * top).any(0))
-        self.steep = _either(self.steep, (slope >= FLAT * top).any(0))
-        self.flat += int((slope < FLAT * top).sum())
+        self.unsaturated = _either(self.unsaturated, (slope >= SATURATED * top).any(0))
+        self.saturated += int((slope < SATURATED * top).sum())
         self.samples += slope.shape[0]
         self.responses += slope.numel()
 
     def outputs(self, y: Tensor) -> None:
         zero = y == 0.0
-        self.silent = _either(self.silent, zero.flatten(0, -2).any(0))
+        self.zeroed = _either(self.zeroed, zero.flatten(0, -2).any(0))
         self.zero += int(zero.sum())
         self.y.add(y)
 
@@ -120,7 +121,7 @@ class _Counts:
 
 
 class Meter:
-    """Counts dead units, flat and zero responses at some activation modules while data passes: a context manager.
+    """Counts dead units, saturated and zero responses at some activation modules while data passes: a context manager.
 
     It measures gradients too, where they pass, also after it has been left. The last dimension of the modules' input
     (of its maximum, for maxout) holds the units; all others count as samples.
@@ -164,13 +165,13 @@ class Meter:
         """Which of a module's units are dead: a mask (units,)."""
         return ~self._seen(self._counts[module].alive)
 
-    def flat(self, module: nn.Module) -> Tensor:
-        """Which of a module's units are flat on every sample: a mask (units,)."""
-        return ~self._seen(self._counts[module].steep)
+    def saturated(self, module: nn.Module) -> Tensor:
+        """Which of a module's units are saturated on every sample: a mask (units,)."""
+        return ~self._seen(self._counts[module].unsaturated)
 
-    def silent(self, module: nn.Module) -> Tensor:
+    def zeroed(self, module: nn.Module) -> Tensor:
         """Which of a module's units are exactly 0 on some sample: a mask (units,)."""
-        return self._seen(self._counts[module].silent)
+        return self._seen(self._counts[module].zeroed)
 
     @staticmethod
     def _seen(mask: Tensor | None) -> Tensor:
@@ -200,7 +201,7 @@ class Meter:
         y = _Moments.of(counts.y for counts in counted)
         return Shares(
             dead=1.0 - alive / max(units, 1),
-            flat=sum(counts.flat for counts in counted) / responses,
+            saturated=sum(counts.saturated for counts in counted) / responses,
             zero=sum(counts.zero for counts in counted) / responses,
             mean=y.mean,
             std=y.std,

@@ -28,14 +28,14 @@ def bind(activation: Activation, values: tuple[Any, ...], named: dict[str, Any])
     settled = {argument: given.get(argument, parameter.default) for argument, parameter in known.items()}
     choices = {argument: settled[argument] for argument, parameter in known.items() if isinstance(parameter, Choice)}
     numbers = (
-        _checked(activation.name, argument, parameter, settled[argument])
+        _check(activation.name, argument, parameter, settled[argument])
         for argument, parameter in known.items()
         if isinstance(parameter, Parameter)
     )
-    return activation.chosen(choices), tuple(numbers)
+    return activation.variant(choices), tuple(numbers)
 
 
-def _checked(name: str, argument: str, parameter: Parameter, value: Any) -> Any:
+def _check(name: str, argument: str, parameter: Parameter, value: Any) -> Any:
     if not isinstance(value, Tensor) and torch.overrides.has_torch_function_unary(value):
         return value  # fx, which traces
     if isinstance(value, Tensor):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from actfun._backends.sums import summed
+from actfun._backends.sums import sum_to
 from actfun._catalogue.registry import Formula
 from actfun._operators.dispatch import evaluate, kernels_for, overwrite, torch_operations
 from actfun._operators.torch_private import in_dual_level, is_watched
@@ -35,7 +35,7 @@ class Elementwise(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        operator, kept, parameters = _remembered(ctx)
+        operator, kept, parameters = _recall(ctx)
         derivatives = operator.activation.derivatives
         if parameters is ctx.numbers:  # no tensor among them: the usual case, 2 µs sooner
             return None, None, gradient(derivatives["x"], kept, parameters, g, kept), *[None] * len(parameters)
@@ -67,7 +67,7 @@ class TransformableElementwise(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
-        operator, x, parameters = _remembered(ctx)
+        operator, x, parameters = _recall(ctx)
         backend = torch_operations(x, again=True)
         parts = [
             backend.evaluate(operator.activation.derivatives[argument], x, *parameters, times=tangent)
@@ -86,7 +86,7 @@ def _remember(ctx: Any, operator: Any, kept: Tensor, parameters: tuple[float | T
     return tensors
 
 
-def _remembered(ctx: Any) -> tuple[Any, Tensor, Sequence[Any]]:
+def _recall(ctx: Any) -> tuple[Any, Tensor, Sequence[Any]]:
     """What was kept: the operator, its input or output, and its parameters, which are `ctx.numbers` if all are that."""
     kept, *others = ctx.saved_tensors
     if not others:
@@ -107,5 +107,5 @@ def gradient(formula: Formula, kept: Tensor, parameters: Sequence[Any], g: Tenso
         return y
     wide = torch.float64 if kept.dtype is torch.float64 else torch.float32
     y = backend.evaluate(formula, kept, *parameters, times=g, dtype=wide)
-    total = y.sum_to_size(like.shape) if is_watched() else summed(y, like.shape)
+    total = y.sum_to_size(like.shape) if is_watched() else sum_to(y, like.shape)
     return total.to(like.dtype)

@@ -136,17 +136,17 @@ _registered: dict[str, tuple[Activation, torch.library.Library]] = {}  # an oper
 
 
 def register(activation: Activation) -> None:
-    """Make the operators of an activation and its forms; those of an earlier activation of the name go."""
+    """Make the operators of an activation and its variants; those of an earlier activation of the name go."""
     with working:
-        for form in activation.forms:
-            earlier, library = _registered.get(form.name, (None, None))
-            if earlier is not form and not form.torch_is_exact:
+        for variant in activation.variants:
+            earlier, library = _registered.get(variant.name, (None, None))
+            if earlier is not variant and not variant.torch_is_exact:
                 if library is not None:
                     remove(library)
                 library = torch.library.Library("actfun", "FRAGMENT")  # type: ignore[no-untyped-call]
-                _define(Operator(form), library)
-                _registered[form.name] = form, library
-                _tell_caches(form)
+                _define(Operator(variant), library)
+                _registered[variant.name] = variant, library
+                _tell_caches(variant)
 
 
 @functools.cache

@@ -9,21 +9,21 @@ import torch
 from rich.table import Table
 
 from actfun._accuracy.error import BESIDE, TARGETS, Worst
-from actfun._accuracy.subject import Subject
+from actfun._accuracy.implementation import Implementation
 from actfun._report.formatting import markdown_table
-from actfun._report.tables import Section, fitted
+from actfun._report.tables import Section, fit_columns
 
-Finding = tuple[Subject, Worst]
+Finding = tuple[Implementation, Worst]
 
 DIGITS = {torch.float32: 9, torch.bfloat16: 4, torch.float16: 5, torch.float64: 17}  # that name a number of the dtype
 
 
-def met(subject: Subject, worst: Worst) -> bool:
+def met(implementation: Implementation, worst: Worst) -> bool:
     """Whether a finding meets the target of its dtype."""
-    return worst.meets(TARGETS[subject.dtype], subject.derivative, subject.dtype.itemsize == 2)
+    return worst.meets(TARGETS[implementation.dtype], implementation.derivative, implementation.dtype.itemsize == 2)
 
 
-def missed(findings: Sequence[Finding]) -> list[str]:
+def misses(findings: Sequence[Finding]) -> list[str]:
     """What of this library misses its target."""
     return [
         f"{s.name} {'derivative' if s.derivative else 'value'} {dtype_name(s.dtype)}"
@@ -79,7 +79,7 @@ def _columns(findings: Sequence[Finding]) -> dict[str, list[str]]:
 def table(findings: Sequence[Finding], width: int) -> Table:
     """The findings, a line each, misses in bold, for a terminal of that many characters."""
     words = ("function", "of it", "dtype", "library", "target")
-    result = fitted("Worst errors, in units in the last place", _columns(findings), width, words)
+    result = fit_columns("Worst errors, in units in the last place", _columns(findings), width, words)
     for place, (row, finding) in enumerate(zip(result.rows, findings, strict=True)):
         row.style = "" if met(*finding) else "bold"
         row.end_section = place + 1 < len(findings) and findings[place + 1][0].dtype is not finding[0].dtype
@@ -114,7 +114,7 @@ def sections(findings: Sequence[Finding]) -> list[Section]:
 
 
 def about(facts: dict[str, Any]) -> list[str]:
-    """What the figures mean, and where they come from, as the lines of paragraphs."""
+    """What the numbers mean, and where they come from, as the lines of paragraphs."""
     machine = facts["machine"]
     return [
         "The error of a result is its distance from the exact value at the exact input, in units in the last place",
@@ -139,7 +139,7 @@ def markdown(findings: Sequence[Finding], facts: dict[str, Any]) -> str:
         "",
         *about(facts),
         "",
-        f"Targets that actfun misses: {', '.join(missed(findings)) or 'none'}.",
+        f"Targets that actfun misses: {', '.join(misses(findings)) or 'none'}.",
     ]
     for section in sections(findings):
         lines += ["", f"## {section.title}", "", section.words, "", *markdown_table(section.columns)]

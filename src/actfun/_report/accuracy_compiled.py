@@ -17,7 +17,7 @@ from actfun._accuracy.compiled import (
     Deviation,
 )
 from actfun._report.formatting import markdown_table
-from actfun._report.tables import Section, fitted
+from actfun._report.tables import Section, fit_columns
 
 # The limits that stop what misses its target, by activation.
 WHY = {
@@ -51,13 +51,13 @@ def _columns(deviations: Sequence[Deviation]) -> dict[str, list[str]]:
 def table(deviations: Sequence[Deviation], width: int) -> Table:
     """The deviations, a line each, misses in bold."""
     words = ("function", "of it", "dtype", "target")
-    result = fitted("Compiled: worst errors", _columns(deviations), width, words)
+    result = fit_columns("Compiled: worst errors", _columns(deviations), width, words)
     for row, d in zip(result.rows, deviations, strict=True):
         row.style = "" if d.met else "bold"
     return result
 
 
-def missed(deviations: Sequence[Deviation]) -> list[str]:
+def misses(deviations: Sequence[Deviation]) -> list[str]:
     """What misses its target."""
     return [f"{d.name} {'derivative' if d.derivative else 'value'} {d.dtype}" for d in deviations if not d.met]
 
@@ -75,7 +75,7 @@ def table_section(deviations: Sequence[Deviation]) -> Section:
 
 
 def about(machine: dict[str, Any]) -> list[str]:
-    """What the figures mean, and where they come from, as the lines of paragraphs."""
+    """What the numbers mean, and where they come from, as the lines of paragraphs."""
     where = f"{machine['processor']}, {machine['cores']} cores; {machine['platform']}, Python {machine['python']}"
     targets = f"{NEAR_ULP:g} ulp, {FURTHER_RELATIVE:g}, {NORMAL_RELATIVE:g}, {NEAR_ROOT:g}"
     return [
@@ -99,7 +99,7 @@ def markdown(deviations: Sequence[Deviation], command: str, machine: dict[str, A
         "",
         *about(machine),
         "",
-        f"Targets that compiled calls miss: {', '.join(missed(deviations)) or 'none'}.",
+        f"Targets that compiled calls miss: {', '.join(misses(deviations)) or 'none'}.",
         *_reasons(deviations),
         "",
         *markdown_table(_columns(deviations)),

@@ -7,12 +7,12 @@ import altair as alt
 import vl_convert
 from rich.table import Table
 
-from actfun._bench.contestants import EAGER
+from actfun._bench.libraries import EAGER
 from actfun._report.charts import COLOURS
 from actfun._report.formatting import markdown_table
 from actfun._report.speed import FLOORS, MODES, Record, median, misses, of_kind, ratio
 from actfun._report.speed_tables import sections
-from actfun._report.tables import fitted
+from actfun._report.tables import fit_columns
 
 ABOUT = """\
 In each round both libraries do the same work, one right after the other, in an order that changes, one call to warm up
@@ -21,7 +21,7 @@ target, and are listed at the end."""
 
 
 def summary(records: Sequence[Record]) -> list[str]:
-    """What it comes to: the training steps, and how many figures miss their targets."""
+    """What it comes to: the training steps, and how many results miss their targets."""
     sentences = []
     for compiled, mode in MODES.items():
         steps = [r for r in of_kind(records, "step") if r["compiled"] is compiled]
@@ -32,7 +32,7 @@ def summary(records: Sequence[Record]) -> list[str]:
                 f"actfun's in the median of {len(steps)}, {low:.2f} at least and {high:.2f} at most."
             )
     count = len(misses(records, {}))
-    return [*sentences, f"{count or 'No'} figure{'s' * (count != 1)} miss{'es' * (count == 1)} a target."]
+    return [*sentences, f"{count or 'No'} result{'s' * (count != 1)} miss{'es' * (count == 1)} a target."]
 
 
 def shortfalls(records: Sequence[Record], limits: Mapping[str, str]) -> list[str]:
@@ -41,7 +41,7 @@ def shortfalls(records: Sequence[Record], limits: Mapping[str, str]) -> list[str
     for miss in misses(records, limits):
         of, _, where = miss.name.partition(", ")
         rows = found.setdefault((miss.target, miss.limit), {}).setdefault(of, [])
-        rows.append(f"{where} **{miss.figure}**".strip())
+        rows.append(f"{where} **{miss.result}**".strip())
     lines = []
     for (target, limit), rows_by_name in found.items():
         lines.append(f"- {target}. {limit or 'What limit stops these is not known.'}")
@@ -55,7 +55,7 @@ def tables(records: Sequence[Record], width: int) -> list[Table]:
         (section.title, {head: [cell.replace("*", "") for cell in cells] for head, cells in section.columns.items()})
         for section in sections(records)
     ]
-    return [fitted(title, columns, width, left=("",)) for title, columns in plain]
+    return [fit_columns(title, columns, width, left=("",)) for title, columns in plain]
 
 
 def machine_words(facts: dict[str, Any]) -> str:

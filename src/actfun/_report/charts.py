@@ -46,7 +46,7 @@ def seed_chart(metric: Metric, activations: list[Row], trials: list[Row]) -> Cha
         return None
     names = [a["name"] for a in activations]
     layers = _row_layers(dots, means, names, names, shown, [metric.axis_title("Test")])
-    return Chart(finished(alt.layer(*layers), "Test score of every seed"), _clip_note(dots, means, "run"))
+    return Chart(finish(alt.layer(*layers), "Test score of every seed"), _clip_note(dots, means, "run"))
 
 
 def difference_chart(metric: Metric, activations: list[Row], trials: list[Row], same_within: float) -> Chart | None:
@@ -64,7 +64,7 @@ def difference_chart(metric: Metric, activations: list[Row], trials: list[Row], 
     shade = _chart([ends]).mark_rect(color=INK, opacity=0.1).encode(x=x, x2="x2")
     zero = _chart([{"x": 0}]).mark_rule(color=INK, strokeWidth=1.2).encode(x=x)
     layers = _row_layers(dots, means, names, names[1:], shown, titles)
-    return Chart(finished(alt.layer(shade, zero, *layers), "Paired differences"), _clip_note(dots, means, "pair"))
+    return Chart(finish(alt.layer(shade, zero, *layers), "Paired differences"), _clip_note(dots, means, "pair"))
 
 
 def curve_chart(metric: Metric, activations: list[Row], trials: list[Row], batch_size: Any = None) -> Chart | None:
@@ -97,7 +97,7 @@ def curve_chart(metric: Metric, activations: list[Row], trials: list[Row], batch
         ),
     )
     figure = alt.layer(band, line, points).properties(height=340)
-    return Chart(finished(figure, "Learning curves"), _curve_note(rows, shown, data.confirmed(trials, names)))
+    return Chart(finish(figure, "Learning curves"), _curve_note(rows, shown, data.confirmations(trials, names)))
 
 
 def tuning_chart(metric: Metric, activations: list[Row], trials: list[Row]) -> Chart | None:
@@ -123,7 +123,7 @@ def tuning_chart(metric: Metric, activations: list[Row], trials: list[Row]) -> C
         opacity=_emphasis(1.0, 0.12), tooltip=tooltip
     ).transform_filter("datum.chosen")  # fmt: skip
     figure = alt.layer(line, points, chosen).properties(height=320)
-    return Chart(finished(figure, "Learning-rate sensitivity"), _clip_note(rows, [], "point"))
+    return Chart(finish(figure, "Learning-rate sensitivity"), _clip_note(rows, [], "point"))
 
 
 def _row_layers(
@@ -225,7 +225,7 @@ def _listing(counts: Counter[str]) -> str:
     return ", ".join(f"{name}: {count}" for name, count in counts.items())
 
 
-def finished(chart: Any, description: str) -> dict[str, Any]:
+def finish(chart: Any, description: str) -> dict[str, Any]:
     """A chart as a specification that fits its container, in the page's own colours."""
     text = {"labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"}
     lines = {"gridColor": INK, "gridOpacity": 0.13, "domainColor": INK, "domainOpacity": 0.4, "tickColor": INK}

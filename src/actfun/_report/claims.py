@@ -7,8 +7,8 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.table import Table
 
-from actfun._claims.catalogue import sections
 from actfun._claims.evidence import HOLDS, INCONCLUSIVE, ONLY_WHEN, REFUTED
+from actfun._claims.statements import sections
 from actfun._report.formatting import MINUS, is_number, markdown_table, numbers
 from actfun._report.tables import Section
 
@@ -18,7 +18,7 @@ COLOURS = {HOLDS: "green", ONLY_WHEN: "yellow", REFUTED: "red", INCONCLUSIVE: "d
 
 
 def table(rows: Sequence[Row], width: int) -> Table:
-    """A line for each claim; a wide terminal gets the figures as well."""
+    """A line for each claim; a wide terminal gets the measurements as well."""
     result = Table(box=SIMPLE, title="What the article says, and what came out", title_justify="left")
     result.add_column("", justify="right")
     result.add_column("about", no_wrap=True)
@@ -56,14 +56,15 @@ def agreement(references: Sequence[Row]) -> list[str]:
 
 
 def markdown(rows: Sequence[Row], references: Sequence[Row], machine: Row, command: str, seeds: Sequence[int]) -> str:
-    """A page of the verdicts with their figures, by activation."""
+    """A page of the verdicts with their measurements, by activation."""
     lines = [
         "# The article's claims",
         "",
         f"Written by `{command}`: do not edit.",
         "",
-        'What the overview article "From Sigmoid to GELU" says, in other words, and what came out. A figure speaks for',
-        "a claim if its whole interval (95%, over seeds) lies on the claimed side, against it if it lies on the other.",
+        'What the overview article "From Sigmoid to GELU" says, in other words, and what came out. A measurement',
+        "speaks for a claim if its whole interval (95%, over seeds) lies on the claimed side, against it if it lies on",
+        "the other.",
         "",
         f"Seeds: {numbers(list(seeds))}. Machine: {machine['processor']}, {machine['cores']} cores; "
         f"{machine['platform']}, Python {machine['python']}, torch {machine['torch']}, actfun {machine['actfun']}; "
@@ -81,22 +82,26 @@ def markdown(rows: Sequence[Row], references: Sequence[Row], machine: Row, comma
     return "\n".join(lines) + "\n"
 
 
-def _columns(figures: Sequence[Row]) -> dict[str, list[str]]:
+def _columns(measurements: Sequence[Row]) -> dict[str, list[str]]:
     def number(value: Any) -> str:
         return f"{value:.4g}".replace("-", MINUS) if is_number(value) else ""
 
-    def interval(figure: Row) -> str:
-        known = figure["seeds"] and is_number(figure["low"]) and is_number(figure["high"])
-        return f"{number(figure['low'])} to {number(figure['high'])}" if known else ""
+    def interval(measurement: Row) -> str:
+        known = measurement["seeds"] and is_number(measurement["low"]) and is_number(measurement["high"])
+        return f"{number(measurement['low'])} to {number(measurement['high'])}" if known else ""
 
-    def text(figure: Row) -> str:
-        words = f"{figure['what']} ({figure['condition']})" if figure["condition"] else f"{figure['what']}"
+    def text(measurement: Row) -> str:
+        words = (
+            f"{measurement['what']} ({measurement['condition']})"
+            if measurement["condition"]
+            else f"{measurement['what']}"
+        )
         return words.replace("|", "\\|")
 
     return {
-        "figure": [text(figure) for figure in figures],
-        "measured": [number(figure["value"]) for figure in figures],
-        "interval": [interval(figure) for figure in figures],
-        "claimed": [figure["claimed"].replace("-", MINUS) for figure in figures],
-        "speaks": [figure["side"] for figure in figures],
+        "measurement": [text(measurement) for measurement in measurements],
+        "measured": [number(measurement["value"]) for measurement in measurements],
+        "interval": [interval(measurement) for measurement in measurements],
+        "claimed": [measurement["claimed"].replace("-", MINUS) for measurement in measurements],
+        "speaks": [measurement["side"] for measurement in measurements],
     }

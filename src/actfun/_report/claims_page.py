@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from actfun._catalogue.registry import spec
-from actfun._claims.catalogue import sections
 from actfun._claims.evidence import HOLDS, INCONCLUSIVE, ONLY_WHEN, REFUTED, VERDICTS
+from actfun._claims.statements import sections
 from actfun._report import curves, html
 from actfun._report.formatting import MINUS
 
 Row = dict[str, Any]
 
 STYLES = {HOLDS: "holds", ONLY_WHEN: "only", REFUTED: "refuted", INCONCLUSIVE: "open"}
-WIDTH, MARGIN = 220.0, 12.0  # of the picture of a figure, in its own units
+WIDTH, MARGIN = 220.0, 12.0  # of the picture of a measurement, in its own units
 
 
 def write_claims(path: Path, rows: Sequence[Row], references: Sequence[Row], machine: Row) -> None:
@@ -26,7 +26,9 @@ def write_claims(path: Path, rows: Sequence[Row], references: Sequence[Row], mac
 
 def claims_page(rows: Sequence[Row], references: Sequence[Row], machine: Row) -> str:
     """The page as HTML text."""
-    shown = [{**row, "style": STYLES[row["verdict"]], "figures": [_figure(f) for f in row["measured"]]} for row in rows]
+    shown = [
+        {**row, "style": STYLES[row["verdict"]], "measurements": [_place(f) for f in row["measured"]]} for row in rows
+    ]
     parts = [part for part in (_part(name, shown) for name in sections()) if part["claims"]]
     counts = Counter(row["verdict"] for row in rows)
     drawn = [part["name"] for part in parts if part["formula"]]
@@ -53,13 +55,13 @@ def _part(name: str, rows: Sequence[Row]) -> Row:
     return part
 
 
-def _figure(figure: Row) -> Row:
-    """A figure with its numbers as text, and where they lie in its picture: the claimed side, threshold, interval.
+def _place(measurement: Row) -> Row:
+    """A measurement with its numbers as text, and where they lie in its picture: the claimed side, threshold, interval.
 
     One without a threshold is drawn beside 0.
     """
-    value, low, high = figure["value"], figure["low"], figure["high"]
-    sign, threshold = figure["claimed"].split() if figure["claimed"] else ("", None)
+    value, low, high = measurement["value"], measurement["low"], measurement["high"]
+    sign, threshold = measurement["claimed"].split() if measurement["claimed"] else ("", None)
     limit = float(threshold or 0.0)
     known = [number for number in (value, low, high, limit) if number is not None]
     least, most = min(known), max(known)
@@ -71,12 +73,12 @@ def _figure(figure: Row) -> Row:
     place = x(limit) or 0.0
     interval = (
         f"{low:.3g} … {high:.3g}".replace("-", MINUS)
-        if figure["seeds"] and low is not None and high is not None
+        if measurement["seeds"] and low is not None and high is not None
         else ""
     )
     return {
-        **figure,
-        "claimed": figure["claimed"].replace("-", MINUS),
+        **measurement,
+        "claimed": measurement["claimed"].replace("-", MINUS),
         "text": "–" if value is None else f"{value:.4g}".replace("-", MINUS),
         "interval": interval,
         "x": x(value),

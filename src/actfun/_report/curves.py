@@ -11,7 +11,7 @@ import torch
 from actfun._catalogue.registry import spec
 from actfun._operators.behaviours.base import POSITIONS, Slider, behaviour_of
 from actfun._operators.functional import function_of
-from actfun._report.charts import COLOURS, INK, finished
+from actfun._report.charts import COLOURS, INK, finish
 
 END, POINTS = 4.0, 161
 TICKS = [float(x) for x in range(-4, 5)]
@@ -71,7 +71,7 @@ def curve_chart(name: str) -> dict[str, Any]:
         .properties(height=260)
     )
     # Beside the specification, whose every value Altair would check, for seconds.
-    return {**finished(chart, f"{name} and its derivative"), "datasets": {"points": points}}
+    return {**finish(chart, f"{name} and its derivative"), "datasets": {"points": points}}
 
 
 def sliders(name: str) -> dict[str, Any]:

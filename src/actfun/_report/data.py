@@ -74,7 +74,7 @@ def domain(
     return Domain(low, high, low if higher_is_better else high)
 
 
-def confirmed(trials: list[Row], names: list[str]) -> list[Row]:
+def confirmations(trials: list[Row], names: list[str]) -> list[Row]:
     """The trials scored on the test set, of the activations in `names`."""
     return [t for t in trials if t["stage"] == "confirm" and t["activation"] in names]
 
@@ -108,7 +108,7 @@ def spread(dots: list[Row], shown: Domain) -> None:
 
 def seed_rows(metric: Metric, activations: list[Row], trials: list[Row]) -> tuple[list[Row], list[Row], Domain]:
     """Each seed's score, each activation's mean with its interval, and the axis."""
-    runs = confirmed(trials, [a["name"] for a in activations])
+    runs = confirmations(trials, [a["name"] for a in activations])
     values = [metric.shown(score_or_nan(t)) for t in runs if not t["failed"]]
     shown = domain(values, metric.higher_is_better, _ends(metric, activations, ("low", "high")))
     dots = [dot(t, metric.shown(score_or_nan(t)), metric.score(t["score"]), shown) for t in runs]
@@ -121,8 +121,8 @@ def difference_rows(
 ) -> tuple[list[Row], list[Row], Domain]:
     """As `seed_rows`, of the differences to the first activation, paired by seed."""
     best, others = activations[0], activations[1:]
-    runs = confirmed(trials, [a["name"] for a in others])
-    reference = {t["seed"]: t for t in confirmed(trials, [best["name"]])}
+    runs = confirmations(trials, [a["name"] for a in others])
+    reference = {t["seed"]: t for t in confirmations(trials, [best["name"]])}
     paired = [(t, score_or_nan(t) - score_or_nan(reference[t["seed"]])) for t in runs if t["seed"] in reference]
     values = [metric.shown(d) for t, d in paired if not (t["failed"] or reference[t["seed"]]["failed"])]
     values += [0.0] * len(reference)  # the best activation's own, without which the others would set the scale
@@ -160,7 +160,7 @@ def _mean(metric: Metric, activation: Row, keys: tuple[str, str, str], shown: Do
 
 def curve_rows(metric: Metric, names: list[str], trials: list[Row]) -> tuple[list[Row], Domain]:
     """Mean validation score by step with its 10th and 90th percentile over the finished runs, and the axis."""
-    runs = confirmed(trials, names)
+    runs = confirmations(trials, names)
     by_step: dict[tuple[str, int], list[float]] = defaultdict(list)
     for trial in (t for t in runs if not t["failed"]):
         for step, value in trial["curve"]:

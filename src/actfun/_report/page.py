@@ -83,7 +83,7 @@ def _table_row(metric: Metric, activation: Row, place: int, same_within: float) 
         "failures": f"{activation['failures']} of {activation['seeds']}",
         "step": formatting.milliseconds(activation.get("step_milliseconds")),
         "dead": formatting.share(activation.get("dead_share")),
-        "flat": formatting.share(activation.get("flat_share")),
+        "saturated": formatting.share(activation.get("saturated_share")),
         "parameters": formatting.count(activation.get("parameters")),
     }  # fmt: skip
 

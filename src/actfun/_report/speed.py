@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from actfun._bench.cells import SMALLEST
-from actfun._bench.contestants import COPY, EAGER, OURS, PEERS
+from actfun._bench.libraries import COPY, EAGER, OURS, PEERS
 from actfun._report.tables import Columns
 
 Record = dict[str, Any]
@@ -29,11 +29,11 @@ LIMITS = Path(__file__).with_name("limits.toml")
 
 @dataclass(frozen=True)
 class Miss:
-    """A figure that is short of its target, and why, where that is known."""
+    """A result that is short of its target, and why, where that is known."""
 
     target: str
     name: str
-    figure: str
+    result: str
     limit: str | None
 
 
@@ -129,15 +129,15 @@ def compiling(records: Iterable[Record]) -> dict[str, tuple[float, float, float]
 
 
 def misses(records: Sequence[Record], limits: Mapping[str, str]) -> list[Miss]:
-    """Every figure that is short of its target, one target after another. limits: reasons, by pattern of names."""
+    """Every result that is short of its target, one target after another. limits: reasons, by pattern of names."""
 
-    def miss(target: str, of: str, figure: str) -> Miss:
-        return Miss(target, of, figure, next((why for pattern, why in limits.items() if fnmatch(of, pattern)), None))
+    def miss(target: str, of: str, result: str) -> Miss:
+        return Miss(target, of, result, next((why for pattern, why in limits.items() if fnmatch(of, pattern)), None))
 
-    return [miss(*found) for found in _found(records)]
+    return [miss(*found) for found in _find(records)]
 
 
-def _found(records: Sequence[Record]) -> Iterator[tuple[str, str, str]]:
+def _find(records: Sequence[Record]) -> Iterator[tuple[str, str, str]]:
     for kind, floor in FLOORS.items():
         of_it = of_kind(records, kind)
         grouped: dict[str, list[Record]] = {}
@@ -156,8 +156,8 @@ def _found(records: Sequence[Record]) -> Iterator[tuple[str, str, str]]:
             yield f"Compile time: at most {COMPILING:g} times torch's", f"compile time of {activation}", f"{times:.2f}"
     for r in of_kind(records, "graphs"):
         if r["breaks"][OURS] or r["graphs"][OURS] > r["graphs"][EAGER]:
-            figure = f"{r['graphs'][OURS]} against {r['graphs'][EAGER]}, {r['breaks'][OURS]} breaks"
-            yield "Graphs: no more than torch's, without breaks", f"graphs of {r['activation']}", figure
+            result = f"{r['graphs'][OURS]} against {r['graphs'][EAGER]}, {r['breaks'][OURS]} breaks"
+            yield "Graphs: no more than torch's, without breaks", f"graphs of {r['activation']}", result
 
 
 def known_limits() -> dict[str, str]:

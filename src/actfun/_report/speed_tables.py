@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from actfun._bench.cells import SMALLEST
-from actfun._bench.contestants import EAGER, OURS, PEERS
+from actfun._bench.libraries import EAGER, OURS, PEERS
 from actfun._report.speed import (
     COMPILING,
     MODES,
@@ -60,14 +60,14 @@ def _work(r: Record) -> str:
     return f"{r['dtype']}, {WAYS[r['backward']]}"
 
 
-def _marked(text: str, short: bool) -> str:
+def _mark(text: str, short: bool) -> str:
     return f"**{text}**" if short else text
 
 
 def _span(records: Sequence[Record]) -> str:
     """The median and the lowest of some ratios."""
     lowest = min(records, key=ratio)
-    return f"{median(records):.2f} ({_marked(f'{ratio(lowest):.2f}', is_short(lowest))})"
+    return f"{median(records):.2f} ({_mark(f'{ratio(lowest):.2f}', is_short(lowest))})"
 
 
 def _steps(records: Iterable[Record]) -> list[Section]:
@@ -77,7 +77,7 @@ def _steps(records: Iterable[Record]) -> list[Section]:
 
     def estimate(alike: list[Record]) -> str:
         low, _, high = alike[0]["ratios"][EAGER]
-        return _marked(f"{ratio(alike[0]):.2f}", is_short(alike[0])) + f" ({low:.2f} to {high:.2f})"
+        return _mark(f"{ratio(alike[0]):.2f}", is_short(alike[0])) + f" ({low:.2f} to {high:.2f})"
 
     def kept(alike: list[Record]) -> str:
         theirs, ours = (alike[0]["kept"][library] / 1e6 for library in (EAGER, OURS))
@@ -112,7 +112,7 @@ def _compiled(records: Sequence[Record]) -> list[Section]:
     rows = compiling(records)
     columns = {"": list(rows), "torch s": [f"{theirs:.2f}" for theirs, _, _ in rows.values()]}
     columns["actfun s"] = [f"{ours:.2f}" for _, ours, _ in rows.values()]
-    columns["actfun / torch"] = [_marked(f"{times:.2f}", times > COMPILING) for _, _, times in rows.values()]
+    columns["actfun / torch"] = [_mark(f"{times:.2f}", times > COMPILING) for _, _, times in rows.values()]
     columns["graphs, torch / actfun"] = [f"{graphs[n]['graphs'][EAGER]} / {graphs[n]['graphs'][OURS]}" for n in rows]
     columns["breaks"] = [str(graphs[n]["breaks"][OURS]) for n in rows]
     return [*sections, Section("To compile", TO_COMPILE, columns)]
@@ -159,7 +159,7 @@ def _ratios(eager: Sequence[Record]) -> list[Section]:
 
 
 def _by_spread(alike: list[Record]) -> str:
-    return " / ".join(_marked(f"{ratio(r):.2f}", is_short(r)) for r in alike)
+    return " / ".join(_mark(f"{ratio(r):.2f}", is_short(r)) for r in alike)
 
 
 def _nanoseconds(alike: list[Record]) -> str:

@@ -34,7 +34,7 @@ class Section:
         return list(zip(*self.columns.values(), strict=True))
 
 
-def marked_up(text: str) -> Markup:
+def mark_up(text: str) -> Markup:
     """HTML of a line of Markdown: bold, emphasis and code."""
     found = str(escape(text.strip().removeprefix("- ")))
     for pattern, tag in ((r"\*\*(.+?)\*\*", "strong"), (r"\*(.+?)\*", "em"), (r"`(.+?)`", "code")):
@@ -44,19 +44,19 @@ def marked_up(text: str) -> Markup:
 
 def part(title: str, sentences: Sequence[str], sections: Sequence[Section]) -> str:
     """Tables as a part of a page, such as a notebook shows. Sentences and cells may have marks of Markdown."""
-    return _rendered("tables.html.j2", title=title, sentences=sentences, sections=sections, closing=())
+    return _render("tables.html.j2", title=title, sentences=sentences, sections=sections, closing=())
 
 
 def page(title: str, sentences: Sequence[str], sections: Sequence[Section], closing: Sequence[str]) -> str:
     """The same as a page that needs no network. closing: what stands below the tables."""
-    return _rendered("tables_page.html.j2", title=title, sentences=sentences, sections=sections, closing=closing)
+    return _render("tables_page.html.j2", title=title, sentences=sentences, sections=sections, closing=closing)
 
 
-def _rendered(template: str, **parts: object) -> str:
-    return html.environment().get_template(template).render(**parts, marked_up=marked_up)
+def _render(template: str, **parts: object) -> str:
+    return html.environment().get_template(template).render(**parts, mark_up=mark_up)
 
 
-def fitted(title: str, columns: dict[str, list[str]], width: int, left: Sequence[str]) -> Table:
+def fit_columns(title: str, columns: dict[str, list[str]], width: int, left: Sequence[str]) -> Table:
     """A table of columns by heading, as many of the first as fit into `width` characters; `left` are those of words."""
     result = Table(title=title, title_justify="left", box=SIMPLE)
     room = width - 2

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from actfun._report import formatting
 from actfun._report.formatting import metric_of
-from actfun._report.tables import Section, fitted
+from actfun._report.tables import Section, fit_columns
 
 
 def verdict(summary: dict[str, Any]) -> str:
@@ -33,7 +33,7 @@ def verdict(summary: dict[str, Any]) -> str:
             f"{row['name']} {row['failures']} of {row['seeds']}" for row in rows if row["failures"]
         ],
     }
-    sentences += [f"{heading}: {_listed(names)}." for heading, names in groups.items() if names]
+    sentences += [f"{heading}: {_enumerate(names)}." for heading, names in groups.items() if names]
     return " ".join(sentences)
 
 
@@ -41,7 +41,7 @@ def _open(row: dict[str, Any]) -> str:
     return f"{row['name']} (about {row['more_seeds']} more may)" if row["more_seeds"] else str(row["name"])
 
 
-def _listed(names: list[str]) -> str:
+def _enumerate(names: list[str]) -> str:
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
@@ -58,7 +58,7 @@ def section(summary: dict[str, Any]) -> Section:
         "lr": [formatting.learning_rate(row["learning_rate"]) for row in rows],
         "ms/step": [formatting.milliseconds(row["step_milliseconds"]) for row in rows],
         "dead": [formatting.share(row["dead_share"]) for row in rows],
-        "flat": [formatting.share(row["flat_share"]) for row in rows],
+        "saturated": [formatting.share(row["saturated_share"]) for row in rows],
     }
     return Section(f"{summary['task']}: test {metric.name}, {metric.direction}", "", columns)
 
@@ -66,6 +66,6 @@ def section(summary: dict[str, Any]) -> Section:
 def table(summary: dict[str, Any], width: int) -> Table:
     """The same for a terminal of that many characters; a narrow one gets the first columns only."""
     shown = section(summary)
-    result = fitted(shown.title, shown.columns, width, left=("activation", ""))
+    result = fit_columns(shown.title, shown.columns, width, left=("activation", ""))
     result.rows[0].style = "bold"
     return result

@@ -114,7 +114,7 @@ class Processes:
         if kind is None:
             self._pool.shutdown()
             return
-        with _ctrl_c_ignored():  # a second one would only spoil the clean end
+        with _ignore_ctrl_c():  # a second one would only spoil the clean end
             self._pool.shutdown(wait=False, cancel_futures=True)
             for process in processes:
                 process.terminate()
@@ -169,7 +169,7 @@ class Processes:
 
 
 @contextlib.contextmanager
-def _ctrl_c_ignored() -> Iterator[None]:
+def _ignore_ctrl_c() -> Iterator[None]:
     """Within, Ctrl-C does nothing; only the main thread may say so."""
     if threading.current_thread() is not threading.main_thread():
         yield

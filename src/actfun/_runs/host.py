@@ -1,4 +1,4 @@
-"""The facts of a machine that measured figures depend on."""
+"""The facts of a machine that measured results depend on."""
 
 import contextlib
 import os

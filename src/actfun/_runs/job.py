@@ -47,7 +47,7 @@ class Job(ABC):
     def run(self) -> Mapping[str, Any]:
         """Do the work; what was found."""
 
-    def lost(self, error: str) -> Mapping[str, Any]:
+    def failure(self, error: str) -> Mapping[str, Any]:
         """What stands for that where the work could not be done."""
         return {"failed": True, "error": error}
 
@@ -67,9 +67,9 @@ def attempt(job: Job) -> Record:
 
 def broken(job: Job, error: str, seconds: float = 0.0) -> Record:
     """The record of a job that raised an exception, or whose worker processes died."""
-    return {**job.record(job.lost(error), seconds), "broken": True}
+    return {**job.record(job.failure(error), seconds), "broken": True}
 
 
-def settled(record: Record | None) -> bool:
+def is_settled(record: Record | None) -> bool:
     """Whether a record may be used again. One of a broken job may not: the next run tries that job anew."""
     return record is not None and not record.get("broken", False)

@@ -32,13 +32,13 @@ class Loop:
         """The records of jobs, in order."""
         missing = self.store.missing(jobs)
         if missing:
-            executor.run(missing, self._started, self._finished)
+            executor.run(missing, self._show, self._record)
         return [self.store.finished[job.id] for job in jobs]
 
-    def _started(self, running: Iterable[Job]) -> None:
+    def _show(self, running: Iterable[Job]) -> None:
         self.progress.show(job.label for job in running)
 
-    def _finished(self, job: Job, record: Record) -> None:
+    def _record(self, job: Job, record: Record) -> None:
         record = {"id": job.id, **record}
         self.store.append(record)
         self.progress.finished(record)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from actfun._runs.job import Job, Record, settled
+from actfun._runs.job import Job, Record, is_settled
 
 try:
     import fcntl
@@ -55,7 +55,7 @@ class Store:
 
     def missing(self, jobs: Iterable[J]) -> list[J]:
         """Those of some jobs that have no record which may be used again."""
-        return [job for job in jobs if not settled(self.finished.get(job.id))]
+        return [job for job in jobs if not is_settled(self.finished.get(job.id))]
 
     def _set_aside(self) -> Path | None:
         if not self.path.exists() or not self.path.stat().st_size:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from actfun._accuracy import compiled as calls
-from actfun._accuracy import subject, survey
+from actfun._accuracy import implementation, survey
 from actfun._accuracy.error import TARGETS
 from actfun._report import accuracy as report
 from actfun._report import accuracy_compiled as report_compiled
@@ -16,7 +16,7 @@ from actfun._runs.executors import Executor, Inline, Processes
 from actfun._runs.host import cores, machine
 from actfun._runs.loop import Loop, all_done
 from actfun._runs.store import Store
-from actfun._studies.arguments import Names, command, elementwise, folder, listed, one_of, worker_count
+from actfun._studies.arguments import Names, as_tuple, command, elementwise, folder, one_of, worker_count
 from actfun._studies.results import Result, paragraphs
 
 
@@ -31,7 +31,7 @@ def _verdict(missed: list[str]) -> str:
     return f"Targets missed: {', '.join(missed)}" if missed else "Every target is met."
 
 
-class Surveying:
+class AccuracyRun:
     """A survey of accuracy that is ready to run. See `accuracy` for its arguments, and for the errors raised."""
 
     def __init__(
@@ -48,16 +48,18 @@ class Surveying:
         self.activations = elementwise(activations)
         known = {report.dtype_name(dtype): dtype for dtype in TARGETS}
         asked = known if dtype is None else [one_of("dtype", dtype, tuple(known))]
-        libraries = tuple(dict.fromkeys(("actfun", one_of("lib", lib, subject.LIBRARIES))))
+        libraries = tuple(dict.fromkeys(("actfun", one_of("lib", lib, implementation.LIBRARIES))))
         self.workers = worker_count(workers)
         if compiled and (exhaustive or lib != "actfun"):
             raise ValueError("`compiled` goes with neither `exhaustive` nor `lib`")
         self.dtypes = [name for name in asked if not compiled or known[name] in calls.DTYPES]
         options = {"dtype": dtype, "exhaustive": exhaustive, "lib": None if lib == "actfun" else lib}
-        self.command = command("accuracy", listed(activations), {**options, "compiled": compiled})
+        self.command = command("accuracy", as_tuple(activations), {**options, "compiled": compiled})
         self.compiled = compiled
-        self.subjects = subject.subjects(self.activations, tuple(known[name] for name in self.dtypes), libraries)
-        self.portions = survey.portions(self.subjects, exhaustive)
+        self.implementations = implementation.implementations(
+            self.activations, tuple(known[name] for name in self.dtypes), libraries
+        )
+        self.portions = survey.portions(self.implementations, exhaustive)
         self.folder = folder(out, resume)
         self.store = Store(self.folder, resume, "accuracy")
 
@@ -70,10 +72,10 @@ class Surveying:
         with Loop(self.store, "portions", self.portions) as loop, within as executor:
             records = all_done(self.portions, loop.do(self.portions, executor))
             where = machine(executor.workers, executor.threads)
-        findings = [(s, survey.outcome(s, records)) for s in self.subjects]
+        findings = [(s, survey.outcome(s, records)) for s in self.implementations]
         seconds = sum(record["seconds"] for record in records)
         facts = {"command": self.command, "seconds": seconds, "machine": where}
-        data, missed = report.as_json(findings, facts), report.missed(findings)
+        data, missed = report.as_json(findings, facts), report.misses(findings)
         self._write("accuracy.json", json.dumps(data, indent=1) + "\n")
         self._write("accuracy.md", report.markdown(findings, facts))
         return Accuracy(
@@ -93,7 +95,7 @@ class Surveying:
         with Loop(self.store, "functions", jobs) as loop:
             records = all_done(jobs, loop.do(jobs, executor))
         deviations = [calls.Deviation(**row) for record in records for row in record["found"]]
-        where, missed = machine(1, cores()), report_compiled.missed(deviations)
+        where, missed = machine(1, cores()), report_compiled.misses(deviations)
         self._write("compiled.md", report_compiled.markdown(deviations, self.command, where))
         rows = [dataclasses.asdict(deviation) | {"met": deviation.met} for deviation in deviations]
         return Accuracy(
@@ -134,4 +136,4 @@ def accuracy(
     Raises ValueError for what cannot be right, naming the argument; OSError where the folder cannot be used;
     JobsFailedError, a RuntimeError, where a measurement broke.
     """
-    return Surveying(activations, dtype, exhaustive, compiled, lib, workers, out, resume).run()
+    return AccuracyRun(activations, dtype, exhaustive, compiled, lib, workers, out, resume).run()

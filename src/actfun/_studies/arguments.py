@@ -24,7 +24,7 @@ def folder(out: Path | str | None, resume: bool) -> Path | None:
     return None if out is None else Path(out)
 
 
-def listed(asked: Names) -> tuple[str, ...]:
+def as_tuple(asked: Names) -> tuple[str, ...]:
     """Names, of which one may come alone."""
     return (asked,) if isinstance(asked, str) else tuple(asked or ())
 
@@ -32,10 +32,10 @@ def listed(asked: Names) -> tuple[str, ...]:
 def elementwise(asked: Names) -> tuple[str, ...]:
     """The element-wise activations of these names, or all. Raises ValueError for another name."""
     known = names(ELEMENTWISE)
-    for name in listed(asked):
+    for name in as_tuple(asked):
         if name not in known:
             raise ValueError(f"unknown element-wise activation {name!r}; {nearest(name, known)}")
-    return tuple(dict.fromkeys(listed(asked))) or known
+    return tuple(dict.fromkeys(as_tuple(asked))) or known
 
 
 def one_of(argument: str, asked: str, known: Sequence[str]) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from rich.console import Group
 
-from actfun._accuracy.subject import library_function
+from actfun._accuracy.implementation import library_function
 from actfun._bench import cells, compiled, steps
-from actfun._bench.contestants import CONTESTANTS, EAGER, PEERS, has_compiler, version
+from actfun._bench.libraries import EAGER, LIBRARIES, PEERS, has_compiler, version
 from actfun._bench.networks import networks
 from actfun._bench.timing import Timing
 from actfun._report import bench as report
@@ -22,14 +22,14 @@ from actfun._runs.executors import Executor, Inline
 from actfun._runs.job import Record
 from actfun._runs.loop import Loop, all_done
 from actfun._runs.store import Store
-from actfun._studies.arguments import Names, command, elementwise, folder, listed, one_of
+from actfun._studies.arguments import Names, as_tuple, command, elementwise, folder, one_of
 from actfun._studies.results import Result
 
 PARTS = ("steps", "compiled", "eager")
 SPREADS, SECONDS = (1.0, 3.0), 1.0
 
 
-class Timings:
+class BenchRun:
     """Timings that are ready to run. See `bench` for the arguments, and for the errors raised."""
 
     def __init__(
@@ -49,9 +49,9 @@ class Timings:
         lists = {name: None if values is None else tuple(dict.fromkeys(values)) for name, values in given.items()}
         _check(lists, seconds, threads)
         self.threads, self.limits = threads or host.cores(), known_limits()
-        self.jobs = _jobs(listed(activations), parts or PARTS, lists, seconds)
+        self.jobs = _jobs(as_tuple(activations), parts or PARTS, lists, seconds)
         others = {"seconds": float(seconds) if seconds != SECONDS else None, "threads": threads}
-        self.command = command("bench", listed(activations), {**dict.fromkeys(parts, True), **lists, **others})
+        self.command = command("bench", as_tuple(activations), {**dict.fromkeys(parts, True), **lists, **others})
         self.folder = folder(out, resume)
         self.store = Store(self.folder, resume, "bench")
 
@@ -59,7 +59,7 @@ class Timings:
         """Time what is missing, with nothing beside it; the timings, written to the folder if there is one."""
         with host.threads(self.threads), Loop(self.store, "cells", self.jobs) as loop:
             records = all_done(self.jobs, loop.do(self.jobs, executor or Inline()))
-        packages = dict.fromkeys([*(contestant.package for contestant in CONTESTANTS.values()), "transformers"])
+        packages = dict.fromkeys([*(library.package for library in LIBRARIES.values()), "transformers"])
         facts = {
             "command": self.command,
             "machine": host.machine(1, self.threads),
@@ -134,11 +134,11 @@ def _jobs(
 def _peers(asked: tuple[str, ...] | None) -> tuple[str, ...]:
     """The libraries beside which eager calls are timed: torch, and those asked for."""
     if asked is None:
-        return tuple(name for name in PEERS if CONTESTANTS[name].version)
+        return tuple(name for name in PEERS if LIBRARIES[name].version)
     found = tuple(dict.fromkeys([EAGER, *(one_of("against", name, PEERS) for name in asked)]))
     for name in found:
-        if not CONTESTANTS[name].version:
-            raise ValueError(f"`against`: {name} is not there; {CONTESTANTS[name].remedy}")
+        if not LIBRARIES[name].version:
+            raise ValueError(f"`against`: {name} is not there; {LIBRARIES[name].remedy}")
     return found
 
 
@@ -170,4 +170,4 @@ def bench(
     argument; OSError where the folder cannot be used; JobsFailedError, a RuntimeError, where a timing broke.
     """
     parts = [part for part, asked in zip(PARTS, (steps, compiled, eager), strict=True) if asked]
-    return Timings(activations, parts, sizes, dtypes, against, spreads, seconds, threads, out, resume).run()
+    return BenchRun(activations, parts, sizes, dtypes, against, spreads, seconds, threads, out, resume).run()

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from actfun._claims import catalogue, verdicts
+from actfun._claims import statements, verdicts
 from actfun._claims.experiment import Scale
 from actfun._claims.references import references
-from actfun._compare.images import found
+from actfun._compare.images import find
 from actfun._report import claims as report
 from actfun._report.claims_page import write_claims
 from actfun._runs.executors import Executor, Processes
@@ -70,11 +70,11 @@ def scale(quick: bool, full: bool, data: Path | str | None, seeds: int | None, f
         raise ValueError(f"`seeds` must be at least 1, got {count}")
     if first_seed < 0:
         raise ValueError(f"`first_seed` must be at least 0, got {first_seed}")
-    images = () if data is None else tuple((name, str(Path(data).resolve())) for name in found(Path(data)))
+    images = () if data is None else tuple((name, str(Path(data).resolve())) for name in find(Path(data)))
     return Scale(tuple(range(first_seed, first_seed + count)), quick, full, images)
 
 
-class Claiming:
+class ClaimsRun:
     """The claims, ready to run. See `claims` for the arguments, and for the errors raised."""
 
     def __init__(
@@ -90,7 +90,7 @@ class Claiming:
         resume: bool,
     ) -> None:
         asked = None if only is None else list(only)
-        self.claims = catalogue.chosen(asked)
+        self.claims = statements.select(asked)
         self.scale = scale(quick, full, data, seeds, first_seed)
         self.jobs = verdicts.jobs(self.claims, self.scale)
         options = {"quick": quick, "full": full, "only": asked, "seeds": seeds, "first-seed": first_seed or None}
@@ -110,7 +110,7 @@ class Claiming:
             with contextlib.nullcontext(executor) if executor else Processes(1, several.threads) as one:
                 loop.do([job for job in self.jobs if job in alone], one)
         records = [self.store.finished[job.id] for job in self.jobs]
-        rows = [row | {"machine": facts} for row in verdicts.judged(self.claims, records)]
+        rows = [row | {"machine": facts} for row in verdicts.judge(self.claims, records)]
         run: dict[str, Any] = {"command": self.command, "seeds": self.scale.seeds, "machine": facts}
         result = Verdicts(rows, references(records), records, run)
         if self.folder is not None:
@@ -135,7 +135,7 @@ def claims(
     out: Path | str | None = None,
     resume: bool = False,
 ) -> Verdicts:
-    """Run what the overview article says about activations: 51 claims, each with a verdict and its figures.
+    """Run what the overview article says about activations: 51 claims, each with a verdict and its measurements.
 
     only: numbers of claims (default: all). quick: 3 seeds and smaller grids, about a minute. full: deeper Transformers
     too, and the images in `data`, a folder with your MNIST or CIFAR-10 as torchvision keeps them; hours. seeds: of each
@@ -146,4 +146,4 @@ def claims(
     A script needs `if __name__ == "__main__":` around the call: each worker process imports the script.
     Raises ValueError for what cannot be right, naming the argument, OSError where the folder cannot be used.
     """
-    return Claiming(only, quick, full, data, seeds, first_seed, workers, out, resume).run()
+    return ClaimsRun(only, quick, full, data, seeds, first_seed, workers, out, resume).run()

@@ -17,7 +17,7 @@ from actfun._runs.host import machine
 from actfun._runs.job import Record
 from actfun._runs.loop import Loop
 from actfun._runs.store import Store
-from actfun._studies.arguments import Names, folder, listed, worker_count
+from actfun._studies.arguments import Names, as_tuple, folder, worker_count
 from actfun._studies.results import Result
 
 
@@ -50,7 +50,7 @@ class Comparison(Result):
         write_compare(Path(path), self.data, self.trials)
 
 
-class Comparing:
+class ComparisonRun:
     """A comparison that is ready to run. See `compare` for its arguments, and for the errors raised."""
 
     def __init__(
@@ -65,7 +65,7 @@ class Comparing:
         resume: bool,
         quick: bool,
     ) -> None:
-        labels = protocol.contenders(listed(activations))
+        labels = protocol.candidates(as_tuple(activations))
         rates = None if learning_rates is None else tuple(learning_rates)
         self.plan = protocol.plan(tasks.task(task), labels, seeds, rates, init, quick)
         self.workers = worker_count(workers)
@@ -117,4 +117,4 @@ def compare(
     A script needs `if __name__ == "__main__":` around the call: each worker process imports the script.
     Raises ValueError for what cannot be right, naming the argument, OSError where the folder cannot be used.
     """
-    return Comparing(task, activations, seeds, learning_rates, init, workers, out, resume, quick).run()
+    return ComparisonRun(task, activations, seeds, learning_rates, init, workers, out, resume, quick).run()

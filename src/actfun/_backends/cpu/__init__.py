@@ -20,7 +20,7 @@ from torch import Tensor
 
 from actfun._backends import tables
 from actfun._backends.cpu import jit, kernels, polynomials, threads
-from actfun._backends.layout import format_of, laid_out_like
+from actfun._backends.layout import format_of, lay_out_like
 from actfun._backends.lowering import fingerprint
 from actfun._once import Once
 
@@ -31,17 +31,17 @@ def _kernel(
     backward: bool,
     dtype: torch.dtype,
     out: torch.dtype,
-    streams: tuple[bool, ...],
+    per_element: tuple[bool, ...],
     numbers: tuple[float, ...] = (),
 ) -> jit.Function:
     """The kernel y = formula(x) or y = g * formula(x), from `dtype` to `out`; numbers: built-in parameters."""
-    plain = dtype is out is torch.float32 and not streams
+    plain = dtype is out is torch.float32 and not per_element
     common = polynomials.of(formula, numbers) if plain else None
 
     def text(name: str) -> str:
-        return kernels.kernel(name, formula, (dtype, out), backward, streams, jit.lanes(), common, numbers)
+        return kernels.kernel(name, formula, (dtype, out), backward, per_element, jit.lanes(), common, numbers)
 
-    key = f"{dtype} {out} {backward} {streams} {numbers} {common} {formula.__module__} {fingerprint(formula)}"
+    key = f"{dtype} {out} {backward} {per_element} {numbers} {common} {formula.__module__} {fingerprint(formula)}"
     return jit.function(key, text, 6)
 
 
@@ -85,12 +85,12 @@ def _compute(formula: Callable[..., Any], x: Tensor, g: Tensor | None, y: Tensor
     tensors = []  # must stay alive while the kernel reads them
     for k, value in enumerate(parameters):
         if isinstance(value, Tensor):
-            tensors.append(laid_out_like(y, value, torch.float32))
+            tensors.append(lay_out_like(y, value, torch.float32))
             block[k] = tensors[-1].data_ptr()
         else:
             block[k : k + 1].view(numpy.float32)[0] = value
-    streams = tuple(isinstance(value, Tensor) for value in parameters)
-    kernel = _kernel(formula, g is not None, x.dtype, y.dtype, streams)
+    per_element = tuple(isinstance(value, Tensor) for value in parameters)
+    kernel = _kernel(formula, g is not None, x.dtype, y.dtype, per_element)
     threads.run(kernel, x.data_ptr(), 0 if g is None else g.data_ptr(), y.data_ptr(), block.ctypes.data, x.numel())
 
 
@@ -110,9 +110,9 @@ def evaluate(
     """
     y = torch.empty_like(x, dtype=dtype, memory_format=format_of(x)) if out is None else out
     if not x.is_contiguous():
-        x = laid_out_like(y, x, x.dtype)
+        x = lay_out_like(y, x, x.dtype)
     if times is not None:
-        times = laid_out_like(y, times, x.dtype)
+        times = lay_out_like(y, times, x.dtype)
     # Lists, for a generator takes 0.3 µs to make.
     if (dtype is None or dtype is x.dtype) and not [value for value in parameters if isinstance(value, Tensor)]:
         signs = tuple([math.copysign(1.0, value) for value in parameters])

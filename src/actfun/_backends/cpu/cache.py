@@ -62,7 +62,7 @@ def _of_the_system() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
-def kept(name: str, make: Callable[[], bytes]) -> bytes:
+def get_or_create(name: str, make: Callable[[], bytes]) -> bytes:
     """What the cache has under a name that says what it is; else it is made, and kept if that can be."""
     place = folder()
     if place is None:

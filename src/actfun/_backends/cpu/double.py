@@ -1,7 +1,7 @@
 """The transcendental primitives in float64 arithmetic, for CPU kernels, whose results are rounded to float32 or less.
 
 Twice the bits of the result leave room for plain text: no rounding error is carried along, and nothing overflows or
-becomes subnormal on the way. Branch-free, over two machine operations, fma and scaled, that a kernel brings.
+becomes subnormal on the way. Branch-free, over two machine operations, fma and scale, that a kernel brings.
 Coefficients come from `tools/fit_coefficients.py`; the error beside each approximation is relative to the function that
 it serves. A float32 result is off by half a unit in its last place and a hundredth more.
 """
@@ -18,7 +18,7 @@ def fma(x, y, z):
     return float(Fraction(x) * Fraction(y) + Fraction(z))
 
 
-def scaled(x, t):
+def scale(x, t):
     """x·2ⁿ for t = n + ROUNDER, n a whole number; x and the result must be normal."""
     return math.ldexp(x, int(t - ROUNDER))
 
@@ -40,7 +40,7 @@ def exp(x):
     z = minimum(maximum(x, -FAR), FAR)
     t = fma(z, LOG2_E, ROUNDER)
     r = fma(t - ROUNDER, -LN2, z)
-    return scaled(fma(_slope(r), r, 1.0), t)
+    return scale(fma(_slope(r), r, 1.0), t)
 
 
 def decay(x, y):
@@ -48,7 +48,7 @@ def decay(x, y):
     z = minimum(x, FAR)
     t = fma(z, -LOG2_E, ROUNDER)
     r = fma(t - ROUNDER, -LN2, -z)
-    return y * scaled(fma(_slope(r), r, 1.0), t)
+    return y * scale(fma(_slope(r), r, 1.0), t)
 
 
 def expm1(x):
@@ -56,7 +56,7 @@ def expm1(x):
     z = maximum(x, -FAR)
     t = fma(z, LOG2_E, ROUNDER)
     r = fma(t - ROUNDER, -LN2, z)
-    s = scaled(1.0, t)
+    s = scale(1.0, t)
     return fma(s, _slope(r) * r, -(1.0 - s))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from actfun._backends.cpu import cache
-from actfun._backends.cpu.loops import QUICK
+from actfun._backends.cpu.loops import BUILTIN
 from actfun._once import working
 
 SETTING = "ACTFUN_CPU"  # "name:features", as LLVM names them, for another processor's instructions than this one's
@@ -46,7 +46,7 @@ def _engine() -> Any:
     return llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())
 
 
-def compiled(text: str) -> bytes:
+def compile_ir(text: str) -> bytes:
     """An object file. No flag lets LLVM contract or reorder arithmetic."""
     module = llvm.parse_assembly(text)
     module.triple, module.data_layout = _target().triple, str(_target().target_data)
@@ -78,13 +78,13 @@ def _builtin(address: int) -> Any:
 
 
 class Function:
-    """Machine code of a function of integers. Calling it lets other threads of Python run; `quick` does not.
+    """Machine code of a function of integers. Calling it lets other threads of Python run; `builtin` does not.
 
-    quick takes a tenth of the time to be called; address is where the code starts.
+    builtin takes a tenth of the time to be called; address is where the code starts.
     """
 
-    def __init__(self, address: int, quick: int, arguments: int) -> None:
-        self.address, self.quick = address, _builtin(quick)
+    def __init__(self, address: int, builtin: int, arguments: int) -> None:
+        self.address, self.builtin = address, _builtin(builtin)
         self._call = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(address)
 
     def __call__(self, *arguments: int) -> None:
@@ -99,8 +99,8 @@ def function(key: str, text: Callable[[str], str], arguments: int) -> Function:
     with working:
         key = cache.digest(key, *processor(), llvm.get_default_triple(), str(llvm.llvm_version_info))
         name = f"actfun_{key}"
-        code = cache.kept(f"{key}.o", lambda: compiled(text(name)))
+        code = cache.get_or_create(f"{key}.o", lambda: compile_ir(text(name)))
         engine = _engine()
         engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
         engine.finalize_object()
-        return Function(engine.get_function_address(name), engine.get_function_address(name + QUICK), arguments)
+        return Function(engine.get_function_address(name), engine.get_function_address(name + BUILTIN), arguments)

@@ -12,12 +12,12 @@ from llvmlite import ir
 
 from actfun._backends.cpu import llvm
 from actfun._backends.cpu.llvm import DOUBLE, FLOAT, INT16, INT32, INT64
-from actfun._backends.cpu.loops import counted, function, vectors
+from actfun._backends.cpu.loops import emit_loop, function, vectors
 from actfun._backends.cpu.polynomials import Polynomials
 from actfun._backends.cpu.values import RoundingError, Single, Value, lower, where
 
 SCRATCH = 256  # entries of a table that are fetched, one by one, before they are multiplied many at a time
-AT_ONCE = 8  # entries fetched in one turn of the loop
+UNROLL = 8  # entries fetched in one turn of the loop
 NOTHING = 2.0**-150  # this and less rounds to 0 in float32
 BLOCK = 512  # elements of which the rare ones are put together, so that they too are computed many at a time
 
@@ -29,30 +29,31 @@ def kernel(
     formula: Callable[..., Any],
     dtypes: tuple[torch.dtype, torch.dtype],
     backward: bool,
-    streams: Sequence[bool],
+    per_element: Sequence[bool],
     lanes: int,
     common: Polynomials | None = None,
     numbers: Sequence[float] = (),
 ) -> str:
     """y = formula(x, parameters), or g times that, from the first dtype to the second.
 
-    The block holds 8 bytes a parameter: the address of a float32 for each element where `streams` says so, else one.
-    common: polynomials that numbers within their reach take, for parameters that are built in: `numbers`.
+    The block holds 8 bytes a parameter: the address of a float32 for each element, where `per_element` says so, or a
+    float32.
+    common: polynomials that numbers within their radius take, for parameters that are built in: `numbers`.
     """
     with function(name, 6) as (builder, made):
         x, g, y, block, start, stop = made.args
 
         def parameter(k: int) -> Any:
-            if streams[k]:
+            if per_element[k]:
                 return builder.load(llvm.place(builder, block, INT64(k), INT64))
-            return llvm.repeated(builder, builder.load(llvm.place(builder, block, INT64(2 * k), FLOAT)), lanes)
+            return llvm.broadcast(builder, builder.load(llvm.place(builder, block, INT64(2 * k), FLOAT)), lanes)
 
-        parameters = [parameter(k) for k in range(len(streams))]
+        parameters = [parameter(k) for k in range(len(per_element))]
 
         def inputs(i: Any, mask: Any) -> list[Value]:
             given = [llvm.load(builder, address, i, dtypes[0], lanes, mask) for address in (x, g)[: 1 + backward]]
             for k, value in enumerate(parameters):
-                given.append(llvm.load(builder, value, i, torch.float32, lanes, mask) if streams[k] else value)
+                given.append(llvm.load(builder, value, i, torch.float32, lanes, mask) if per_element[k] else value)
             return [Value(builder, vector) for vector in given]
 
         def store(i: Any, value: Value, mask: Any) -> None:
@@ -62,7 +63,7 @@ def kernel(
         if common is None:
             vectors(builder, start, stop, lanes, lambda i, mask: store(i, careful(*inputs(i, mask)), mask))
         else:
-            _Rare(builder, careful, common.out_of_reach, 1 + backward, lanes).run(
+            _Rare(builder, careful, common.is_outside, 1 + backward, lanes).run(
                 inputs, _by_polynomials(common, backward), store, y, start, stop
             )
     return str(made.module)
@@ -72,20 +73,20 @@ def _by_formula(formula: Callable[..., Any], numbers: Sequence[float], backward:
     """In float64, or in float32 where that rounds no more than once; rounded to odd for what is rounded to 16 bits."""
     narrow = dtype is not torch.float32
 
-    def computed(x: Value, *others: Value) -> Value:
+    def compute(x: Value, *others: Value) -> Value:
         return x.of(lower(formula)(x, *(numbers or others[backward:])))
 
     def emit(*given: Value) -> Value:
         try:
             single = [Single(v.builder, v.vector) for v in given]
-            value = computed(*single)
+            value = compute(*single)
             value = _product(single[1], value, finite=True) if backward else value
         except RoundingError:
-            wide = [v.widened() for v in given]
-            value = computed(*wide)
+            wide = [v.widen() for v in given]
+            value = compute(*wide)
             if backward:
-                value = _product(wide[1], value) if narrow else _product(given[1], value.rounded())
-        return value.rounded_to_odd() if narrow else value.rounded()
+                value = _product(wide[1], value) if narrow else _product(given[1], value.round())
+        return value.round_to_odd() if narrow else value.round()
 
     return emit
 
@@ -93,7 +94,7 @@ def _by_formula(formula: Callable[..., Any], numbers: Sequence[float], backward:
 def rounds_once(formula: Callable[..., Any], parameters: int, backward: bool) -> bool:
     """Whether float32 arithmetic rounds a formula, or g times it, once at most, so that it is as good as float64."""
     with function("unused", 6) as (builder, _):
-        one = Single(builder, llvm.repeated(builder, FLOAT(1.0), 1))
+        one = Single(builder, llvm.broadcast(builder, FLOAT(1.0), 1))
         try:
             value = one.of(lower(formula)(*[one] * (1 + parameters)))
             return not backward or (value * one).rest is not None
@@ -103,7 +104,7 @@ def rounds_once(formula: Callable[..., Any], parameters: int, backward: bool) ->
 
 def _by_polynomials(common: Polynomials, backward: bool) -> Emitter:
     def emit(x: Value, *others: Value) -> Value:
-        value = common.emitted(x)
+        value = common.emit(x)
         return _product(others[0], value, finite=True) if backward else value
 
     return emit
@@ -114,9 +115,9 @@ def _product(g: Value, slope: Value, finite: bool = False) -> Value:
 
     finite: whether slopes are, so that a g of 0 needs no look.
     """
-    smaller = slope if finite else where(g.called("fabs") < slope.called("fabs"), g, slope)
+    smaller = slope if finite else where(g.call("fabs") < slope.call("fabs"), g, slope)
     nothing = NOTHING if slope.vector.type.element is DOUBLE else 0.0
-    return where(smaller.called("fabs") <= nothing, smaller, g * slope)
+    return where(smaller.call("fabs") <= nothing, smaller, g * slope)
 
 
 class _Rare:
@@ -162,7 +163,7 @@ class _Rare:
             vectors(builder, first, last, self.lanes, vector)
             self._again(y, first)
 
-        counted(builder, start, stop, BLOCK, block)
+        emit_loop(builder, start, stop, BLOCK, block)
 
     def _note(self, offset: Any, given: list[Value], mask: Any) -> None:
         """Put the inputs of a vector's rare elements, and their places in the block, behind those noted before."""
@@ -172,10 +173,10 @@ class _Rare:
         with builder.if_then(llvm.any_of(builder, rare), likely=False):
             count = builder.load(self.count)
             for value, buffer in zip(given, self.inputs, strict=True):
-                llvm.write(builder, buffer, count, llvm.compressed(builder, value.vector, rare))
+                llvm.write(builder, buffer, count, llvm.compress(builder, value.vector, rare))
             lanes = ir.Constant(ir.VectorType(INT32, self.lanes), list(range(self.lanes)))
-            places = builder.add(llvm.repeated(builder, builder.trunc(offset, INT32), self.lanes), lanes)
-            llvm.write(builder, self.places, count, llvm.compressed(builder, places, rare))
+            places = builder.add(llvm.broadcast(builder, builder.trunc(offset, INT32), self.lanes), lanes)
+            llvm.write(builder, self.places, count, llvm.compress(builder, places, rare))
             builder.store(builder.add(count, llvm.count_of(builder, rare)), self.count)
 
     def _again(self, y: Any, first: Any) -> None:
@@ -192,26 +193,26 @@ class _Rare:
             value = builder.load(llvm.place(builder, results, k, FLOAT))
             builder.store(value, llvm.place(builder, y, to, FLOAT), align=1)
 
-        counted(builder, INT64(0), count, self.lanes, vector)
-        counted(builder, INT64(0), count, 1, place)
+        emit_loop(builder, INT64(0), count, self.lanes, vector)
+        emit_loop(builder, INT64(0), count, 1, place)
 
 
-def _fetched(builder: Any, table: Any, x: Any, index: Any, element: ir.Type) -> Any:
+def _fetch(builder: Any, table: Any, x: Any, index: Any, element: ir.Type) -> Any:
     """The entry that a table of 65,536 has for the 16 bits of an element of x."""
     bits = builder.load(llvm.place(builder, x, index, INT16), align=1)
     return builder.load(llvm.place(builder, table, builder.zext(bits, INT64), element))
 
 
 def _several(builder: Any, start: Any, stop: Any, body: Callable[[Any], None]) -> None:
-    """body(i) for each i, AT_ONCE in a turn as long as there are as many."""
-    whole = builder.add(start, builder.and_(builder.sub(stop, start), INT64(-AT_ONCE)))
+    """body(i) for each i, UNROLL in a turn as long as there are as many."""
+    whole = builder.add(start, builder.and_(builder.sub(stop, start), INT64(-UNROLL)))
 
     def turn(i: Any) -> None:
-        for k in range(AT_ONCE):
+        for k in range(UNROLL):
             body(builder.add(i, INT64(k)))
 
-    counted(builder, start, whole, AT_ONCE, turn)
-    counted(builder, whole, stop, 1, body)
+    emit_loop(builder, start, whole, UNROLL, turn)
+    emit_loop(builder, whole, stop, 1, body)
 
 
 def lookup(name: str) -> str:
@@ -220,7 +221,7 @@ def lookup(name: str) -> str:
         x, _, y, table, start, stop = made.args
 
         def copy(i: Any) -> None:
-            builder.store(_fetched(builder, table, x, i, INT16), llvm.place(builder, y, i, INT16), align=1)
+            builder.store(_fetch(builder, table, x, i, INT16), llvm.place(builder, y, i, INT16), align=1)
 
         _several(builder, start, stop, copy)
     return str(made.module)
@@ -237,7 +238,7 @@ def multiplied_lookup(name: str, dtype: torch.dtype, lanes: int) -> str:
             count = builder.select(builder.icmp_signed("<", left, INT64(SCRATCH)), left, INT64(SCRATCH))
 
             def fetch(k: Any) -> None:
-                entry = _fetched(builder, table, x, builder.add(first, k), FLOAT)
+                entry = _fetch(builder, table, x, builder.add(first, k), FLOAT)
                 builder.store(entry, llvm.place(builder, entries, k, FLOAT))
 
             def multiply(k: Any, mask: Any) -> None:
@@ -250,5 +251,5 @@ def multiplied_lookup(name: str, dtype: torch.dtype, lanes: int) -> str:
             _several(builder, INT64(0), count, fetch)
             vectors(builder, INT64(0), count, lanes, multiply)
 
-        counted(builder, start, stop, SCRATCH, some)
+        emit_loop(builder, start, stop, SCRATCH, some)
     return str(made.module)

@@ -9,7 +9,7 @@ from llvmlite import ir
 from actfun._backends.cpu import llvm
 from actfun._backends.cpu.llvm import INT32, INT64
 
-QUICK = "_quick"  # what the name of a function ends with that Python calls without ctypes
+BUILTIN = "_builtin"  # what the name of a function ends with that Python calls without ctypes
 POINTER = ir.IntType(8).as_pointer()
 
 
@@ -36,16 +36,16 @@ def _quick(made: Any) -> None:
     """
     array = POINTER.as_pointer()
     kind = ir.FunctionType(POINTER, [POINTER, array, INT64])
-    quick = ir.Function(made.module, kind, made.name + QUICK)
-    builder = ir.IRBuilder(quick.append_basic_block())
+    builtin = ir.Function(made.module, kind, made.name + BUILTIN)
+    builder = ir.IRBuilder(builtin.append_basic_block())
     read = ir.Function(made.module, ir.FunctionType(INT64, [POINTER]), "PyLong_AsLongLong")
     new = ir.Function(made.module, ir.FunctionType(POINTER, [INT64]), "PyLong_FromLongLong")
-    given = [builder.load(builder.gep(quick.args[1], [INT64(k)])) for k in range(len(made.args))]
+    given = [builder.load(builder.gep(builtin.args[1], [INT64(k)])) for k in range(len(made.args))]
     builder.call(made, [builder.call(read, [value]) for value in given])
     builder.ret(builder.call(new, [INT64(0)]))
 
 
-def counted(builder: Any, start: Any, stop: Any, step: int, body: Callable[[Any], None]) -> None:
+def emit_loop(builder: Any, start: Any, stop: Any, step: int, body: Callable[[Any], None]) -> None:
     """body(i) for i from start below stop by step."""
     before = builder.block
     head, turn, done = (builder.append_basic_block() for _ in range(3))
@@ -67,14 +67,14 @@ def vectors(builder: Any, start: Any, stop: Any, lanes: int, body: Callable[[Any
     What is left over goes through the same instructions as the rest, so bits do not depend on an element's position.
     """
     whole = builder.add(start, builder.and_(builder.sub(stop, start), INT64(-lanes)))
-    counted(builder, start, whole, lanes, lambda i: body(i, None))
+    emit_loop(builder, start, whole, lanes, lambda i: body(i, None))
     with builder.if_then(builder.icmp_signed("<", whole, stop)):
-        rest = llvm.repeated(builder, builder.trunc(builder.sub(stop, whole), INT32), lanes)
+        rest = llvm.broadcast(builder, builder.trunc(builder.sub(stop, whole), INT32), lanes)
         places = ir.Constant(ir.VectorType(INT32, lanes), list(range(lanes)))
         body(whole, builder.icmp_signed("<", places, rest))
 
 
-def shared_out(name: str) -> str:
+def parallel_loop(name: str) -> str:
     """Call a kernel for n elements, a portion for each thread of an OpenMP team: that of torch's own operations.
 
     Arguments: the kernel's address, x, g, y, block, n, the size of a portion, the number of threads.
@@ -115,5 +115,5 @@ def _share(share: Any, whole: Any) -> None:
 
     turn = builder.mul(chunk, threads)
     turns = builder.sdiv(builder.add(n, builder.sub(turn, INT64(1))), turn)
-    counted(builder, INT64(0), turns, 1, portion)
+    emit_loop(builder, INT64(0), turns, 1, portion)
     builder.ret_void()

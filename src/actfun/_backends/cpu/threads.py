@@ -19,7 +19,7 @@ from actfun._once import Once
 
 # Below this many elements a second thread costs more than it brings (about 3 µs to wake it, measured on two cores).
 SERIAL_BELOW = 32_768
-QUICK_BELOW = 2**18  # a call of the team that holds Python's lock takes 2.5 µs less, and the lock for 20 µs at most
+BUILTIN_BELOW = 2**18  # a call of the team that holds Python's lock takes 2.5 µs less, and the lock for 20 µs at most
 CACHE_LINES = 64  # elements: no two threads write to one line
 
 
@@ -29,7 +29,7 @@ def _team() -> Any:
     library = ctypes.CDLL(None) if os.name == "posix" else None
     if not all(hasattr(library, name) for name in ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")):
         return None
-    return jit.function("team", loops.shared_out, 8)
+    return jit.function("team", loops.parallel_loop, 8)
 
 
 def team_address() -> int:
@@ -68,14 +68,14 @@ if hasattr(os, "register_at_fork"):  # Windows does not fork
 def run(kernel: jit.Function, x: int, g: int, y: int, block: int, n: int) -> None:
     """Call a kernel for n elements: of arrays without gaps, or of one layout, by their addresses."""
     if n < SERIAL_BELOW:
-        kernel.quick(x, g, y, block, 0, n)
+        kernel.builtin(x, g, y, block, 0, n)
         return
     threads = torch.get_num_threads()
     if threads > 1 and not _forked and _parallel_free.acquire(blocking=False):
         chunk = -(-n // threads // CACHE_LINES) * CACHE_LINES
         try:
             if (team := _team()) is not None:
-                call = team.quick if n < QUICK_BELOW else team
+                call = team.builtin if n < BUILTIN_BELOW else team
                 call(kernel.address, x, g, y, block, n, chunk, threads)
             else:
                 _by_python(threads, kernel, (x, g, y, block), n, chunk)

@@ -7,7 +7,7 @@ from typing import Any, NoReturn, Union
 from llvmlite import ir
 
 from actfun._backends.cpu import double
-from actfun._backends.cpu.llvm import DOUBLE, FLOAT, INT32, INT64, any_of, cast, converted, declared, filled
+from actfun._backends.cpu.llvm import DOUBLE, FLOAT, INT32, INT64, any_of, cast, convert, declare, splat
 from actfun._backends.lowering import Lowering
 from actfun._catalogue import primitives
 
@@ -26,91 +26,91 @@ class Value:
         """A number as a vector like this one; a value as it is."""
         if isinstance(number, Value):
             return number
-        return Value(self.builder, filled(self.vector.type.element, self.vector, float(number)))
+        return Value(self.builder, splat(self.vector.type.element, self.vector, float(number)))
 
-    def _done(self, operation: str, *others: Number) -> "Value":
+    def _apply(self, operation: str, *others: Number) -> "Value":
         return Value(self.builder, getattr(self.builder, operation)(self.vector, *(self.of(o).vector for o in others)))
 
-    def _compared(self, how: str, other: Number) -> "Condition":
+    def _compare(self, how: str, other: Number) -> "Condition":
         return Condition(self.builder, self.builder.fcmp_ordered(how, self.vector, self.of(other).vector), self)
 
-    def called(self, name: str, *others: Number) -> "Value":
+    def call(self, name: str, *others: Number) -> "Value":
         """What one of LLVM's own functions gives for this vector and others."""
         kind, bits = self.vector.type, 32 if self.vector.type.element is FLOAT else 64
-        function = declared(
+        function = declare(
             self.builder, f"llvm.{name}.v{kind.count}f{bits}", ir.FunctionType(kind, [kind] * (1 + len(others)))
         )
         return Value(self.builder, self.builder.call(function, [self.vector, *(self.of(o).vector for o in others)]))
 
     def __add__(self, other: Number) -> "Value":
-        return self._done("fadd", other)
+        return self._apply("fadd", other)
 
     def __radd__(self, other: float) -> "Value":
         return self.of(other) + self
 
     def __sub__(self, other: Number) -> "Value":
-        return self._done("fsub", other)
+        return self._apply("fsub", other)
 
     def __rsub__(self, other: float) -> "Value":
         return self.of(other) - self
 
     def __mul__(self, other: Number) -> "Value":
-        return self._done("fmul", other)
+        return self._apply("fmul", other)
 
     def __rmul__(self, other: float) -> "Value":
         return self.of(other) * self
 
     def __truediv__(self, other: Number) -> "Value":
-        return self._done("fdiv", other)
+        return self._apply("fdiv", other)
 
     def __rtruediv__(self, other: float) -> "Value":
         return self.of(other) / self
 
     def __neg__(self) -> "Value":
-        return self._done("fneg")
+        return self._apply("fneg")
 
     def __lt__(self, other: Number) -> "Condition":
-        return self._compared("<", other)
+        return self._compare("<", other)
 
     def __le__(self, other: Number) -> "Condition":
-        return self._compared("<=", other)
+        return self._compare("<=", other)
 
     def __gt__(self, other: Number) -> "Condition":
-        return self._compared(">", other)
+        return self._compare(">", other)
 
     def __ge__(self, other: Number) -> "Condition":
-        return self._compared(">=", other)
+        return self._compare(">=", other)
 
     def __bool__(self) -> NoReturn:
         raise TypeError("what a formula computes has no truth before it is computed; use where(condition, x, y)")
 
-    def widened(self) -> "Value":
+    def widen(self) -> "Value":
         """float32 as float64."""
-        return Value(self.builder, converted(self.builder.fpext, self.vector, DOUBLE))
+        return Value(self.builder, convert(self.builder.fpext, self.vector, DOUBLE))
 
-    def rounded(self) -> "Value":
+    def round(self) -> "Value":
         """The nearest float32."""
         if self.vector.type.element is FLOAT:
             return self
-        return Value(self.builder, converted(self.builder.fptrunc, self.vector, FLOAT))
+        return Value(self.builder, convert(self.builder.fptrunc, self.vector, FLOAT))
 
-    def rounded_to_odd(self) -> "Value":
+    def round_to_odd(self) -> "Value":
         """float64 to float32, but what is not exact to the neighbour whose last bit is 1.
 
         Rounded once more, to 16 bits, that is what rounding once gives (Boldo and Melquiond, Emulation of FMA and
         correctly rounded sums, IEEE Transactions on Computers 57, 2008).
         """
-        nearest = self.rounded()
-        return nearest.made_odd(nearest.widened().called("fabs") > self.called("fabs"), self - nearest.widened())
+        nearest = self.round()
+        return nearest.make_odd(nearest.widen().call("fabs") > self.call("fabs"), self - nearest.widen())
 
-    def made_odd(self, beyond: "Value", rest: "Value") -> "Value":
+    def make_odd(self, beyond: "Value", rest: "Value") -> "Value":
         """This float32, the nearest to what it stands for, rounded to odd instead.
 
         beyond: whether its magnitude is too large; rest: what is missing, 0 or NaN where it is exact or not finite.
         """
         builder = self.builder
-        bits = builder.sub(cast(builder, self.vector, INT32), converted(builder.zext, beyond.vector, INT32))
-        odd = cast(builder, builder.or_(bits, filled(INT32, bits, 1)), FLOAT)
+        bits = builder.sub(cast(builder, self.vector, INT32), convert(builder.zext, beyond.vector, INT32))
+        odd = cast(builder, builder.or_(bits, splat(INT32, bits, 1)), FLOAT)
         exact = builder.fcmp_unordered("==", rest.vector, rest.of(0.0).vector)
         return Value(builder, builder.select(exact, self.vector, odd))
 
@@ -128,18 +128,18 @@ class Condition(Value):
 SMALL, SCALE = 67 << 24, 2.0**32  # twice the bits of 2⁻⁶⁰; no factor of a smaller product overflows when scaled
 
 
-def _lost(a: Value, b: Value, product: Value) -> Any:
+def _rounding_error(a: Value, b: Value, product: Value) -> Any:
     """a·b - product, times a power of 2 where it might be subnormal, which is so rare that it is a branch."""
     builder = a.builder
-    doubled = builder.shl(cast(builder, product.vector, INT32), filled(INT32, product.vector, 1))  # without the sign
-    less = builder.sub(doubled, filled(INT32, doubled, 1))  # which makes 0 the largest
-    small = builder.icmp_unsigned("<", less, filled(INT32, less, SMALL))
+    doubled = builder.shl(cast(builder, product.vector, INT32), splat(INT32, product.vector, 1))  # without the sign
+    less = builder.sub(doubled, splat(INT32, doubled, 1))  # which makes 0 the largest
+    small = builder.icmp_unsigned("<", less, splat(INT32, less, SMALL))
     with builder.if_else(any_of(builder, small), likely=False) as (rare, common):
         with rare:
-            scaled = (a * SCALE).called("fma", b * SCALE, -(product * SCALE * SCALE)).vector
+            scaled = (a * SCALE).call("fma", b * SCALE, -(product * SCALE * SCALE)).vector
             scaled_in = builder.block
         with common:
-            plain, plain_in = a.called("fma", b, -product).vector, builder.block
+            plain, plain_in = a.call("fma", b, -product).vector, builder.block
     lost = builder.phi(plain.type)
     lost.add_incoming(scaled, scaled_in)
     lost.add_incoming(plain, plain_in)
@@ -175,34 +175,34 @@ class Single(Value):
             raise RoundingError
         return Value(self.builder, self.vector)
 
-    def _compared(self, how: str, other: Number) -> Condition:
+    def _compare(self, how: str, other: Number) -> Condition:
         self._exact(), self.of(other)._exact()  # what is rounded may stand on the other side
-        return super()._compared(how, other)
+        return super()._compare(how, other)
 
     def __mul__(self, other: Number) -> "Single":
         a, b = self._exact(), self.of(other)._exact()
         product = a * b
-        return Single(self.builder, product.vector, Value(self.builder, _lost(a, b, product)))
+        return Single(self.builder, product.vector, Value(self.builder, _rounding_error(a, b, product)))
 
     def __neg__(self) -> "Single":
         return Single(self.builder, super().__neg__().vector, None if self.rest is None else -self.rest)
 
-    def _done(self, operation: str, *others: Number) -> Value:
+    def _apply(self, operation: str, *others: Number) -> Value:
         if others:
             raise RoundingError
-        return super()._done(operation)
+        return super()._apply(operation)
 
-    def called(self, name: str, *others: Number) -> "Single":
+    def call(self, name: str, *others: Number) -> "Single":
         if name not in ("fabs", "copysign"):
             raise RoundingError
-        return Single(self.builder, self._exact().called(name, *(self.of(o)._exact() for o in others)).vector)
+        return Single(self.builder, self._exact().call(name, *(self.of(o)._exact() for o in others)).vector)
 
-    def rounded_to_odd(self) -> Value:
+    def round_to_odd(self) -> Value:
         if self.rest is None:
             return self
         builder = self.builder
         signs = builder.xor(cast(builder, self.vector, INT32), cast(builder, self.rest.vector, INT32))
-        return self.made_odd(Value(builder, builder.icmp_signed("<", signs, filled(INT32, signs, 0))), self.rest)
+        return self.make_odd(Value(builder, builder.icmp_signed("<", signs, splat(INT32, signs, 0))), self.rest)
 
 
 def where(condition: Condition, x: Number, y: Number) -> Value:
@@ -221,27 +221,27 @@ def where(condition: Condition, x: Number, y: Number) -> Value:
 
 def _fma(x: Number, y: Number, z: Number) -> Value:
     like = next(v for v in (x, y, z) if isinstance(v, Value))
-    return like.of(x).called("fma", y, z)
+    return like.of(x).call("fma", y, z)
 
 
-def _scaled(x: Number, t: Value) -> Value:
+def _scale(x: Number, t: Value) -> Value:
     """n, from the lowest bits of t, is added where float64 has its exponent."""
     builder = t.builder
-    exponent = builder.shl(cast(builder, t.vector, INT64), filled(INT64, t.vector, 52))
+    exponent = builder.shl(cast(builder, t.vector, INT64), splat(INT64, t.vector, 52))
     return Value(builder, cast(builder, builder.add(cast(builder, t.of(x).vector, INT64), exponent), DOUBLE))
 
 
 def _copysign(x: Number, y: Value) -> Value:
-    return y.of(x).called("copysign", y)
+    return y.of(x).call("copysign", y)
 
 
 lower: Callable[..., Any] = Lowering(
     native={
         primitives.where: where,
-        primitives.absolute: lambda x: x.called("fabs"),
+        primitives.absolute: lambda x: x.call("fabs"),
         primitives.copysign: _copysign,
         double.fma: _fma,
-        double.scaled: _scaled,
+        double.scale: _scale,
     },
     derived=double.DERIVED,
 )

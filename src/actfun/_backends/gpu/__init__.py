@@ -18,8 +18,8 @@ from torch import Tensor
 from triton.language.extra import libdevice
 
 from actfun._backends import arithmetic as derived
-from actfun._backends.gpu.source import contracted
-from actfun._backends.layout import format_of, laid_out_like
+from actfun._backends.gpu.source import contract
+from actfun._backends.layout import format_of, lay_out_like
 from actfun._backends.lowering import Lowering
 from actfun._catalogue import primitives
 
@@ -93,7 +93,7 @@ def _lowering(derived_primitives: dict[Any, Any]) -> Lowering:
             derived.exp2: _exp2,
         },
         derived=derived_primitives,
-        compile=lambda formula: triton.jit(contracted(formula)),
+        compile=lambda formula: triton.jit(contract(formula)),
         constant=CONSTANT,
         extra={"tl": tl, "_fma": _fma, "_negative": _negative},
     )
@@ -129,7 +129,7 @@ def _store(pointer, value, left, whole, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def _passed(g, slope):
+def _product(g, slope):
     """g * slope, but where one of both is exactly 0 that one: 0·inf would be NaN."""
     wide = tl.cast(slope, tl.float32)
     smaller = tl.where(tl.abs(g) < tl.abs(wide), g, wide)
@@ -137,26 +137,26 @@ def _passed(g, slope):
 
 
 @triton.jit(do_not_specialize=["n"])
-def forward_kernel(x, y, n, numbers, streams, formula: tl.constexpr, BLOCK: tl.constexpr):
-    """y = formula(x, parameters): all numbers, or all streams of one float32 for each element."""
+def forward_kernel(x, y, n, numbers, per_element, formula: tl.constexpr, BLOCK: tl.constexpr):
+    """y = formula(x, parameters): the parameters are all numbers, or all float32, one per element."""
     start = tl.program_id(0).to(tl.int64) * BLOCK
     left = n - start
     whole = left >= BLOCK
-    parameters = [_load(stream + start, left, whole, BLOCK) for stream in streams]
+    parameters = [_load(values + start, left, whole, BLOCK) for values in per_element]
     value = formula(_load(x + start, left, whole, BLOCK), *numbers, *parameters)
     _store(y + start, value, left, whole, BLOCK)
 
 
 @triton.jit(do_not_specialize=["n"])
-def backward_kernel(x, g, y, n, numbers, streams, formula: tl.constexpr, BLOCK: tl.constexpr):
+def backward_kernel(x, g, y, n, numbers, per_element, formula: tl.constexpr, BLOCK: tl.constexpr):
     """y = g * formula(x, parameters); x is what the formula of the slope is of, be it an input or an output."""
     start = tl.program_id(0).to(tl.int64) * BLOCK
     left = n - start
     whole = left >= BLOCK
     incoming = _load(g + start, left, whole, BLOCK)
-    parameters = [_load(stream + start, left, whole, BLOCK) for stream in streams]
+    parameters = [_load(values + start, left, whole, BLOCK) for values in per_element]
     slope = formula(_load(x + start, left, whole, BLOCK), *numbers, *parameters)
-    _store(y + start, _passed(incoming, slope), left, whole, BLOCK)
+    _store(y + start, _product(incoming, slope), left, whole, BLOCK)
 
 
 def evaluate(
@@ -177,14 +177,14 @@ def evaluate(
             return evaluate(formula, x, *parameters, times=times, dtype=dtype, out=out)
     y = torch.empty_like(x, dtype=dtype, memory_format=format_of(x)) if out is None else out
     numbers: tuple[Any, ...] = parameters
-    streams: tuple[Tensor, ...] = ()
+    per_element: tuple[Tensor, ...] = ()
     if any(isinstance(value, Tensor) for value in parameters):
         tensors = (value if isinstance(value, Tensor) else torch.tensor(value) for value in parameters)
-        numbers, streams = (), tuple(laid_out_like(y, value, torch.float32) for value in tensors)
-    x = laid_out_like(y, x, x.dtype)
-    arguments = (x, y) if times is None else (x, laid_out_like(y, times, x.dtype), y)
+        numbers, per_element = (), tuple(lay_out_like(y, value, torch.float32) for value in tensors)
+    x = lay_out_like(y, x, x.dtype)
+    arguments = (x, y) if times is None else (x, lay_out_like(y, times, x.dtype), y)
     if x.numel():
-        _launch(formula, arguments, numbers, streams)
+        _launch(formula, arguments, numbers, per_element)
     return y
 
 
@@ -192,7 +192,10 @@ _compiled: dict[Any, Any] = {}  # kernels, by all that Triton distinguishes wher
 
 
 def _launch(
-    formula: Callable[..., Any], tensors: tuple[Tensor, ...], numbers: tuple[float, ...], streams: tuple[Tensor, ...]
+    formula: Callable[..., Any],
+    tensors: tuple[Tensor, ...],
+    numbers: tuple[float, ...],
+    per_element: tuple[Tensor, ...],
 ) -> None:
     """Run the forward kernel over x and y, or the backward kernel over x, g and y.
 
@@ -203,25 +206,25 @@ def _launch(
     block = BLOCK_BYTES // x.element_size()
     grid, lowered = (-(-n // block), 1, 1), lower(formula, x.dtype, y.dtype)
     places = [tensor.data_ptr() for tensor in tensors]
-    streamed = tuple([stream.data_ptr() for stream in streams]) if streams else ()
+    others = tuple([values.data_ptr() for values in per_element]) if per_element else ()
     device = x.get_device()
-    key = formula, len(tensors), x.dtype, y.dtype, len(streams), n < 2**31, device
-    aligned = not functools.reduce(operator.or_, (*places, *streamed)) & 15
+    key = formula, len(tensors), x.dtype, y.dtype, len(per_element), n < 2**31, device
+    aligned = not functools.reduce(operator.or_, (*places, *others)) & 15
     if aligned and (known := _compiled.get(key)) is not None:
-        if _watched():
-            known[grid](*tensors, n, numbers, streams, lowered, block)
+        if _has_hooks():
+            known[grid](*tensors, n, numbers, per_element, lowered, block)
         else:
             stream = triton.runtime.driver.active.get_current_stream(device)
-            arguments = *places, n, numbers, streamed, lowered, block
+            arguments = *places, n, numbers, others, lowered, block
             known.run(*grid, stream, known.function, known.packed_metadata, None, None, None, *arguments)
         return
     kernel = forward_kernel if len(tensors) == 2 else backward_kernel
-    compiled = kernel[grid](*tensors, n, numbers, streams, lowered, block, enable_fp_fusion=False)
+    compiled = kernel[grid](*tensors, n, numbers, per_element, lowered, block, enable_fp_fusion=False)
     if aligned and compiled is not None:  # the interpreter compiles nothing
         _compiled[key] = compiled
 
 
-def _watched() -> bool:
+def _has_hooks() -> bool:
     """Whether a profiler wants to know of launches."""
     hooks = triton.knobs.runtime.launch_enter_hook
     return hooks is not None and bool(getattr(hooks, "calls", True))

@@ -46,7 +46,7 @@ def _call(name: str, *arguments: ast.expr) -> ast.expr:
     return ast.Call(ast.Name(name, ast.Load()), list(arguments), [])
 
 
-def contracted(formula: FunctionType) -> FunctionType:
+def contract(formula: FunctionType) -> FunctionType:
     """A function like the formula, whose globals have _fma and _negative, with a source that Triton finds."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(formula)))
     (function,) = tree.body

@@ -35,7 +35,7 @@ class Elementwise(nn.Module):
 
     def __init__(self, *values: Any, **named: Any) -> None:
         super().__init__()
-        given = self._given(values, named)
+        given = self._settle(values, named)
         self.inplace: bool = given.pop("inplace", False)
         learnable, length = given.pop("learnable", False), given.pop("num_parameters", 1)
         for argument, value in (("inplace", self.inplace), ("learnable", learnable)):
@@ -47,10 +47,10 @@ class Elementwise(nn.Module):
         for argument, value in given.items():
             if isinstance(value, Tensor):
                 raise TypeError(f"{type(self).__name__}: {argument} must be a number, got a tensor; see learnable=True")
-        self.chosen, numbers = bind(self.activation, (), given)
+        self.variant, numbers = bind(self.activation, (), given)
         free = {argument: p for argument, p in self.activation.parameters.items() if isinstance(p, Parameter)}
         self.arguments = tuple(free)
-        self._function = function_of(self.chosen)
+        self._function = function_of(self.variant)
         for (argument, parameter), value in zip(free.items(), numbers, strict=True):
             if learnable and parameter.learnable:
                 if not parameter.low <= value < math.inf:
@@ -60,7 +60,7 @@ class Elementwise(nn.Module):
                 value = nn.Parameter(torch.full((length,), value))
             setattr(self, argument, value)
 
-    def _given(self, values: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
+    def _settle(self, values: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
         signature = self.__signature__
         try:
             bound = signature.bind(*values, **named)
@@ -77,7 +77,7 @@ class Elementwise(nn.Module):
         """The activation of x; same shape and dtype."""
         if not self.arguments and not self.inplace:
             return self._function(x)
-        return call(self.chosen, x, tuple(self._value(argument) for argument in self.arguments), self.inplace)
+        return call(self.variant, x, tuple(self._value(argument) for argument in self.arguments), self.inplace)
 
     def _value(self, argument: str) -> Any:
         value = getattr(self, argument)
@@ -96,7 +96,7 @@ class Elementwise(nn.Module):
             f"{argument}={value.numel()} learnable" if isinstance(value, Tensor) else f"{argument}={value}"
             for argument, value in values.items()
         ]
-        shown += [self.chosen.name] * (self.chosen is not self.activation) + ["inplace=True"] * self.inplace
+        shown += [self.variant.name] * (self.variant is not self.activation) + ["inplace=True"] * self.inplace
         return ", ".join(shown)
 
 
@@ -129,8 +129,8 @@ class ElementwiseBehaviour(Behaviour):
         """A function that calls the operator."""
         activation = self.activation
         register(activation)
-        chosen, numbers = default = bind(activation, (), {})
-        overload, strided = overload_of(chosen, False), torch.strided
+        variant, numbers = default = bind(activation, (), {})
+        overload, strided = overload_of(variant, False), torch.strided
 
         def general(x: Any, values: tuple[Any, ...], named: dict[str, Any], inplace: bool) -> Tensor:
             form, parameters = bind(activation, values, named) if values or named else default
@@ -138,7 +138,7 @@ class ElementwiseBehaviour(Behaviour):
 
         # The usual call touches few names: each is a guard that torch.compile checks in every call, and guards are what
         # a compiled call of a small tensor waits for (relu, 4,096 elements: 0.93 of torch with twelve, 1.0 with four).
-        def usual(x: Tensor, *values: Any, inplace: bool = False, **named: Any) -> Tensor:
+        def apply(x: Tensor, *values: Any, inplace: bool = False, **named: Any) -> Tensor:
             try:
                 if inplace is False and not values and not named:
                     return overload(x, *numbers)
@@ -156,9 +156,9 @@ class ElementwiseBehaviour(Behaviour):
                 raise
             return general(x, values, named, inplace)
 
-        return self._named(exact if chosen.torch_is_exact else usual)
+        return self._name(exact if variant.torch_is_exact else apply)
 
-    def _named(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def _name(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """The function with the activation's name, signature and documentation."""
         activation, made = self.activation, cast(Any, function)
         # A code object for each: torch.compile counts recompilations by it, and gives up at eight.
@@ -175,13 +175,13 @@ class ElementwiseBehaviour(Behaviour):
         return function
 
     def _signature(self) -> inspect.Signature:
-        usual, named = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
-        arguments = [inspect.Parameter("x", usual, annotation=Tensor)]
+        positional, named = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+        arguments = [inspect.Parameter("x", positional, annotation=Tensor)]
         for argument, parameter in self.activation.parameters.items():
             allowed: Any = float | Tensor if isinstance(parameter, Parameter) and parameter.learnable else float
             if isinstance(parameter, Choice):
                 allowed = Literal[*parameter.options]
-            arguments.append(inspect.Parameter(argument, usual, default=parameter.default, annotation=allowed))
+            arguments.append(inspect.Parameter(argument, positional, default=parameter.default, annotation=allowed))
         arguments.append(inspect.Parameter("inplace", named, default=False, annotation=bool))
         return inspect.Signature(arguments, return_annotation=Tensor)
 
@@ -192,8 +192,10 @@ class ElementwiseBehaviour(Behaviour):
         arguments = {argument: parameter.default for argument, parameter in activation.parameters.items()}
         arguments |= {"inplace": False} if activation.inplace else {}
         arguments |= {"learnable": False, "num_parameters": 1} if activation.learnable else {}
-        usual = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        signature = inspect.Signature([inspect.Parameter(a, usual, default=value) for a, value in arguments.items()])
+        positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        signature = inspect.Signature(
+            [inspect.Parameter(a, positional, default=value) for a, value in arguments.items()]
+        )
         # A code object for each: torch.compile counts recompilations by it, and gives up at eight.
         code = Elementwise.forward.__code__.replace(co_qualname=f"{activation.module}.forward")
         forward = types.FunctionType(code, globals(), "forward")
@@ -215,11 +217,11 @@ class ElementwiseBehaviour(Behaviour):
 
     def gain(self, preserve: str, parameters: dict[str, Any]) -> float:
         """By quadrature."""
-        chosen, numbers = bind(self.activation, (), parameters)
+        variant, numbers = bind(self.activation, (), parameters)
         if any(isinstance(value, Tensor) for value in numbers):
             raise TypeError(f"gain: parameters of {self.activation.name} must be numbers")
-        formula = chosen.formula if preserve == "forward" else chosen.derivatives["x"]
-        return 1.0 / math.sqrt(normal_mean(lambda z: torch_ops.evaluate(formula, z, *numbers) ** 2, chosen.kinks))
+        formula = variant.formula if preserve == "forward" else variant.derivatives["x"]
+        return 1.0 / math.sqrt(normal_mean(lambda z: torch_ops.evaluate(formula, z, *numbers) ** 2, variant.kinks))
 
     def slider(self) -> Slider:
         """Of the first parameter that is a number."""

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from actfun._claims.evidence import Figure, measured
-from actfun._claims.experiment import Experiment, Figures, Record, Scale, column, less
+from actfun._claims.evidence import Measurement, measure
+from actfun._claims.experiment import Experiment, Measurements, Record, Scale, column, less
 from actfun._claims.networks import grid, optimizer, score, train
-from actfun._compare.models import Block, CharTransformer, Contender, Network, draw
+from actfun._compare.models import Block, Candidate, CharTransformer, Network, draw
 from actfun._compare.tasks import LENGTH, Split, task
 from actfun._operators.modules import FeedForward
 
@@ -17,8 +17,8 @@ DEEP, LONGER, DEEP_SEEDS = 6, 5, 5
 
 def build(arm: str, blocks: int, split: Split) -> Network:
     """The task's network, with any number of blocks; SwiGLU has a gate (Shazeer, arXiv:2002.05202)."""
-    contender = Contender("silu" if arm == "swiglu" else arm)
-    network = CharTransformer(split.outputs, LENGTH, WIDTH, blocks, 4 * WIDTH, contender)
+    candidate = Candidate("silu" if arm == "swiglu" else arm)
+    network = CharTransformer(split.outputs, LENGTH, WIDTH, blocks, 4 * WIDTH, candidate)
     if arm == "swiglu":
         gated = [module for module in network.modules() if isinstance(module, Block)]
         for block in gated:
@@ -48,15 +48,15 @@ def jobs(scale: Scale) -> list[dict[str, Any]]:
     return shallow + deep * scale.full
 
 
-def figures(records: list[Record]) -> Figures:
+def measurements(records: list[Record]) -> Measurements:
     """Nobody may be better than the best, by more than a tie."""
 
-    def behind(arm: str, blocks: int) -> Figure:
+    def behind(arm: str, blocks: int) -> Measurement:
         own, gelu = (column(records, "nats", arm=name, blocks=blocks) for name in (arm, "gelu"))
-        return measured("nats more than GELU", less(own, gelu), -TIE, when="compared in", arm=arm, blocks=blocks)
+        return measure("nats more than GELU", less(own, gelu), -TIE, when="compared in", arm=arm, blocks=blocks)
 
     depths = sorted({record["blocks"] for record in records})
     return {43: [behind(arm, blocks) for blocks in depths for arm in ARMS if arm != "gelu"]}
 
 
-EXPERIMENT = Experiment("text", jobs, run, figures)
+EXPERIMENT = Experiment("text", jobs, run, measurements)

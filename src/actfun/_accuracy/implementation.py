@@ -21,7 +21,7 @@ NOTHING = 2.0**-40  # what is smaller may have its sign from rounding
 
 
 @dataclass(frozen=True)
-class Subject:
+class Implementation:
     """An activation's values, or their derivative in x, at the default parameters."""
 
     library: str
@@ -46,7 +46,7 @@ class Subject:
         """The error allowed."""
         return TARGETS[self.dtype].bound(self.derivative, roots(self.formula, self.numbers) if self.derivative else ())
 
-    def computed(self, x: Tensor) -> Tensor:
+    def compute(self, x: Tensor) -> Tensor:
         """What the library gives for x, of this dtype."""
         function = library_function(self.library, self.name)
         assert function is not None
@@ -107,12 +107,14 @@ def _of_torch(activation: Activation) -> Callable[[Tensor], Tensor] | None:
     return None
 
 
-def subjects(chosen: tuple[str, ...], dtypes: tuple[torch.dtype, ...], libraries: tuple[str, ...]) -> list[Subject]:
+def implementations(
+    names: tuple[str, ...], dtypes: tuple[torch.dtype, ...], libraries: tuple[str, ...]
+) -> list[Implementation]:
     """Values and derivatives of the activations, in every dtype, as far as the libraries have them."""
     return [
-        Subject(library, name, derivative, dtype)
+        Implementation(library, name, derivative, dtype)
         for dtype in dtypes
-        for name in chosen
+        for name in names
         for derivative in (False, True)
         for library in libraries
         if library_function(library, name) is not None

@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
-from actfun._claims.evidence import measured
-from actfun._claims.experiment import Experiment, Figures, Record, Scale, column
+from actfun._claims.evidence import measure
+from actfun._claims.experiment import Experiment, Measurements, Record, Scale, column
 from actfun._claims.networks import grid
 
 NETWORKS = 20_000
@@ -40,10 +40,10 @@ def bounds(width: int, layers: int) -> tuple[float, float]:
     return 1.0 - one ** (layers - 2) + share * (two ** (layers - 2) - one ** (layers - 2)), upper
 
 
-def figures(records: list[Record]) -> Figures:
+def measurements(records: list[Record]) -> Measurements:
     """The scale of the weights does not matter, so Xavier's are as good as any."""
     width, layers = SHAPES[0]
-    return {25: [measured("born dead", column(records, "born_dead", width=width, layers=layers), FEW, above=False)]}
+    return {25: [measure("born dead", column(records, "born_dead", width=width, layers=layers), FEW, above=False)]}
 
 
-EXPERIMENT = Experiment("born", jobs, run, figures)
+EXPERIMENT = Experiment("born", jobs, run, measurements)

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from actfun._catalogue.registry import spec
-from actfun._claims.evidence import measured
-from actfun._claims.experiment import Experiment, Figures, Record, Scale, column, less
+from actfun._claims.evidence import measure
+from actfun._claims.experiment import Experiment, Measurements, Record, Scale, column, less
 from actfun._claims.networks import grid, mlp, optimizer, score, train
 from actfun._compare.tasks import task
 from actfun._models.gains import gain
@@ -24,10 +24,10 @@ def run(activation: str, seed: int) -> dict[str, Any]:
     network = mlp(split, activation, 64, 3, seed, gain("gelu"))
     train(network, "digits", split, optimizer("Adam", network, RATE), seed, STEPS)
     found = {"accuracy": score(network, "digits", split.test)}
-    return found if activation == "gelu" else {**found, **_drawn(seed)}
+    return found if activation == "gelu" else {**found, **_draw(seed)}
 
 
-def _drawn(seed: int) -> dict[str, float]:
+def _draw(seed: int) -> dict[str, float]:
     generator = torch.Generator().manual_seed(seed)
     x = torch.linspace(-3.0, 3.0, POINTS, dtype=torch.float64)
     drawn = function_of(spec("stochastic_gelu"))(x.expand(DRAWS, POINTS).contiguous(), generator=generator)
@@ -43,7 +43,7 @@ def jobs(scale: Scale) -> list[dict[str, Any]]:
     return grid(scale, activation=("gelu", "stochastic_gelu"))
 
 
-def figures(records: list[Record]) -> Figures:
+def measurements(records: list[Record]) -> Measurements:
     """The mask's mean is GELU; the mask alone trains nearly as well."""
 
     def of(key: str, activation: str) -> list[float]:
@@ -53,11 +53,11 @@ def figures(records: list[Record]) -> Figures:
     behind = less(of("accuracy", "gelu"), of("accuracy", "stochastic_gelu"))
     return {
         38: [
-            measured("two draws", of("differ", "stochastic_gelu"), 0.0, when="the stochastic form"),
-            measured("accuracy behind", behind, NEAR, above=False, when="the stochastic form"),
+            measure("two draws", of("differ", "stochastic_gelu"), 0.0, when="the stochastic form"),
+            measure("accuracy behind", behind, NEAR, above=False, when="the stochastic form"),
         ],
-        39: [measured("standard errors off", off, LIMIT, above=False, when="any input is masked")],
+        39: [measure("standard errors off", off, LIMIT, above=False, when="any input is masked")],
     }
 
 
-EXPERIMENT = Experiment("mask", jobs, run, figures)
+EXPERIMENT = Experiment("mask", jobs, run, measurements)

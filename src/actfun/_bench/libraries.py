@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from actfun._accuracy.subject import library_function
+from actfun._accuracy.implementation import library_function
 from actfun._catalogue.registry import Choice, names, spec
 from actfun._version import __version__
 
@@ -21,16 +21,16 @@ Call = Callable[[], Any]
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Library:
     """A library that may be timed.
 
     package: what is to be installed for it. needs_compiler: whether it takes a C++ compiler besides.
-    prepared: (activation, x, incoming gradient or None for forward alone) -> the call, or None where it has no such.
+    prepare: (activation, x, incoming gradient or None for forward alone) -> the call, or None where it has no such.
     """
 
     name: str
     package: str
-    prepared: Callable[[str, Tensor, Tensor | None], Call | None]
+    prepare: Callable[[str, Tensor, Tensor | None], Call | None]
     needs_compiler: bool = False
 
     @property
@@ -146,15 +146,15 @@ def _onnxruntime(name: str, x: Tensor, g: Tensor | None) -> Call | None:
 
 
 OURS, EAGER, COPY = "actfun", "torch", "copy"
-CONTESTANTS = {
+LIBRARIES = {
     one.name: one
     for one in (
-        Contestant(OURS, "actfun", _actfun),
-        Contestant(EAGER, "torch", _torch),
-        Contestant("compile", "torch", _compiled, needs_compiler=True),
-        Contestant("jax", "jax", _jax),
-        Contestant("onnxruntime", "onnxruntime", _onnxruntime),
-        Contestant(COPY, "torch", _copy),
+        Library(OURS, "actfun", _actfun),
+        Library(EAGER, "torch", _torch),
+        Library("compile", "torch", _compiled, needs_compiler=True),
+        Library("jax", "jax", _jax),
+        Library("onnxruntime", "onnxruntime", _onnxruntime),
+        Library(COPY, "torch", _copy),
     )
 }
-PEERS = tuple(name for name in CONTESTANTS if name not in (OURS, COPY))
+PEERS = tuple(name for name in LIBRARIES if name not in (OURS, COPY))

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from actfun._catalogue.registry import spec
-from actfun._claims.evidence import Figure, measured
-from actfun._claims.experiment import Experiment, Figures, Record, Scale, column, less
+from actfun._claims.evidence import Measurement, measure
+from actfun._claims.experiment import Experiment, Measurements, Record, Scale, column, less
 from actfun._claims.networks import grid, mlp, optimizer, outputs
 from actfun._compare.tasks import Part, Split, task
 from actfun._compare.training import steps
@@ -57,12 +57,12 @@ def run(hidden: str, output: str, rates: Sequence[float], noise: float, tested: 
     """
     tests = []
     for split in folds(task(TASK).split(0), seed)[:tested]:
-        tried = [_trained(split, hidden, output, rate, noise, seed) for rate in rates]
+        tried = [_train(split, hidden, output, rate, noise, seed) for rate in rates]
         tests.append(min(tried, key=lambda measures: measures["validation"]))
     return {key: statistics.fmean(test[key] for test in tests) for key in tests[0]}
 
 
-def _trained(split: Split, hidden: str, output: str, rate: float, noise: float, seed: int) -> dict[str, float]:
+def _train(split: Split, hidden: str, output: str, rate: float, noise: float, seed: int) -> dict[str, float]:
     network = mlp(split, hidden, 32, 2, seed, gain(hidden))
     x, y = split.train
     flipped = torch.rand(len(y), generator=torch.Generator().manual_seed(seed)) < noise
@@ -101,40 +101,40 @@ def jobs(scale: Scale) -> list[dict[str, Any]]:
     return [{**job, "tested": tested} for job in tuned + labelled]
 
 
-def figures(records: list[Record]) -> Figures:
+def measurements(records: list[Record]) -> Measurements:
     """Pairs of activations, how sure and how well calibrated the predictions are."""
     labelled = [record for record in records if list(record["rates"]) == list(RATES[-1:])]
     arms = [record for record in records if record not in labelled]
 
-    def tuned(key: str, hidden: str, output: str) -> list[float]:
+    def at_best_rate(key: str, hidden: str, output: str) -> list[float]:
         return column(arms, key, hidden=hidden, output=output)
 
     def sure(noise: float) -> list[float]:
         return column(labelled, "sure", noise=noise)
 
-    def against(hidden: str, output: str) -> Figure:
-        more = less(tuned("loss", hidden, output), tuned("loss", "tanh", "sigmoid"))
-        return measured("loss less that of the pair", more, -TIE, when="against",
+    def against(hidden: str, output: str) -> Measurement:
+        more = less(at_best_rate("loss", hidden, output), at_best_rate("loss", "tanh", "sigmoid"))
+        return measure("loss less that of the pair", more, -TIE, when="against",
                         hidden=hidden, output=output)  # fmt: skip
 
     calm, stretched, changed, untrained = (
-        tuned(key, "tanh", "sigmoid") for key in ("calibration", "stretched", "changed", "untrained")
+        at_best_rate(key, "tanh", "sigmoid") for key in ("calibration", "stretched", "changed", "untrained")
     )
     others = [(hidden, output) for hidden in HIDDEN for output in OUTPUTS if (hidden, output) != ("tanh", "sigmoid")]
     return {
         2: [
-            measured("calibration error", calm, CALIBRATED, above=False, when="logits trained by log-loss"),
-            measured("calibration error", stretched, CALIBRATED, above=False, when="logits three times as large"),
-            measured("rise of the calibration error", less(stretched, calm), None, when="logits three times as large"),
-            measured("predictions changed", changed, None, when="logits three times as large"),
-            measured("calibration error", untrained, CALIBRATED, above=False, when="any number"),
+            measure("calibration error", calm, CALIBRATED, above=False, when="logits trained by log-loss"),
+            measure("calibration error", stretched, CALIBRATED, above=False, when="logits three times as large"),
+            measure("rise of the calibration error", less(stretched, calm), None, when="logits three times as large"),
+            measure("predictions changed", changed, None, when="logits three times as large"),
+            measure("calibration error", untrained, CALIBRATED, above=False, when="any number"),
         ],
         6: [
-            measured("sure predictions", sure(NOISE[0]), 0.5, when="clean labels"),
-            measured("sure predictions", sure(NOISE[1]), 0.5, when="noisy labels"),
+            measure("sure predictions", sure(NOISE[0]), 0.5, when="clean labels"),
+            measure("sure predictions", sure(NOISE[1]), 0.5, when="noisy labels"),
         ],
         12: [against(*other) for other in others],
     }
 
 
-EXPERIMENT = Experiment("pairing", jobs, run, figures)
+EXPERIMENT = Experiment("pairing", jobs, run, measurements)

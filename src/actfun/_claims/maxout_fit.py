@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from actfun._claims.evidence import measured
-from actfun._claims.experiment import Experiment, Figures, Record, Scale, column
-from actfun._claims.networks import grid, metered, mlp, optimizer, train
+from actfun._claims.evidence import measure
+from actfun._claims.experiment import Experiment, Measurements, Record, Scale, column
+from actfun._claims.networks import grid, meter_of, mlp, optimizer, train
 from actfun._compare.models import Network
 from actfun._compare.tasks import Split, task
 from actfun._models.gains import gain
@@ -67,15 +67,15 @@ def _digits(split: Split, seed: int) -> dict[str, Any]:
     network = mlp(split, "maxout", WIDTH, DEPTH, seed, gain("maxout"))
     x = split.train[0]
     train(network, "digits", split, optimizer("Adam", network, 0.003), seed, 320)
-    meter = metered(network, x)
+    meter = meter_of(network, x)
     zero, winning = meter.shares().zero, torch.cat([meter.winning(module) for module in network.activations])
     dead = _without_gradient(network, split)
     first = next(module for module in network.modules() if isinstance(module, nn.Linear))
     with torch.no_grad():
         first.bias[: 2 * PUSHED : 2] = BIAS
-    idle = ~metered(network, x).winning(network.activations[0])[:PUSHED, 0]
+    idle = ~meter_of(network, x).winning(network.activations[0])[:PUSHED, 0]
     train(network, "digits", split, optimizer("SGD", network, 0.1), seed + 1, AFTER)
-    again = metered(network, x).winning(network.activations[0])[:PUSHED, 0][idle]
+    again = meter_of(network, x).winning(network.activations[0])[:PUSHED, 0][idle]
     return {
         "dead": dead,
         "zero": zero,
@@ -116,7 +116,7 @@ def jobs(scale: Scale) -> list[dict[str, Any]]:
     ]
 
 
-def figures(records: list[Record]) -> Figures:
+def measurements(records: list[Record]) -> Measurements:
     """One unit fits convex functions as well as its pieces allow; units live, pieces may not."""
 
     def left(pieces: int) -> list[float]:
@@ -124,14 +124,14 @@ def figures(records: list[Record]) -> Figures:
 
     digits = {key: column(records, key, what="digits") for key in ("dead", "zero", "idle", "again")}
     return {
-        47: [measured("error left", left(k), CLOSE, above=False, when="pieces", k=k, f="x²") for k in PIECES],
-        49: [measured("zeros in training", digits["zero"], 0.1)],
+        47: [measure("error left", left(k), CLOSE, above=False, when="pieces", k=k, f="x²") for k in PIECES],
+        49: [measure("zeros in training", digits["zero"], 0.1)],
         50: [
-            measured("dead Maxout units", digits["dead"], 1e-9, above=False, when="units"),
-            measured("pieces that never win", digits["idle"], SELDOM, above=False, when="single pieces"),
-            measured("pieces that win again", digits["again"], 0.5, when="pushed pieces"),
+            measure("dead Maxout units", digits["dead"], 1e-9, above=False, when="units"),
+            measure("pieces that never win", digits["idle"], SELDOM, above=False, when="single pieces"),
+            measure("pieces that win again", digits["again"], 0.5, when="pushed pieces"),
         ],
     }
 
 
-EXPERIMENT = Experiment("fitting", jobs, run, figures)
+EXPERIMENT = Experiment("fitting", jobs, run, measurements)

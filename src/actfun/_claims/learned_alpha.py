@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
-from actfun._claims.evidence import measured
-from actfun._claims.experiment import Experiment, Figures, Record, Scale, column, less
+from actfun._claims.evidence import measure
+from actfun._claims.experiment import Experiment, Measurements, Record, Scale, column, less
 from actfun._claims.networks import grid, mlp, optimizer, score, train
 from actfun._compare.tasks import task
 from actfun._models.gains import gain
@@ -27,15 +27,15 @@ def jobs(scale: Scale) -> list[dict[str, Any]]:
     return grid(scale, learnable=(False, True))
 
 
-def figures(records: list[Record]) -> Figures:
+def measurements(records: list[Record]) -> Measurements:
     """Backpropagation moves alpha where it may; what that does to accuracy."""
     fixed, learned = (column(records, "accuracy", learnable=learnable) for learnable in (False, True))
     return {
         36: [
-            measured("alpha moved", column(records, "moved", learnable=True), MOVED, when="ELU made learnable"),
-            measured("accuracy gained by learning", less(learned, fixed), None, when="ELU made learnable"),
+            measure("alpha moved", column(records, "moved", learnable=True), MOVED, when="ELU made learnable"),
+            measure("accuracy gained by learning", less(learned, fixed), None, when="ELU made learnable"),
         ]
     }
 
 
-EXPERIMENT = Experiment("learned", jobs, run, figures)
+EXPERIMENT = Experiment("learned", jobs, run, measurements)

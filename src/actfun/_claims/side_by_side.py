@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
-from actfun._claims.evidence import Figure, measured
-from actfun._claims.experiment import Experiment, Figures, Record, Scale, column, less
-from actfun._claims.networks import NARROW, grid, metered, mlp, noisy, optimizer, score, train
-from actfun._compare.models import contender
+from actfun._claims.evidence import Measurement, measure
+from actfun._claims.experiment import Experiment, Measurements, Record, Scale, column, less
+from actfun._claims.networks import NARROW, grid, meter_of, mlp, noisy, optimizer, score, train
+from actfun._compare.models import candidate_of
 from actfun._compare.tasks import task
 from actfun._models.gains import gain
 
@@ -26,11 +26,11 @@ def run(arm: str, seed: int) -> dict[str, Any]:
     the mean over units. z_std: the deviation of the pre-activations after training.
     """
     label, parameters = ARMS[arm]
-    split, scale = task("digits").split(seed), gain(contender(label).activation, "forward", **parameters)
+    split, scale = task("digits").split(seed), gain(candidate_of(label).activation, "forward", **parameters)
     network = mlp(split, label, 64, 3, seed, scale, **parameters)
-    started = metered(network, split.train[0]).shares()
+    started = meter_of(network, split.train[0]).shares()
     train(network, "digits", split, optimizer("Adam", network, RATE), seed, STEPS)
-    meter = metered(network, split.train[0])
+    meter = meter_of(network, split.train[0])
     shares, means = meter.shares(), torch.cat([meter.means(module) for module in network.activations])
     x, y = split.test
     return {
@@ -48,7 +48,7 @@ def jobs(scale: Scale) -> list[dict[str, Any]]:
     return grid(scale, arm=ARMS)
 
 
-def figures(records: list[Record]) -> Figures:
+def measurements(records: list[Record]) -> Measurements:
     """Robustness of ReLU, virtues of its leaky kin, means, and whether GELU's inputs are standard normal."""
 
     def of(key: str, arm: str) -> list[float]:
@@ -57,9 +57,9 @@ def figures(records: list[Record]) -> Figures:
     def lost(arm: str) -> list[float]:
         return less(of("accuracy", arm), of("noisy", arm))
 
-    def sturdier(arm: str) -> Figure:
+    def sturdier(arm: str) -> Measurement:
         more = less(lost(arm), lost("relu"))
-        return measured("accuracy lost to noise, less ReLU's", more, POINTS, when="compared with", arm=arm)
+        return measure("accuracy lost to noise, less ReLU's", more, POINTS, when="compared with", arm=arm)
 
     leaky = [arm for arm in ARMS if arm.startswith("leaky")]
     gained = {arm: less(of("accuracy", arm), of("accuracy", "relu")) for arm in (*leaky, "maxout", NARROW)}
@@ -67,21 +67,20 @@ def figures(records: list[Record]) -> Figures:
     spread = [abs(deviation - 1.0) for deviation in of("z_std", "gelu")]
     return {
         21: [
-            measured("zeros at the start", of("started_zero", "relu"), None),
+            measure("zeros at the start", of("started_zero", "relu"), None),
             *(sturdier(arm) for arm in ("tanh", "sigmoid", "elu", "gelu", "silu", leaky[0])),
         ],
-        31: [measured("zeros in training", of("zero", leaky[0]), 0.1)],
+        31: [measure("zeros in training", of("zero", leaky[0]), 0.1)],
         32: [
-            measured("accuracy gained", gained[arm], POINTS, above=False, when="compared with", arm=arm)
-            for arm in leaky
+            measure("accuracy gained", gained[arm], POINTS, above=False, when="compared with", arm=arm) for arm in leaky
         ],
-        34: [measured("mean of trained ELU less ReLU", nearer, 0.0, above=False)],
+        34: [measure("mean of trained ELU less ReLU", nearer, 0.0, above=False)],
         46: [
-            measured("accuracy of Maxout", gained["maxout"], None),
-            measured("accuracy of narrow Maxout", gained[NARROW], None),
+            measure("accuracy of Maxout", gained["maxout"], None),
+            measure("accuracy of narrow Maxout", gained[NARROW], None),
         ],
-        39: [measured("deviation less 1", spread, 0.1, above=False, when="inputs are standard normal")],
+        39: [measure("deviation less 1", spread, 0.1, above=False, when="inputs are standard normal")],
     }
 
 
-EXPERIMENT = Experiment("zoo", jobs, run, figures)
+EXPERIMENT = Experiment("zoo", jobs, run, measurements)

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from actfun._claims.evidence import Figure, ratios
-from actfun._claims.experiment import Experiment, Figures, Record, Scale, best, column
+from actfun._claims.evidence import Measurement, ratios
+from actfun._claims.experiment import Experiment, Measurements, Record, Scale, best, column
 from actfun._claims.networks import grid, mlp, optimizer, outputs, training
 from actfun._compare.tasks import task
 from actfun._models.gains import gain
@@ -59,7 +59,7 @@ def jobs(scale: Scale) -> list[dict[str, Any]]:
     ]
 
 
-def figures(records: list[Record]) -> Figures:
+def measurements(records: list[Record]) -> Measurements:
     """How many times as many steps the arm takes that is said to be worse."""
 
     def steps(arm: str, name: str) -> list[float]:
@@ -71,7 +71,7 @@ def figures(records: list[Record]) -> Figures:
             found += column([r for r in own if r["seed"] == seed], "steps", rate=rate)
         return found
 
-    def ratio(worse: str, better: str, name: str) -> Figure:
+    def ratio(worse: str, better: str, name: str) -> Measurement:
         return ratios("steps over steps", steps(worse, name), steps(better, name), LEAST, when="optimizer",
                       a=worse, b=better, optimizer=name)  # fmt: skip
 
@@ -82,4 +82,4 @@ def figures(records: list[Record]) -> Figures:
     }
 
 
-EXPERIMENT = Experiment("centring", jobs, run, figures)
+EXPERIMENT = Experiment("centring", jobs, run, measurements)

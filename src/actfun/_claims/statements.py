@@ -1,4 +1,4 @@
-"""The article: its claims, read from catalogue.toml, and its parts, from article.toml."""
+"""The article: its claims, read from statements.toml, and its parts, from article.toml."""
 
 import functools
 import tomllib
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-PATH, ARTICLE = (Path(__file__).with_name(name) for name in ("catalogue.toml", "article.toml"))
+PATH, ARTICLE = (Path(__file__).with_name(name) for name in ("statements.toml", "article.toml"))
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def claims() -> tuple[Claim, ...]:
     return tuple(Claim(**{**entry, **{key: tuple(entry.get(key, ())) for key in lists}}) for entry in entries)
 
 
-def chosen(numbers: Iterable[int | str] | None) -> tuple[Claim, ...]:
+def select(numbers: Iterable[int | str] | None) -> tuple[Claim, ...]:
     """The claims of these numbers, or all. Raises ValueError for what is not the number of a claim."""
     if numbers is None:
         return claims()
