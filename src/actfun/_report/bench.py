@@ -117,9 +117,7 @@ def chart(records: Sequence[Record]) -> str | None:
     bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q", **row)
     equal = base.mark_rule(strokeDash=[3, 3]).encode(x=alt.datum(1.0))
     least = base.mark_rule(strokeDash=[1, 3]).encode(x=alt.datum(FLOORS["step"]))
-    title = (
-        "A training step with torch's activations, in times of one with actfun's: right of the line, actfun is faster"
-    )
+    title = ["Time of a training step with torch's activations / with actfun's", "right of the line, actfun is faster"]
     figure = (
         alt.layer(equal, least, bars, dots, data=alt.InlineData(values=rows))
         .facet(
