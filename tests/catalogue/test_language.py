@@ -331,7 +331,7 @@ LISTS = {function_inside: "no function inside", list_inside: "no branches|no fun
 @pytest.mark.parametrize(("formula", "words"), [*REFUSED.items(), *LISTS.items()], ids=lambda value: None)
 def test_functions_outside_the_language_are_refused(formula, words):
     before = dict(_registry), dict(_registry["relu"].derivatives)
-    for register in (language.check_formula, activation(**FACTS), derivative(RELU, "x")):
+    for register in (language.trace, activation(**FACTS), derivative(RELU, "x")):
         with pytest.raises(ValueError, match=rf"^{formula.__name__}: .*(?:{words})"):
             register(formula)
     assert before == (_registry, _registry["relu"].derivatives)
@@ -340,14 +340,14 @@ def test_functions_outside_the_language_are_refused(formula, words):
 def test_formulas_of_the_package_and_primitives_are_in_the_language():
     for name in af.names():
         for formula in (af.spec(name).formula, *af.spec(name).derivatives.values()):
-            language.check_formula(formula)
+            language.trace(formula)
     assert {RELU, maximum} & CONTRACTS.keys() == set()
 
 
 def test_a_formula_may_be_typed_or_read_from_a_text():
     names = {"__name__": "typed", "absolute": absolute}
     exec("def text_of_softsign(x):\n    t = absolute(x)\n    return x / (1.0 + t)", names)
-    language.check_formula(names["text_of_softsign"])
+    language.trace(names["text_of_softsign"])
 
 
 def slope_of(x, slope):

@@ -8,7 +8,7 @@ from mpmath import mpf
 
 from actfun._backends.lowering import Lowering
 from actfun._catalogue import primitives
-from actfun._catalogue.formulas.gaussian import CUBIC, DENSITY, LINEAR
+from actfun._catalogue.primitives import CUBIC, DENSITY, LINEAR
 
 with mpmath.workdps(100):  # the constants that formulas can only hold as floats
     _SLOPE = mpmath.sqrt(8 / mpmath.pi)

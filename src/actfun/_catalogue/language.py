@@ -1,4 +1,4 @@
-"""The language of formulas, and whether a function keeps to it. Standard library only.
+"""The language of formulas, and what a function that keeps to it computes. Standard library only.
 
 Assignments, + - * /, the comparisons < <= > >=, and calls of primitives and of other formulas; literals are floats,
 because kernels would take an int for an integer. What a formula does is seen by running it, with values that refuse all
@@ -26,25 +26,38 @@ ONE_RUN = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERAT
 ANY_NUMBER = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 
 
-class Condition:
-    """What stands for the result of a comparison: `where` alone takes it."""
+class Node:
+    """What a formula computes: an operation and what it is done to.
+
+    operation: "+", "-", "*", "/", "negative", a comparison, a primitive, or "argument", whose one operand is its name.
+    operands: nodes and numbers.
+    """
+
+    __slots__ = ("operands", "operation")
+
+    def __init__(self, operation: Any, *operands: Any) -> None:
+        self.operation, self.operands = operation, operands
 
     def __bool__(self) -> NoReturn:
         raise ValueError("a formula has no branches or loops; use where(condition, x, y)")
 
 
-class Number:
-    """What stands for a number while a formula is checked."""
+class Condition(Node):
+    """The result of a comparison: `where` alone takes it."""
+
+
+def _binary(operation: str, turned: bool = False, kind: type[Node] | None = None) -> Callable[[Any, Any], Any]:
+    def apply(self: "Number", other: object) -> Node:
+        check_number(other)
+        return (kind or Number)(operation, *((other, self) if turned else (self, other)))
+
+    return apply
+
+
+class Number(Node):
+    """What stands for a number while a formula is traced."""
 
     __slots__ = ()
-
-    def _number(self, other: object) -> "Number":
-        check_number(other)
-        return Number()
-
-    def _condition(self, other: object) -> Condition:
-        check_number(other)
-        return Condition()
 
     def _power(self, other: object) -> NoReturn:
         raise ValueError("a formula has no powers; multiply, or use exp(x)")
@@ -56,14 +69,15 @@ class Number:
         raise ValueError("a formula has no == and !=; compare with < <= > >=")
 
     def __neg__(self) -> "Number":
-        return Number()
+        return Number("negative", self)
 
-    def __bool__(self) -> NoReturn:
-        raise ValueError("a formula has no branches or loops; use where(condition, x, y)")
-
-    __hash__ = None  # type: ignore[assignment]
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _number
-    __lt__ = __le__ = __gt__ = __ge__ = _condition
+    __hash__ = object.__hash__
+    __add__, __radd__ = _binary("+"), _binary("+", turned=True)
+    __sub__, __rsub__ = _binary("-"), _binary("-", turned=True)
+    __mul__, __rmul__ = _binary("*"), _binary("*", turned=True)
+    __truediv__, __rtruediv__ = _binary("/"), _binary("/", turned=True)
+    __lt__, __le__ = _binary("<", kind=Condition), _binary("<=", kind=Condition)
+    __gt__, __ge__ = _binary(">", kind=Condition), _binary(">=", kind=Condition)
     __eq__ = __ne__ = _equal
     __pow__ = __rpow__ = _power
     __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = _in_place
@@ -79,18 +93,26 @@ def check_number(value: object) -> None:
         raise ValueError(f"{value!r} is not a number; {ALLOWED}")
 
 
-def check_formula(function: Callable[..., Any]) -> None:
-    """Raise ValueError, which names what is wrong, where a function leaves the language of formulas."""
+def trace(function: Callable[..., Any]) -> "Number | float":
+    """What a formula computes. Raises ValueError, which names what is wrong, where it leaves the language."""
     name = getattr(function, "__name__", repr(function))
     try:
-        result = _check(function, ())(*[Number()] * function.__code__.co_argcount)
+        runnable = _check(function, ())
+        result = runnable(*(Number("argument", argument) for argument in arguments_of(function)))
         if result is None:
             raise ValueError("it returns nothing; a formula ends with `return` and a number")
         check_number(result)
+        return result  # type: ignore[no-any-return]
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     except Exception as error:
         raise ValueError(f"{name}: {error}; {ALLOWED}") from None
+
+
+def arguments_of(formula: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a formula's arguments."""
+    code = formula.__code__  # type: ignore[attr-defined]
+    return code.co_varnames[: code.co_argcount]  # type: ignore[no-any-return]
 
 
 def _check(function: Any, callers: tuple[Any, ...]) -> Callable[..., Any]:
@@ -142,15 +164,16 @@ def _meaning(function: Any, name: str, callers: tuple[Any, ...]) -> Any:
     if not isinstance(value, FunctionType):
         raise ValueError(f"{name} is {value!r}, neither a float nor a primitive or another formula; {ALLOWED}")
     if value in primitives.CONTRACTS:
-        return _primitive(value)
+        return _opaque(value)
     try:
-        return _check(value, callers)
+        checked = _check(value, callers)
+        return _opaque(value) if hasattr(value, "slopes") else checked
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 
 
-def _primitive(primitive: Callable[..., Any]) -> Callable[..., Number]:
-    """What stands for a primitive."""
+def _opaque(primitive: Callable[..., Any]) -> Callable[..., Number]:
+    """What stands for a primitive, or for a formula whose derivatives are known."""
     takes = inspect.signature(primitive)
 
     def call(*arguments: Any, **named: Any) -> Number:
@@ -160,9 +183,8 @@ def _primitive(primitive: Callable[..., Any]) -> Callable[..., Number]:
         if primitive is primitives.where:
             if not isinstance(arguments[0], Condition):
                 raise ValueError("where takes a comparison first: where(x > 0.0, x, y)")
-            arguments = arguments[1:]
-        for argument in arguments:
+        for argument in arguments[primitive is primitives.where :]:
             check_number(argument)
-        return Number()
+        return Number(primitive, *arguments)
 
     return call

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 INFINITY = math.inf
+DENSITY = 0.3989422804014327  # 1/√(2π), the normal density at 0
+LINEAR = 1.5957691216057308  # √(8/π)
+CUBIC = 0.07135481627260025  # 0.044715·√(8/π)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from importlib.machinery import PathFinder
-from typing import Any, NoReturn
+from typing import Any
 
+from actfun._catalogue.derivation import derive
 from actfun._catalogue.kinds import ELEMENTWISE, Kind
-from actfun._catalogue.language import check_formula
+from actfun._catalogue.language import arguments_of, trace
 
 PACKAGE = "actfun"  # where users find activations
 INFINITY = float("inf")
@@ -41,15 +42,15 @@ class Choice:
 
 
 class Derivatives(dict[str, Formula]):
-    """argument -> formula of the derivative in it. Raises NotImplementedError where nobody has written it."""
+    """argument -> formula of the derivative in it, derived where nobody has written it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, formula: Formula) -> None:
         super().__init__()
-        self.name = name
+        self.formula = formula
 
-    def __missing__(self, argument: str) -> NoReturn:
-        todo = f'write it under @derivative({self.name}, "{argument}"), or call {self.name} under torch.no_grad()'
-        raise NotImplementedError(f"{self.name} has no derivative in {argument}, so no gradient; {todo}")
+    def __missing__(self, argument: str) -> Formula:
+        self[argument] = derive(self.formula, argument)
+        return self[argument]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -150,7 +151,7 @@ def activation(**stated: Any) -> Callable[[Formula], Formula]:
     stated_facts = {name: value for name, value in stated.items() if name not in parameters}
 
     def register(formula: Formula) -> Formula:
-        check_formula(formula)
+        trace(formula)
         name = formula.__name__
         kind = stated.get("kind", ELEMENTWISE)
         if not isinstance(kind, Kind):
@@ -161,19 +162,14 @@ def activation(**stated: Any) -> Callable[[Formula], Formula]:
             raise TypeError(f"{name}: unknown fact {min(unknown)!r}; {nearest(min(unknown), tuple(FACTS))}")
         if missing := NEEDED - facts.keys():
             raise TypeError(f"{name}: these facts are missing: {', '.join(sorted(missing))}")
-        made = Activation(name=name, formula=formula, parameters=parameters, derivatives=Derivatives(name), **facts)
+        derivatives = formula.slopes = Derivatives(formula)  # type: ignore[attr-defined]  # for formulas that call it
+        made = Activation(name=name, formula=formula, parameters=parameters, derivatives=derivatives, **facts)
         _check_arguments(made)
         _check_names(made)
         _registry[name] = made
         return formula
 
     return register
-
-
-def arguments_of(formula: Formula) -> tuple[str, ...]:
-    """The names of a formula's arguments."""
-    code = formula.__code__
-    return code.co_varnames[: code.co_argcount]
 
 
 OWN = ("inplace", "learnable", "num_parameters")  # arguments that functions and modules have themselves
@@ -213,7 +209,7 @@ def derivative(formula: Formula, argument: str) -> Callable[[Formula], Formula]:
     """
 
     def register(function: Formula) -> Formula:
-        check_formula(function)
+        trace(function)
         name, known = formula.__name__, arguments_of(formula)
         if name not in _registry:
             raise ValueError(f"{function.__name__}: {name} is no activation; its formula is to be registered first")

@@ -34,7 +34,10 @@ class Operator:
     def __init__(self, activation: Activation) -> None:
         code = activation.formula.__code__
         self.activation, self.arguments = activation, code.co_varnames[: code.co_argcount]
-        self.differentiable = 1 + sum(isinstance(p, Parameter) and p.learnable for p in activation.parameters.values())
+        numbers = [p for p in activation.parameters.values() if isinstance(p, Parameter)]
+        for argument, differentiable in zip(self.arguments, (True, *(p.learnable for p in numbers)), strict=True):
+            if differentiable:
+                activation.derivatives[argument]  # derived here, for torch.compile could not trace that
         # A class each, for the profiler and grad_fn show its name.
         recorded: Any = types.new_class(activation.name, (Elementwise,))
         transformed: Any = types.new_class(activation.name, (TransformableElementwise,))
@@ -56,15 +59,10 @@ class Operator:
         return parameters
 
     def _is_recorded(self, x: Tensor, parameters: tuple[Any, ...]) -> bool:
-        """Whether a call is to have gradients. Raises NotImplementedError where a formula for them is missing."""
+        """Whether a call is to have gradients."""
         if not torch.is_grad_enabled():
             return False
-        recorded = x.requires_grad or bool([v for v in parameters if isinstance(v, Tensor) and v.requires_grad])
-        if recorded and len(self.activation.derivatives) < self.differentiable:
-            for argument, value in zip(self.arguments, (x, *parameters), strict=True):
-                if isinstance(value, Tensor) and value.requires_grad:
-                    self.activation.derivatives[argument]  # raises where it is missing
-        return recorded
+        return x.requires_grad or bool([v for v in parameters if isinstance(v, Tensor) and v.requires_grad])
 
     def call(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
         """The usual call, eager or compiled."""

@@ -5,6 +5,7 @@ loses every digit on the left, the tail loses none. From FAR on, the tail is 0 i
 """
 
 from actfun._catalogue.kinds import RANDOM
+from actfun._catalogue.primitives import CUBIC, DENSITY, LINEAR
 from actfun.formula import (
     INFINITY,
     Choice,
@@ -19,9 +20,6 @@ from actfun.formula import (
 )
 
 FAR = 40.0
-DENSITY = 0.3989422804014327  # 1/√(2π), the normal density at 0
-LINEAR = 1.5957691216057308  # √(8/π)
-CUBIC = 0.07135481627260025  # 0.044715·√(8/π)
 
 
 def ndtr(x):
