@@ -59,7 +59,11 @@ def forget() -> None:
 
 ELEMENTWISE = [spec(name) for name in names(KIND)]
 VALUES = [Case(activation, None) for activation in ELEMENTWISE]
-DERIVATIVES = [Case(activation, argument) for activation in ELEMENTWISE for argument in activation.derivatives]
+DERIVATIVES = [
+    Case(activation, argument)
+    for activation in ELEMENTWISE
+    for argument in ("x", *(a for a, p in activation.parameters.items() if getattr(p, "learnable", False)))
+]
 CASES = VALUES + DERIVATIVES
 CAREFUL = [case for case in CASES if uses(case.formula, DERIVED)]  # those that need a transcendental function
 

@@ -97,7 +97,9 @@ def _of_torch(activation: Activation) -> Callable[[Tensor], Tensor] | None:
     """torch's function, be it under a name of its own or as an option of another."""
     if activation.torch is not None:
         function: Callable[[Tensor], Tensor] = getattr(torch.nn.functional, activation.torch)
-        return function
+        if activation.torch != "threshold":  # the only one whose parameters have no defaults
+            return function
+        return functools.partial(function, **{name: p.default for name, p in activation.parameters.items()})  # type: ignore[arg-type]
     for other in map(spec, names()):
         for argument, choice in other.parameters.items():
             if isinstance(choice, Choice) and other.torch is not None:

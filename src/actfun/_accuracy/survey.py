@@ -13,17 +13,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from actfun._accuracy.error import Worst, judge, merge, nearest, ulps_in_digits, worst
+from actfun._accuracy.error import Worst, judge, merge, ulps_in_digits, worst
 from actfun._accuracy.implementation import Implementation
 from actfun._backends import mpmath as oracle
-from actfun._backends.tables import arguments
+from actfun._backends.tables import arguments, decide
 from actfun._catalogue.registry import spec
 from actfun._runs.job import Job, Record
 
 STRIDE = 4093  # a prime: the last bits of the patterns tried take all values
 PORTIONS = 64  # of an exhaustive run: 2²⁶ inputs each, some seconds, so that an interruption costs little
 BLOCK = 2**16  # inputs at a time: enough for torch to be busy, few enough to stay in cache
-UNSURE = 2.0**-44  # 16 bits: nearer to a tie than this, relatively, float64 does not decide; 50 digits do
 
 
 @dataclass(frozen=True)
@@ -108,12 +107,8 @@ def _exact(implementation: Implementation, x: Tensor) -> Any:
     if implementation.dtype is torch.float64:
         return [oracle.evaluate(implementation.formula, value, *implementation.numbers) for value in x.tolist()]
     exact = implementation.exact(x)
-    if implementation.dtype is torch.float32:
-        return exact
-    low, high = (nearest(exact * (1.0 + side * UNSURE), x.dtype) for side in (-1.0, 1.0))
-    unsure = (low != high) & ~exact.isnan() & x.isfinite()
-    for place in unsure.nonzero().flatten().tolist():
-        exact[place] = _odd(oracle.evaluate(implementation.formula, float(x[place]), *implementation.numbers))
+    if implementation.dtype is not torch.float32:
+        decide(implementation.formula, x, exact, implementation.numbers, implementation.dtype)
     return exact
 
 
@@ -124,14 +119,6 @@ def _measure(implementation: Implementation, x: Tensor, exact: Any) -> Worst:
     got = implementation.compute(x)
     errors, misrounded = ulps_in_digits(got, exact), int((got != rounded).sum())
     return judge(x, got, rounded, errors, implementation.bound, misrounded, len(x))
-
-
-def _odd(exact: Any) -> float:
-    """A number of many digits as float64, so that rounding it again gives what rounding once would."""
-    value = float(exact)
-    if exact == value or math.frexp(value)[0] * 2**53 % 2 == 1:
-        return value
-    return math.nextafter(value, math.inf if exact > value else -math.inf)
 
 
 def _sample64(kinks: Sequence[float]) -> Tensor:

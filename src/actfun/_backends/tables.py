@@ -1,9 +1,11 @@
 """Formulas of a 16-bit argument as tables: there are only 65,536 of them, and reading a value beats computing it.
 
-Each entry is the torch-ops form in float64, rounded once, so it is the right one unless the exact value lies within
-some 2⁻⁴⁸ of the middle between two numbers; `actfun accuracy` shows that none does.
+Each entry is the torch-ops form in float64, rounded once. Where that lies so near to the middle between two numbers
+that float64 does not decide, 50 digits do: gelu(1.2e-38) is x/2 + 0.4·x², half of x, a tie in bfloat16, and a second
+term that only breaks the tie.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -30,17 +32,29 @@ def to_odd(values: Tensor) -> Tensor:
     return (bits | (back != values).int()).view(torch.float32)
 
 
-def _beyond_float64(formula: Callable[..., Any], x: Tensor, values: Tensor, numbers: tuple[float, ...]) -> Tensor:
-    """`values`, moved by a last bit to the side where the exact ones lie that float64 could not tell from them.
+UNSURE = 2.0**-44  # relative distance from a tie
 
-    gelu(1.2e-38) is x/2 + 0.4·x²: half of x, a tie in bfloat16, and a second term that only breaks the tie. The same
-    term shows at an x that is 2⁹⁰ times as large.
-    """
-    scale = 2.0**90
-    beside = torch_ops.evaluate(formula, x.double() * scale, *numbers) / scale - values
-    hidden = (x.abs().double() < 1.0 / scale) & (beside != 0.0) & (beside.abs() < values.abs() * 2.0**-20)
-    side = torch.where(beside > 0.0, torch.inf, -torch.inf).double()
-    return torch.where(hidden, torch.nextafter(values, side), values)
+
+def to_odd_float64(exact: Any) -> float:
+    """An mpmath number likewise to float64."""
+    value = float(exact)
+    if exact == value or math.frexp(value)[0] * 2**53 % 2 == 1:
+        return value
+    return math.nextafter(value, math.inf if exact > value else -math.inf)
+
+
+def decide(
+    formula: Callable[..., Any], x: Tensor, values: Tensor, numbers: tuple[float, ...], dtype: torch.dtype
+) -> Tensor:
+    """`values`, float64, of a formula, with digits enough to round those right that lie beside a tie of `dtype`."""
+    low, high = (to_odd(values * (1.0 + side * UNSURE)).to(dtype) for side in (-1.0, 1.0))
+    unsure = ((low != high) & ~values.isnan() & x.isfinite()).nonzero().flatten().tolist()
+    if unsure:
+        from actfun._backends import mpmath  # 0.1 s, which most formulas do without
+
+        for place in unsure:
+            values[place] = to_odd_float64(mpmath.evaluate(formula, float(x[place]), *numbers))
+    return values
 
 
 def table(formula: Callable[..., Any], dtype: torch.dtype, out: torch.dtype, *numbers: float) -> Tensor:
@@ -50,6 +64,5 @@ def table(formula: Callable[..., Any], dtype: torch.dtype, out: torch.dtype, *nu
     """
     x = arguments(dtype)
     with torch.no_grad():
-        values = torch_ops.evaluate(formula, x.double(), *numbers)
-        odd = to_odd(_beyond_float64(formula, x, values, numbers))
+        odd = to_odd(decide(formula, x, torch_ops.evaluate(formula, x.double(), *numbers), numbers, dtype))
         return odd if out is torch.float32 else odd.to(out)

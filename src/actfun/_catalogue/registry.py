@@ -57,13 +57,16 @@ class Derivatives(dict[str, Formula]):
 class Activation:
     """An activation: its formula, and the facts that the formula alone does not tell.
 
-    range, monotonic, convex, saturates and kinks hold at the default parameters.
+    range, monotonic, convex, saturates and kinks hold at the default parameters. Those not stated are found by trying
+    numbers.
 
     - name: canonical name, torch's where torch has the function.
     - formula: the function of x and the parameters, over `actfun.formula`.
     - derivatives: argument name -> formula of the derivative in it, with the formula's own arguments.
     - parameters: argument name -> Parameter or Choice, in order.
+    - domain: where it has values: from, to.
     - range: infimum and supremum of the values.
+    - monotonic: whether it never falls. convex: whether it lies nowhere above its chords.
     - zero_centred: odd, so that inputs symmetric about 0 give outputs of mean 0.
     - saturates: the sides, "left" and "right", on which the derivative tends to 0.
     - kinks: where the derivative jumps.
@@ -76,6 +79,7 @@ class Activation:
     - kind: how it takes its input.
     - keeps: what backward needs beside the parameters: what its kind says, or "output" where, for positive parameters,
       the derivative formula gives the same at the output as at the input.
+    - found: the facts that nobody stated.
     """
 
     name: str
@@ -86,6 +90,7 @@ class Activation:
     reference: str
     module: str
     range: tuple[float, float] = (-INFINITY, INFINITY)
+    domain: tuple[float, float] = (-INFINITY, INFINITY)
     zero_centred: bool = False
     saturates: tuple[str, ...] = ()
     kinks: tuple[float, ...] = ()
@@ -95,6 +100,7 @@ class Activation:
     torch_is_exact: bool = False
     kind: Kind = ELEMENTWISE
     keeps: str = ELEMENTWISE.keeps
+    found: tuple[str, ...] = ()
     derivatives: Derivatives
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -1,0 +1,154 @@
+"""Activations with bounds, beside sigmoid and tanh, and the two that stand for logarithms and powers."""
+
+from actfun._catalogue.formulas.exponential import tanh, tanh_dx
+from actfun._catalogue.formulas.gaussian import ndtr
+from actfun._catalogue.primitives import DENSITY
+from actfun.formula import (
+    INFINITY,
+    Parameter,
+    absolute,
+    activation,
+    copysign,
+    decay,
+    derivative,
+    exp,
+    gaussian_decay,
+    log1p,
+    minimum,
+    where,
+)
+
+FAR = 40.0
+
+
+@activation(
+    module="LogSigmoid",
+    range=(-INFINITY, 0.0),
+    saturates=("right",),
+    torch="logsigmoid",
+    monotonic=True,
+    convex=False,
+    latex=r"-\log(1 + e^{-x})",
+    reference="the logarithm of sigmoid: Rumelhart, Hinton and Williams, Nature 323, 1986",
+)
+def log_sigmoid(x):
+    """The logarithm of sigmoid, which no rounding of sigmoid spoils."""
+    tail = log1p(decay(absolute(x), 1.0))
+    return where(x >= 0.0, -tail, x - tail)
+
+
+@derivative(log_sigmoid, "x")
+def log_sigmoid_dx(x):
+    e = decay(absolute(x), 1.0)
+    return where(x >= 0.0, e, 1.0) / (1.0 + e)
+
+
+@activation(
+    range=(-1.0, 1.0),
+    saturates=("left", "right"),
+    zero_centred=True,
+    torch="softsign",
+    monotonic=True,
+    convex=False,
+    latex=r"\frac{x}{1 + |x|}",
+    reference="Turian, Bergstra and Bengio, Quadratic features and deep architectures for chunking, NAACL 2009",
+)
+def softsign(x):
+    """A tanh without an exponential, whose slope falls slowly."""
+    t = minimum(absolute(x), 1e30)
+    return copysign(t / (1.0 + t), x)
+
+
+@derivative(softsign, "x")
+def softsign_dx(x):
+    c = 1.0 + absolute(x)
+    return 1.0 / c / c  # c·c overflows
+
+
+@activation(
+    module="Tanhshrink",
+    zero_centred=True,
+    torch="tanhshrink",
+    monotonic=True,
+    convex=False,
+    latex=r"x - \tanh(x)",
+    reference="torch.nn.Tanhshrink; the rest of Tanh",
+)
+def tanh_shrink(x):
+    """x less its tanh: small near 0, where the difference is a series, and x ∓ 1 far from it."""
+    t = absolute(x)
+    near = minimum(t, 1.0)
+    e = decay(t, 1.0)
+    ee = e * e
+    s = near * near
+    # x·cosh(x) - sinh(x) = Σ 2k/(2k + 1)!·x²ᵏ⁺¹
+    p = 16.0 / 355687428096000.0 + s * (18.0 / 121645100408832000.0 + s * (20.0 / 51090942171709440000.0))
+    p = 10.0 / 39916800.0 + s * (12.0 / 6227020800.0 + s * (14.0 / 1307674368000.0 + s * p))
+    p = 1.0 / 3.0 + s * (1.0 / 30.0 + s * (6.0 / 5040.0 + s * (8.0 / 362880.0 + s * p)))
+    inside = near * s * p * (2.0 * e / (1.0 + ee))
+    outside = (t - 1.0) + 2.0 * ee / (1.0 + ee)
+    return copysign(where(t < 1.0, inside, outside), x)
+
+
+@derivative(tanh_shrink, "x")
+def tanh_shrink_dx(x):
+    y = tanh(x)
+    return y * y
+
+
+@activation(
+    range=(0.0, 1.0),
+    saturates=("left", "right"),
+    monotonic=True,
+    convex=False,
+    latex=r"\Phi\left(\frac{x - \mu}{\sigma}\right)",
+    reference="Ma et al., Mega: moving average equipped gated attention, arXiv:2209.10655",
+    mu=Parameter(0.7071067811865476),
+    sigma=Parameter(0.28209479177387814, nonzero=True),
+)
+def laplace(x, mu, sigma):
+    """The normal distribution's function, placed so that it stands for relu_squared in attention."""
+    return ndtr((x - mu) / sigma)
+
+
+@derivative(laplace, "x")
+def laplace_dx(x, mu, sigma):
+    return gaussian_decay(minimum(absolute((x - mu) / sigma), FAR), DENSITY / sigma)
+
+
+@activation(
+    range=(0.0, INFINITY),
+    saturates=("left",),
+    monotonic=True,
+    convex=True,
+    latex="e^x",
+    reference="Keras has it as an activation; the inverse link of Poisson regression",
+)
+def exponential(x):
+    """e to the power x."""
+    return exp(x)
+
+
+@derivative(exponential, "x")
+def exponential_dx(x):
+    return exp(x)
+
+
+@activation(
+    range=(-30.0, 30.0),
+    saturates=("left", "right"),
+    zero_centred=True,
+    monotonic=True,
+    convex=False,
+    latex=r"c \tanh(x / c)",
+    reference="Gemma Team, Gemma 2, arXiv:2408.00118, section 2",
+    cap=Parameter(30.0, nonzero=True),
+)
+def softcap(x, cap):
+    """x held smoothly between -cap and cap, as logits are."""
+    return cap * tanh(x / cap)
+
+
+@derivative(softcap, "x")
+def softcap_dx(x, cap):
+    return tanh_dx(x / cap)

@@ -1,0 +1,109 @@
+"""Rectifiers with a smooth or scaled left side, beside ELU and softplus."""
+
+from actfun.formula import (
+    INFINITY,
+    Parameter,
+    absolute,
+    activation,
+    decay,
+    derivative,
+    exp,
+    expm1,
+    maximum,
+    minimum,
+    where,
+)
+
+SCALE = 1.0507009873554805  # of selu, and its alpha times that: mean 0 and variance 1 are a fixed point of layers
+SCALED_ALPHA = 1.7580993408473766
+
+
+def expm1_of_any(x):
+    """exp(x) - 1 on both sides."""
+    e = expm1(-absolute(x))
+    return where(x > 0.0, -e * exp(x), e)
+
+
+@activation(
+    module="CELU",
+    range=(-1.0, INFINITY),
+    saturates=("left",),
+    inplace=True,
+    torch="celu",
+    monotonic=True,
+    convex=True,
+    latex=r"\max(x, 0) + \min(0, \alpha (e^{x/\alpha} - 1))",
+    reference="Barron, Continuously differentiable exponential linear units, arXiv:1704.07483",
+    alpha=Parameter(1.0, nonzero=True),
+)
+def celu(x, alpha):
+    """ELU whose exponent is scaled with alpha too, so that its slope is continuous for every alpha."""
+    return where(x >= 0.0, x, alpha * expm1_of_any(x / alpha))
+
+
+@derivative(celu, "x")
+def celu_dx(x, alpha):
+    return exp(minimum(x, 0.0) / alpha)
+
+
+@activation(
+    module="SELU",
+    range=(-SCALED_ALPHA, INFINITY),
+    kinks=(0.0,),
+    saturates=("left",),
+    inplace=True,
+    torch="selu",
+    monotonic=True,
+    convex=False,
+    latex=r"\lambda \begin{cases} x & x > 0 \\ \alpha (e^x - 1) & x \le 0 \end{cases}",
+    reference="Klambauer, Unterthiner, Mayr and Hochreiter, Self-normalizing neural networks, arXiv:1706.02515",
+)
+def selu(x):
+    """ELU, scaled so that layers of it keep mean 0 and variance 1."""
+    return where(x >= 0.0, SCALE * x, SCALED_ALPHA * expm1(-absolute(x)))
+
+
+@derivative(selu, "x")
+def selu_dx(x):
+    return where(x > 0.0, SCALE, decay(maximum(-x, 0.0), SCALED_ALPHA))
+
+
+def expm1_less_x(x):
+    """exp(x) - 1 - x for x ≤ 0: a series near 0, where the difference cancels."""
+    z = maximum(x, -0.5)
+    p = 1.0 / 3628800.0 + z * (1.0 / 39916800.0 + z * (1.0 / 479001600.0 + z * (1.0 / 6227020800.0)))
+    p = 1.0 / 720.0 + z * (1.0 / 5040.0 + z * (1.0 / 40320.0 + z * (1.0 / 362880.0 + z * p)))
+    p = 0.5 + z * (1.0 / 6.0 + z * (1.0 / 24.0 + z * (1.0 / 120.0 + z * p)))
+    return where(x > -0.5, z * z * p, expm1(x) - x)
+
+
+@activation(
+    module="XIELU",
+    range=(-0.2057512240964821, INFINITY),
+    monotonic=False,
+    convex=True,
+    latex=r"\begin{cases} \alpha_p x^2 + \beta x & x > 0 \\ \alpha_n (e^x - 1 - x) + \beta x & x \le 0 \end{cases}",
+    reference="Huang and Schlag, Deriving activation functions using integration, arXiv:2411.13010",
+    alpha_p=Parameter(0.8, low=0.0, learnable=True),
+    alpha_n=Parameter(0.8, low=0.0, learnable=True),
+    beta=Parameter(0.5),
+)
+def xielu(x, alpha_p, alpha_n, beta):
+    """The integral of a trained ELU: a parabola on the right, nearly a line on the left."""
+    right, left = maximum(x, 0.0), minimum(x, 0.0)
+    return where(x > 0.0, alpha_p * (right * right), alpha_n * expm1_less_x(left)) + beta * x
+
+
+@derivative(xielu, "x")
+def xielu_dx(x, alpha_p, alpha_n, beta):
+    return where(x > 0.0, 2.0 * alpha_p * x, alpha_n * expm1(-absolute(x))) + beta
+
+
+@derivative(xielu, "alpha_p")
+def xielu_dalpha_p(x, alpha_p, alpha_n, beta):
+    return maximum(x, 0.0) * maximum(x, 0.0)
+
+
+@derivative(xielu, "alpha_n")
+def xielu_dalpha_n(x, alpha_p, alpha_n, beta):
+    return expm1_less_x(minimum(x, 0.0))

@@ -1,0 +1,185 @@
+"""Activations of the form x times a weight of x, beside SiLU, Mish and GELU.
+
+On the far left the weight multiplies into `decay` or `gaussian_decay`, so that it is right among subnormals; x is held
+at FAR where 0·inf would be NaN.
+"""
+
+from actfun._catalogue.formulas.exponential import FAR, tanh, tanh_dx
+from actfun._catalogue.formulas.gaussian import FAR as GAUSSIAN_FAR
+from actfun._catalogue.formulas.gaussian import gelu, gelu_dx, ndtr
+from actfun._catalogue.primitives import DENSITY
+from actfun.formula import (
+    INFINITY,
+    Parameter,
+    absolute,
+    activation,
+    decay,
+    derivative,
+    exp,
+    gaussian_decay,
+    log1p,
+    maximum,
+    minimum,
+    ndtr_scaled,
+    where,
+)
+
+SQRT2 = 1.4142135623730951
+
+
+@activation(
+    module="GELU10",
+    range=(-0.16997120747990366, 10.0),
+    kinks=(10.0,),
+    saturates=("left", "right"),
+    monotonic=False,
+    convex=False,
+    latex=r"\min(x\,\Phi(x), 10)",
+    reference="Wu et al., Integer quantization for deep learning inference, arXiv:2004.09602",
+)
+def gelu_10(x):
+    """GELU that ends at 10, for arithmetic of few bits."""
+    return where(x > 10.0, 10.0, gelu(x))  # gelu(10) is 10 but for 8e-23
+
+
+@activation(
+    module="TeLU",
+    range=(-0.35328577784821125, INFINITY),
+    saturates=("left",),
+    monotonic=False,
+    convex=False,
+    latex=r"x \tanh(e^x)",
+    reference="Liu and Di, TanhExp, arXiv:2003.09855; Fernandez and Mali, TeLU, arXiv:2412.20269",
+)
+def telu(x):
+    """x weighted by the tanh of its exponential. Few networks use it."""
+    t = minimum(absolute(x), FAR)
+    return where(x < -20.0, decay(t, -t), x * tanh(exp(minimum(x, 4.0))))  # tanh(e⁴) is 1
+
+
+@derivative(telu, "x")
+def telu_dx(x):
+    t = minimum(absolute(x), FAR)
+    z = minimum(maximum(x, -20.0), 4.0)  # from 4 on the second term is 0
+    e = exp(z)
+    return where(x < -20.0, decay(t, 1.0 - t), tanh(e) + z * e * tanh_dx(e))
+
+
+@activation(
+    range=(0.0, INFINITY),
+    saturates=("left",),
+    monotonic=False,
+    convex=False,
+    latex=r"x \tanh(x\,\Phi(x))",
+    reference="Naveen, Phish: a novel hyper-optimizable activation function, TechRxiv, 2022",
+)
+def phish(x):
+    """x weighted by the tanh of its GELU: never negative. Few networks use it."""
+    t = minimum(absolute(x), GAUSSIAN_FAR)
+    return where(x < -8.0, gaussian_decay(t, t * t * ndtr_scaled(t)), x * tanh(gelu(x)))
+
+
+@derivative(phish, "x")
+def phish_dx(x):
+    t = minimum(absolute(x), GAUSSIAN_FAR)
+    left = gaussian_decay(t, t * (DENSITY * t - 2.0 * ndtr_scaled(t)))
+    g = gelu(x)
+    near = tanh(g) + minimum(maximum(x, -GAUSSIAN_FAR), GAUSSIAN_FAR) * gelu_dx(x) * tanh_dx(g)
+    return where(x < -8.0, left, near)
+
+
+@activation(
+    range=(-0.2499936636601295, INFINITY),
+    saturates=("left",),
+    monotonic=False,
+    convex=False,
+    latex=r"x \tanh(\log(1 + \sigma(x)))",
+    reference="Wang, Ren and Wang, Smish, Electronics 11(4), 540, 2022",
+)
+def smish(x):
+    """x weighted by the tanh of log(1 + sigmoid), which with s for sigmoid is s(s + 2)/(s(s + 2) + 2)."""
+    t = minimum(absolute(x), FAR)
+    e = decay(t, 1.0)
+    c, n = 1.0 + e, where(x >= 0.0, 1.0, e)
+    q = n + 2.0 * c
+    return where(x >= 0.0, x, decay(t, -t)) * q / (n * q + 2.0 * (c * c))
+
+
+@derivative(smish, "x")
+def smish_dx(x):
+    t = minimum(absolute(x), FAR)
+    e = decay(t, 1.0)
+    c = 1.0 + e
+    s, rest = where(x >= 0.0, 1.0, e) / c, where(x >= 0.0, e, 1.0) / c
+    d = s * (s + 2.0) + 2.0
+    slope = ((s + 2.0) / d + minimum(maximum(x, -FAR), FAR) * (4.0 * (1.0 + s) * rest / (d * d))) / c
+    return where(x >= 0.0, slope, decay(t, slope))
+
+
+@activation(
+    module="LiSHT",
+    range=(0.0, INFINITY),
+    monotonic=False,
+    convex=False,
+    latex=r"x \tanh(x)",
+    reference="Roy et al., LiSHT, arXiv:1901.05894",
+)
+def lisht(x):
+    """x weighted by its tanh: even, a smooth |x|. Few networks use it."""
+    return x * tanh(x)
+
+
+@derivative(lisht, "x")
+def lisht_dx(x):
+    return tanh(x) + minimum(maximum(x, -FAR), FAR) * tanh_dx(x)
+
+
+@activation(
+    range=(-0.06997764131970143, INFINITY),
+    saturates=("left",),
+    monotonic=False,
+    convex=False,
+    latex=r"x\,(1 + e^{-\beta x})^{-\alpha}",
+    reference="Patwardhan, Ingalhalikar and Walambe, ARiA, arXiv:1805.08878",
+    alpha=Parameter(1.5),
+    beta=Parameter(2.0),
+)
+def aria(x, alpha, beta):
+    """x weighted by a power of its sigmoid: Richards' curve. Few networks use it."""
+    z = beta * x
+    s = alpha * (maximum(-z, 0.0) + log1p(decay(absolute(z), 1.0)))
+    return where(x >= 0.0, x * exp(-s), decay(maximum(s, 0.0), maximum(x, -FAR)))
+
+
+@derivative(aria, "x")
+def aria_dx(x, alpha, beta):
+    z = beta * x
+    e = decay(absolute(z), 1.0)
+    s = alpha * (maximum(-z, 0.0) + log1p(e))
+    rest = where(z >= 0.0, e, 1.0) / (1.0 + e)
+    return decay(maximum(s, 0.0), 1.0 + alpha * beta * minimum(maximum(x, -FAR), FAR) * rest)
+
+
+@activation(
+    module="SMU",
+    monotonic=True,
+    convex=False,
+    latex=r"\tfrac{1}{2} \left((1 + a) x + (1 - a) x \operatorname{erf}(\mu (1 - a) x)\right)",
+    reference="Biswas et al., SMU, arXiv:2111.04682",
+    alpha=Parameter(0.25),
+    mu=Parameter(1.0, low=0.01, learnable=True),
+)
+def smu(x, alpha, mu):
+    """A smooth Leaky ReLU of slope alpha, sharper with mu. Few networks use it."""
+    return alpha * x + (1.0 - alpha) * (x * ndtr(SQRT2 * mu * (1.0 - alpha) * x))
+
+
+@derivative(smu, "x")
+def smu_dx(x, alpha, mu):
+    return alpha + (1.0 - alpha) * gelu_dx(SQRT2 * mu * (1.0 - alpha) * x)
+
+
+@derivative(smu, "mu")
+def smu_dmu(x, alpha, mu):
+    w = minimum(absolute(SQRT2 * mu * (1.0 - alpha) * x), GAUSSIAN_FAR)
+    return gaussian_decay(w, w * w * (DENSITY / (SQRT2 * mu * mu)))
