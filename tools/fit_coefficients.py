@@ -1,6 +1,6 @@
 """Fit the approximations of `_backends`: double.py, arithmetic.py and torch*.py; print their numbers.
 
-`python tools/fit_coefficients.py` takes some seconds (mpmath, 40 digits). Coefficients come highest power first, as the
+`python tools/fit_coefficients.py` takes some seconds (mpmath, 80 digits). Coefficients come highest power first, as the
 arithmetic that uses them holds them. The error beside each fit is the worst one with those coefficients, relative to
 the function that they serve, on 2,001 points.
 """
@@ -13,7 +13,7 @@ import mpmath
 import numpy
 from mpmath import mpf
 
-mpmath.mp.dps = 40
+mpmath.mp.dps = 80
 Function = Callable[[mpf], mpf]
 
 
@@ -121,6 +121,28 @@ def _tanh_rest(s: mpf) -> mpf:
     return (mpmath.tanh(x) / x - 1) / s if s else -mpf(1) / 3
 
 
+def _sine_rest(s: mpf) -> mpf:
+    r = mpmath.sqrt(s)
+    return (mpmath.sin(r) / r - 1) / s if s else -mpf(1) / 6
+
+
+def _erf_rest(s: mpf) -> mpf:
+    x = mpmath.sqrt(s)
+    return (mpmath.erf(x) / x if s else 2 / mpmath.sqrt(mpmath.pi)) - 1
+
+
+def _erf_exponent(t: mpf) -> mpf:
+    return -mpmath.log(mpmath.erfc(t)) / t if t else 2 / mpmath.sqrt(mpmath.pi)
+
+
+def _erf_whole(t: mpf, q: mpf) -> mpf:
+    return -mpmath.expm1(-t * q) / t if t else q
+
+
+def _erfc_power(t: mpf) -> mpf:
+    return mpmath.log(mpmath.erfc(t), 2)
+
+
 def _ndtr_scaled(t: mpf) -> mpf:
     return mpmath.erfc(t / mpmath.sqrt(2)) / 2 * mpmath.exp(t * t / 2)
 
@@ -162,7 +184,9 @@ FITS: dict[str, tuple[Approximation, ...]] = {
         replace(EXP, wide=6),
         replace(LOG1P, wide=5),
         Fit("NDTR_SCALED", FOLDED, _ndtr_folded, 14, lambda u, p: p, wide=14),
+        Fit("ERF", ("0", "2.8"), _erf_exponent, 13, _erf_whole, wide=13),  # up to 4.5 the error stays below
     ),
+    "_backends/cpu/trigonometry": (Fit("SINE", ("0", "2.4675"), _sine_rest, 5, lambda s, p: 1 + s * p, wide=5),),
     "_backends/arithmetic": (
         replace(EXP, terms=5),
         Fit("EXPM1_16", ("-0.5", "0"), _exp_rest, 4, lambda x, p: 1 + x * p),
@@ -173,6 +197,8 @@ FITS: dict[str, tuple[Approximation, ...]] = {
     "_backends/torch32": (
         Fit("EXPM1", ("-0.136", "0"), _exp_rest, 3, lambda r, p: 1 + r * p),
         Fit("TANH", ("0", "0.125"), _tanh_rest, 4, lambda s, p: 1 + s * p),
+        Fit("ERF", ("0", "1"), _erf_rest, 7, lambda s, p: 1 + p),
+        Fit("ERFC", ("1", "3"), _erfc_power, 8, lambda t, p: 1 - 2**p),
         replace(LOG1P, terms=4),
     ),
     "_backends/torch_tails": (
@@ -182,6 +208,14 @@ FITS: dict[str, tuple[Approximation, ...]] = {
         Fit("GELU_SLOPE_16", ("0", "0.81596"), _slope_by_root, 6, lambda v, p: p),
     ),
 }
+
+
+def parts(value: mpf, count: int) -> tuple[float, ...]:
+    """A number as the sum of float64 numbers, each the nearest to what those before it leave."""
+    found: list[float] = []
+    for _ in range(count):
+        found.append(float(value - mpmath.fsum(found)))
+    return tuple(found)
 
 
 def split(value: mpf, bits: int = 24, rounded: Callable[[mpf], float] = single) -> tuple[float, float]:
@@ -202,6 +236,10 @@ CONSTANTS: dict[str, dict[str, tuple[float, ...]]] = {
         "LOG2_E": (float(1 / LN2),),
         "LN2": (float(LN2),),
         "LINEAR, CUBIC": (float(SLOPE), float(SLOPE * mpf("0.044715"))),
+    },
+    "_backends/cpu/trigonometry": {
+        "PI_HIGH, PI_LOW": parts(mpmath.pi, 2),
+        "INVERSE_PI": parts(1 / mpmath.pi, 4),
     },
     "_backends/torch32": {},
     "_backends/torch_tails": {

@@ -4,14 +4,18 @@ import math
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 from support import CASES, Case, assert_close, points
+from test_primitives import NAMES, check, inside
 
 from actfun._accuracy.error import unit
 from actfun._backends import mpmath as oracle
 from actfun._backends import torch as torch_ops
+from actfun._catalogue import primitives
+from actfun._catalogue.primitives import CONTRACTS
 
 triton = pytest.importorskip("triton", reason="Triton is there on Linux only")
 FUSED = tuple(map(int, triton.__version__.split(".")[:2])) >= (3, 9)
@@ -133,6 +137,8 @@ from support import CASES, points
 from actfun import spec
 from actfun._backends import gpu
 from actfun._backends.tables import arguments
+from actfun._catalogue import primitives
+from test_primitives import NAMES, inside
 results = {}
 for case in CASES:
     for dtype in (torch.float32, torch.float16):
@@ -147,6 +153,8 @@ for case in CASES:
         y, blocks = torch.empty_like(x), (-(-len(x) // 1024), 1, 1)
         gpu.forward_kernel[blocks](x, y, len(x), case.parameters, (), gpu._lower_16(case.formula), 1024)
         results[str(case), str(dtype), "16"] = x, y
+for name in NAMES:
+    results[name] = gpu.evaluate(getattr(primitives, name), inside(getattr(primitives, name)))
 relu, squared, inf = spec("relu"), spec("relu_squared"), float("inf")
 x = torch.tensor([-1.0, 0.0, 2.0, 2.0, float("nan")])
 g = torch.tensor([inf, float("nan"), inf, -0.0, 1.0])
@@ -171,6 +179,19 @@ def interpreted(tmp_path_factory) -> dict:
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", RUN, str(path)], env=environment, check=True, timeout=600)
     return torch.load(path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_machine_operations_keep_their_contracts(name, interpreted):
+    """In the interpreter they are numpy's; compiled for a GPU, NVIDIA's library has them."""
+    primitive = getattr(primitives, name)
+    check(primitive, inside(primitive), interpreted[name], CONTRACTS[primitive].ulp)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_machine_operations_compile_for_sm_90(name, cache):
+    alone = SimpleNamespace(formula=getattr(primitives, name), argument=None, parameters=())
+    assert compiled(alone, "fp32").asm["cubin"].startswith(b"ELF")
 
 
 @pytest.mark.skipif(not FUSED, reason="before 3.9 the interpreter's fma rounds twice, with which gelu is 50 ulp off")

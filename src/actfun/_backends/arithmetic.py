@@ -85,14 +85,15 @@ def tanh(x):
 
 
 def log1p(x):
-    """For x from 0 to 1, as k·log(2) + log(1 + f), 1 + x = 2ᵏ(1 + f); error of the polynomial: 3.3e-9."""
-    halved = x > 0.41421356  # √2 - 1
-    f = where(halved, fma(0.5, x, -0.5), x)
+    """For x from -1/2 to 1, as k·log(2) + log(1 + f), 1 + x = 2ᵏ(1 + f); error of the polynomial: 3.3e-9."""
+    halved, doubled = x > 0.41421356, x < -0.29289322  # √2 - 1, √½ - 1
+    k = where(halved, 1.0, where(doubled, -1.0, 0.0))
+    f = where(halved, fma(0.5, x, -0.5), where(doubled, fma(2.0, x, 1.0), x))
     p = fma(fma(0.06971681118011475, f, -0.11479836702346802), f, 0.11685442924499512)
     p = fma(fma(fma(p, f, -0.12425675988197327), f, 0.14249053597450256), f, -0.1666780263185501)
     p = fma(fma(fma(p, f, 0.20000715553760529), f, -0.2499999701976776), f, 0.3333333134651184)
-    tail = fma(f * f, fma(p, f, -0.5), where(halved, LN2_LOW, 0.0))
-    return where(halved, LN2_HIGH, 0.0) + (f + tail)
+    tail = fma(f * f, fma(p, f, -0.5), k * LN2_LOW)
+    return k * LN2_HIGH + (f + tail)
 
 
 def ndtr_scaled(x):

@@ -24,6 +24,11 @@ def _cubic_decay(x: mpf, y: mpf) -> mpf:
     return y * mpmath.exp(-mpmath.sqrt(8 / mpmath.pi) * (t + mpf("0.044715") * t**3))
 
 
+def _positive(function: Callable[[mpf], mpf]) -> Callable[[mpf], mpf]:
+    """A function of numbers from 0 on, with NaN below, where mpmath goes over to complex numbers."""
+    return lambda x: function(x) if x >= 0 else mpmath.nan
+
+
 lower = Lowering(
     native={
         primitives.where: lambda condition, x, y: x if condition else y,
@@ -32,7 +37,12 @@ lower = Lowering(
         primitives.exp: mpmath.exp,
         primitives.decay: lambda x, y: y * mpmath.exp(-x),
         primitives.expm1: mpmath.expm1,
+        primitives.sqrt: _positive(mpmath.sqrt),
+        primitives.log: _positive(mpmath.log),
         primitives.log1p: mpmath.log1p,
+        primitives.sin: mpmath.sin,
+        primitives.cos: mpmath.cos,
+        primitives.erf: mpmath.erf,
         primitives.tanh: mpmath.tanh,
         primitives.ndtr_scaled: lambda x: mpmath.erfc(x / mpmath.sqrt(2)) / 2 * mpmath.exp(x * x / 2),
         primitives.gaussian_decay: lambda x, y: y * mpmath.exp(-x * x / 2),

@@ -37,6 +37,11 @@ def _copysign(x: Tensor, y: Tensor) -> Tensor:
     return torch.where(y >= 0.0, _absolute(x), -_absolute(x))  # torch.copysign has slope 0 where x is 0
 
 
+def _sqrt(x: Tensor) -> Tensor:
+    """At 0 with the steepest slope that there is, not torch's infinite one, which makes NaN of a gradient of 0."""
+    return torch.where(x == 0.0, torch.finfo(x.dtype).max * x, torch.sqrt(torch.where(x == 0.0, 1.0, x)))
+
+
 def _decay(x: Tensor, y: Any) -> Tensor:
     """y·exp(-x), where exp(-x) alone would be subnormal as y·exp(s - x)·exp(-s): its only rounding is the last."""
     limit, shift = (64.0, 32.0) if x.dtype is torch.float32 else (600.0, 64.0)
@@ -105,7 +110,12 @@ lower = Lowering(
         primitives.exp: torch.exp,
         primitives.decay: _decay,
         primitives.expm1: torch.expm1,
+        primitives.sqrt: _sqrt,
+        primitives.log: torch.log,
         primitives.log1p: torch.log1p,
+        primitives.sin: torch.sin,
+        primitives.cos: torch.cos,
+        primitives.erf: torch.erf,
         primitives.tanh: torch.tanh,
         primitives.ndtr_scaled: _ndtr_scaled,
         primitives.gaussian_decay: _gaussian_decay,

@@ -91,6 +91,34 @@ def _tanh(x: Tensor) -> Tensor:
     return torch.where(s < 0.125, x * (1.0 + s * polynomial(TANH, s)), torch.where(x >= 0.0, y, -y))
 
 
+ERF = (
+    7.875874871388078e-05,
+    -0.000801686430349946,
+    0.005189087241888046,
+    -0.02685421146452427,
+    0.11283594369888306,
+    -0.3761262595653534,
+    0.12837916612625122,
+)
+ERFC = (
+    -2.9044544135103934e-05,
+    0.0006067127687856555,
+    -0.005898005794733763,
+    0.035858381539583206,
+    -0.15550993382930756,
+    -0.9144843816757202,
+    -1.6291065216064453,
+    0.0001461167266825214,
+)
+
+
+def _erf(x: Tensor) -> Tensor:
+    """Near 0, where Inductor's erf is known to 1e-7 only, x + x·p(x²); beyond 1 less a power of 2."""
+    t = torch.clamp(torch.abs(x), max=4.0)  # where it is 1 - 2e-8
+    far = 1.0 - pow2(polynomial(ERFC, t))
+    return torch.where(t < 1.0, x + x * polynomial(ERF, t * t), torch.where(x >= 0.0, far, -far))
+
+
 LOG1P = (
     0.0005244446219876409,
     0.0022059851326048374,
@@ -147,6 +175,11 @@ NATIVE: dict[Callable[..., Any], Callable[..., Any]] = {
     primitives.absolute: torch.abs,
     primitives.copysign: torch.copysign,
     primitives.exp: torch.exp,
+    primitives.sqrt: torch.sqrt,
+    primitives.log: torch.log,
+    primitives.sin: torch.sin,
+    primitives.cos: torch.cos,
+    primitives.erf: _erf,
     primitives.log1p: _log1p,
     primitives.tanh: _tanh,
     exponential.elu_dx: _elu_dx,
@@ -186,8 +219,10 @@ lower_16 = Lowering(  # for bfloat16: relative errors of 4e-5 are a hundredth of
 
 
 def _on_gpu(derived: dict[Any, Any]) -> Lowering:
-    natives = {key: NATIVE[key] for key in (primitives.where, primitives.minimum, primitives.maximum)}
-    natives |= {
+    chosen = primitives.where, primitives.minimum, primitives.maximum
+    machine = primitives.sqrt, primitives.log, primitives.sin, primitives.cos
+    natives = {key: NATIVE[key] for key in chosen + machine} | {
+        primitives.erf: torch.erf,
         primitives.absolute: torch.abs,
         primitives.copysign: torch.copysign,
         arithmetic.fma: lambda x, y, z: x * y + z,  # which Inductor makes one operation

@@ -2,8 +2,8 @@
 
 Each primitive is an ordinary function on Python floats: its body is its meaning, in double precision. A backend brings
 its own version of a primitive or derives it from simpler ones, as `actfun._backends.cpu.double` does. `CONTRACTS` says
-where and how well each must hold; tests hold torch and the CPU kernels to it, and triton through the formulas. NaN in
-any argument gives NaN unless a docstring says otherwise.
+where and how well each must hold; tests hold every backend to it, if only through formulas. NaN in any argument gives
+NaN unless a docstring says otherwise.
 """
 
 import math
@@ -81,10 +81,42 @@ def expm1(x):
     return math.expm1(x)
 
 
-@primitive(domain=(0.0, 1.0), ulp=1.5)
+@primitive(domain=(0.0, INFINITY), ulp=1.0)
+def sqrt(x):
+    """The square root; sqrt(-0) = -0, and NaN below 0."""
+    return math.sqrt(x) if x >= 0.0 else math.nan
+
+
+@primitive(domain=(0.0, INFINITY), ulp=1.5)
+def log(x):
+    """The natural logarithm; -inf at ±0, and NaN below 0."""
+    if x > 0.0:
+        return math.log(x)
+    return -INFINITY if x == 0.0 else math.nan
+
+
+@primitive(domain=(-0.5, 1.0), ulp=2.0)
 def log1p(x):
-    """log(1 + x) without cancellation, for x from 0 to 1."""
+    """log(1 + x) without cancellation, for x from -1/2 to 1; log1p(±0) = ±0."""
     return math.log1p(x)
+
+
+@primitive(ulp=2.5)
+def sin(x):
+    """The sine of an angle in radians, of any size; sin(±0) = ±0, and NaN at ±inf."""
+    return math.sin(x) if math.isfinite(x) else math.nan
+
+
+@primitive(ulp=2.5)
+def cos(x):
+    """The cosine of an angle in radians, of any size; NaN at ±inf."""
+    return math.cos(x) if math.isfinite(x) else math.nan
+
+
+@primitive(ulp=2.0)
+def erf(x):
+    """The error function 2·Φ(√2·x) - 1, odd; erf(±0) = ±0."""
+    return math.erf(x)
 
 
 @primitive(ulp=2.5)

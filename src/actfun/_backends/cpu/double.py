@@ -1,7 +1,8 @@
 """The transcendental primitives in float64 arithmetic, for CPU kernels, whose results are rounded to float32 or less.
 
 Twice the bits of the result leave room for plain text: no rounding error is carried along, and nothing overflows or
-becomes subnormal on the way. Branch-free, over two machine operations, fma and scale, that a kernel brings.
+becomes subnormal on the way. Branch-free, over three machine operations that a kernel brings: fma, scale and exponent;
+`trigonometry` has sin and cos.
 Coefficients come from `tools/fit_coefficients.py`; the error beside each approximation is relative to the function that
 it serves. A float32 result is off by half a unit in its last place and a hundredth more.
 """
@@ -10,7 +11,7 @@ import math
 from fractions import Fraction
 
 from actfun._catalogue import primitives
-from actfun._catalogue.primitives import absolute, copysign, maximum, minimum
+from actfun._catalogue.primitives import absolute, copysign, maximum, minimum, where
 
 
 def fma(x, y, z):
@@ -23,9 +24,16 @@ def scale(x, t):
     return math.ldexp(x, int(t - ROUNDER))
 
 
+def exponent(x):
+    """The whole number n for which x/2ⁿ lies in [√½, √2); x must be normal and positive."""
+    part, n = math.frexp(x)
+    return float(n if part >= math.sqrt(0.5) else n - 1)
+
+
 ROUNDER = 6755399441055744.0  # 1.5·2⁵²: adding it rounds to a whole number, which then stands in the lowest bits
 LOG2_E = 1.4426950408889634
 LN2 = 0.6931471805599453
+NAN, INFINITY = math.nan, math.inf
 FAR = 200.0  # exp(-FAR)·2¹⁶ is 0 and exp(FAR) is infinite in every dtype that these serve
 
 
@@ -60,8 +68,15 @@ def expm1(x):
     return fma(s, _slope(r) * r, -(1.0 - s))
 
 
+def log(x):
+    """n·ln(2) + log(x/2ⁿ)."""
+    n = exponent(x)
+    y = fma(n, LN2, log1p(scale(x, ROUNDER - n) - 1.0))
+    return where(x > 0.0, where(x < INFINITY, y, x), where(x < 0.0, NAN, x - INFINITY))
+
+
 def log1p(x):
-    """2·atanh(s/2) with s = x/(1 + x/2); error: 3.9e-10."""
+    """2·atanh(s/2) with s = x/(1 + x/2), from -2/3 to 2/3; error: 3.9e-10."""
     s = x / fma(0.5, x, 1.0)
     v = s * s
     p = fma(
@@ -72,6 +87,18 @@ def log1p(x):
         0.08333333415071302,
     )
     return fma(s, v * p, s)
+
+
+def erf(x):
+    """1 - exp(-t·q(t)) for t = |x|, as an expm1, which does not cancel; error: 1.8e-10."""
+    t = minimum(absolute(x), 4.5)  # where it is 1 - 2e-10
+    q = fma(fma(2.669242517071662e-08, t, -4.959262218380309e-07), t, 3.929951239829869e-06)
+    q = fma(fma(q, t, -1.6179431294613256e-05), t, 2.5832190061962428e-05)
+    q = fma(fma(q, t, 8.558124843751155e-05), t, -0.0006490581191392885)
+    q = fma(fma(q, t, 0.001734239825693897), t, -0.00022480960864824904)
+    q = fma(fma(q, t, -0.019124641285765707), t, 0.10277212119653283)
+    q = fma(fma(q, t, 0.6366197964041668), t, 1.1283791668965077)
+    return copysign(expm1(-t * q), x)
 
 
 def tanh(x):
@@ -112,7 +139,9 @@ DERIVED = {
     primitives.exp: exp,
     primitives.decay: decay,
     primitives.expm1: expm1,
+    primitives.log: log,
     primitives.log1p: log1p,
+    primitives.erf: erf,
     primitives.tanh: tanh,
     primitives.ndtr_scaled: ndtr_scaled,
     primitives.gaussian_decay: gaussian_decay,

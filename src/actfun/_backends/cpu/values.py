@@ -6,7 +6,7 @@ from typing import Any, NoReturn, Union
 
 from llvmlite import ir
 
-from actfun._backends.cpu import double
+from actfun._backends.cpu import double, trigonometry
 from actfun._backends.cpu.llvm import DOUBLE, FLOAT, INT32, INT64, any_of, cast, convert, declare, splat
 from actfun._backends.lowering import Lowering
 from actfun._catalogue import primitives
@@ -231,6 +231,32 @@ def _scale(x: Number, t: Value) -> Value:
     return Value(builder, cast(builder, builder.add(cast(builder, t.of(x).vector, INT64), exponent), DOUBLE))
 
 
+WHOLE = 2.0**52  # whose lowest bit counts 1
+BETWEEN = 0x95F619980C433  # the bits of 1 less those of √½
+
+
+def _exponent(x: Value) -> Value:
+    """From the bits where float64 has it, which start a new number at √½ of a power of 2 once BETWEEN is added."""
+    if isinstance(x, Single):
+        raise RoundingError
+    builder = x.builder
+    moved = builder.add(cast(builder, x.vector, INT64), splat(INT64, x.vector, BETWEEN))
+    biased = builder.lshr(moved, splat(INT64, moved, 52))
+    number = builder.or_(biased, cast(builder, x.of(WHOLE).vector, INT64))
+    return Value(builder, cast(builder, number, DOUBLE)) - (WHOLE + 1023.0)
+
+
+def _rarely(condition: Condition, value: Value, function: Callable[..., Value], *arguments: Number) -> Value:
+    """By a branch, for a whole vector."""
+    builder, before = condition.builder, condition.builder.block
+    with builder.if_then(any_of(builder, condition.vector), likely=False):
+        other, inside = where(condition, function(*arguments), value).vector, builder.block
+    result = builder.phi(value.vector.type)
+    result.add_incoming(value.vector, before)
+    result.add_incoming(other, inside)
+    return Value(builder, result)
+
+
 def _copysign(x: Number, y: Value) -> Value:
     return y.of(x).call("copysign", y)
 
@@ -242,6 +268,10 @@ lower: Callable[..., Any] = Lowering(
         primitives.copysign: _copysign,
         double.fma: _fma,
         double.scale: _scale,
+        double.exponent: _exponent,
+        trigonometry.nearest: lambda x: x.call("rint"),
+        trigonometry.rarely: _rarely,
+        primitives.sqrt: lambda x: x.call("sqrt"),
     },
-    derived=double.DERIVED,
+    derived=double.DERIVED | trigonometry.DERIVED,
 )

@@ -81,12 +81,47 @@ def _exp2(x):
     return tl.exp2(tl.cast(x, tl.float32))
 
 
+@triton.jit
+def _sqrt(x):
+    return tl.sqrt_rn(tl.cast(x, tl.float32))
+
+
+@triton.jit
+def _log(x):
+    return tl.log(tl.cast(x, tl.float32))
+
+
+# Those of NVIDIA's library take subnormal numbers for 0, hence what stands for small ones.
+
+
+@triton.jit
+def _sin(x):
+    value = tl.cast(x, tl.float32)
+    return tl.where(tl.abs(value) < 1e-4, value, tl.sin(value))
+
+
+@triton.jit
+def _cos(x):
+    return tl.cos(tl.cast(x, tl.float32))
+
+
+@triton.jit
+def _erf(x):
+    value = tl.cast(x, tl.float32)
+    return tl.where(tl.abs(value) < 1e-4, value * 1.1283791670955126, tl.erf(value))
+
+
 def _lowering(derived_primitives: dict[Any, Any]) -> Lowering:
     return Lowering(
         native={
             primitives.where: _where,
             primitives.absolute: _absolute,
             primitives.copysign: _copysign,
+            primitives.sqrt: _sqrt,
+            primitives.log: _log,
+            primitives.sin: _sin,
+            primitives.cos: _cos,
+            primitives.erf: _erf,
             derived.fma: _fma,
             derived.reciprocal: _reciprocal,
             derived.pow2: _pow2,
