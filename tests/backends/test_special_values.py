@@ -5,7 +5,7 @@ import math
 import mpmath
 import pytest
 import torch
-from support import ELEMENTWISE, Case
+from support import ELEMENTWISE, WIDER, Case
 from torch import Tensor
 
 from actfun._accuracy.error import TARGETS, nearest, ulps
@@ -28,18 +28,26 @@ def special(activation: Activation, dtype: torch.dtype) -> Tensor:
     sizes = torch.tensor([0.0, facts.smallest_normal, 1.0, 88.0, facts.max, math.inf], dtype=dtype)
     sizes = torch.cat([sizes, torch.tensor([facts.smallest_normal * facts.eps], dtype=dtype)])  # the smallest of all
     up, down = (torch.tensor(side, dtype=dtype) for side in (math.inf, -math.inf))
-    kinks = torch.tensor(activation.kinks, dtype=dtype)
+    # 1/6, rounded to float64, moves the ends of hard_sigmoid away from ±3.
+    kinks = torch.tensor(() if activation.name == "hard_sigmoid" else activation.kinks, dtype=dtype)
     beside = [torch.nextafter(point, side) for point in (kinks, sizes) for side in (up, down)]
     points = torch.cat([sizes, *beside, kinks])
     return torch.cat([points, -points])
 
 
 def limit(case: Case, x: float, numbers: tuple[float, ...]) -> mpmath.mpf:
-    """The value at x; at infinity, what it tends to."""
+    """The value at x; at infinity, what it tends to, or NaN where it tends to nothing."""
     if math.isfinite(x):
         return oracle.evaluate(case.formula, x, *numbers)
-    near, far = (oracle.evaluate(case.formula, math.copysign(size, x), *numbers) for size in (FAR, FAR * FAR))
-    return far * mpmath.inf if abs(far) > 2 * abs(near) and abs(far) > 1 else far
+    sizes = [FAR * 1.37**k for k in range(8)]
+    near, *others, far = (
+        oracle.evaluate(case.formula, math.copysign(size, x), *numbers) for size in (*sizes, FAR * FAR)
+    )
+    if any((b - a) * (c - b) < 0 for a, b, c in zip([near, *others], others, others[1:], strict=False)):
+        return mpmath.nan  # it oscillates
+    if abs(far) > 2 * abs(near):
+        return far * mpmath.inf if abs(far) > 1 else far
+    return far * mpmath.mpf("1e-100000") if abs(far) < abs(near) / 2 else far
 
 
 def as_float64(value: mpmath.mpf) -> float:
@@ -59,11 +67,15 @@ def test_values_and_derivatives_are_the_limits(activation, argument, dtype):
     numbers = numbers_of(case, dtype)
     exact = torch.tensor([as_float64(limit(case, value, numbers)) for value in x.tolist()], dtype=torch.float64)
     right, bound = nearest(exact, dtype), TARGETS[dtype].bound(argument is not None).ulp
+    if dtype is torch.float64:
+        bound = max(bound, WIDER.get(str(case), 0.0))
     one = None if argument is None else torch.ones_like(x)
     for backend in (torch_ops,) if dtype is torch.float64 else (torch_ops, cpu):
         y = backend.evaluate(case.formula, x, *case.parameters, times=one)
         twice = dtype.itemsize == 2 and backend is torch_ops  # torch rounds float64 to float32 on its way to 16 bits
         wrong = ~(ulps(y, exact) <= (0.501 if twice else bound))
+        if dtype is torch.float64 and argument:
+            wrong &= ~((y - exact).abs() <= 2.0**-53)  # beside a root
         assert not wrong.any(), (backend.__name__, x[wrong], y[wrong], right[wrong])
         lost = (right == 0.0) & (y == 0.0) & (x != 0.0) & (y.signbit() != right.signbit())
         assert not lost.any(), ("the sign of zero", backend.__name__, x[lost], y[lost])
@@ -76,7 +88,8 @@ def test_nan_stays_nan_in_values_and_both_derivatives(activation, dtype):
     y = functional.function_of(activation)(x)
     (slope,) = torch.autograd.grad(y, x, torch.ones_like(y), create_graph=True)
     assert y.isnan().all()
-    kinked = bool(activation.kinks)  # piecewise linear: the slope is one of two numbers, as torch has it
+    line = activation.convex and activation.zero_centred
+    kinked = line or bool(activation.kinks)  # piecewise linear: the slope is one of two numbers, as torch has it
     assert kinked or slope.isnan().all()
 
 
@@ -86,7 +99,10 @@ def test_second_derivatives_are_the_limits(activation, dtype):
     """Within eight units of the coarsest dtype's rounding of a sum of terms of size 1; never NaN."""
     case = Case(activation, "x")
     numbers = numbers_of(case, dtype)
-    x = special(activation, dtype).requires_grad_()
+    x = special(activation, dtype)
+    settled = not any(mpmath.isnan(limit(case, side, numbers)) for side in (math.inf, -math.inf))
+    inside = (x > activation.domain[0] + 1e-3) & (x.isfinite() | settled)
+    x = x[inside].requires_grad_()
     y = functional.function_of(activation)(x)
     (slope,) = torch.autograd.grad(y, x, torch.ones_like(y), create_graph=True)
     if not slope.requires_grad:  # the slope is constant between the kinks
@@ -95,13 +111,17 @@ def test_second_derivatives_are_the_limits(activation, dtype):
     assert not second.isnan().any(), x[second.isnan()]
     for at, got in zip(x.tolist(), second.tolist(), strict=True):
         sides = slopes(case, at, numbers)
-        near = [abs(got - side) <= 8 * torch.finfo(dtype).eps * max(1, abs(side)) for side in sides]
+        largest = torch.finfo(dtype).max
+        near = [
+            abs(got - s) <= 8 * torch.finfo(dtype).eps * max(1, abs(s)) or (got == math.inf and s > largest)
+            for s in sides
+        ]
         assert any(near), (at, got, sides)
 
 
 def slopes(case: Case, at: float, numbers: tuple[float, ...]) -> list[mpmath.mpf]:
     """The slopes of a formula on both sides of a point, in 60 digits; those of ±0 a little beside it."""
-    size = min(max(abs(at), 1e-18), FAR)
+    size = min(max(abs(at), 1e-18), FAR * FAR)
     formula = oracle.lower(case.formula)
     with mpmath.workdps(60):
         return [
@@ -113,8 +133,8 @@ def slopes(case: Case, at: float, numbers: tuple[float, ...]) -> list[mpmath.mpf
 
 @each
 def test_the_sign_of_zero_is_torchs(activation):
-    """At ±0, and at ±inf where torch gives no NaN."""
-    if activation.torch is None:
+    """At ±0, and at ±inf where torch gives no NaN; two of torch's functions end in a difference, whose 0 is +0."""
+    if activation.torch in (None, "logsigmoid", "tanhshrink"):
         return
     x = torch.tensor([0.0, -0.0, math.inf, -math.inf] * 8)
     theirs = library_function("torch", activation.name)(x)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import mpmath
 import pytest
 import torch
-from support import CASES, DERIVATIVES, ELEMENTWISE, VALUES, Case, forget, points, same
+from support import CASES, DERIVATIVES, ELEMENTWISE, VALUES, WIDER, Case, forget, points, same
 
 import actfun as af
 from actfun._accuracy import survey
@@ -54,13 +54,6 @@ def test_targets_are_met(implementation):
     worst = found(implementation)
     assert met(implementation, worst), worst
     assert worst.count >= 2**16
-
-
-# Float64, in ulp: what was measured, rounded up.
-WIDER = {"gelu": 4.6, "mish-dx": 4.8}
-WIDER |= {"aria": 52.0, "aria-dx": 65.0, "laplace": 1200.0, "laplace-dx": 1150.0, "smu-dmu": 570.0}  # exponents to 700
-WIDER |= {"xielu": 92.0, "hard_sigmoid": 12.0}  # beside a root of the value
-WIDER |= {"phish-dx": 11.0, "smish-dx": 9.0, "telu-dx": 10.0, "xielu-dx": 12.0}  # beyond what counts as beside a root
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -54,6 +54,13 @@ lower = Lowering(
 
 
 def evaluate(formula: Callable[..., Any], *arguments: float, digits: int = 50) -> mpf:
-    """A formula at exact arguments (each the number that the float holds), to about `digits` digits."""
+    """A formula at exact arguments (each the number that the float holds), to about `digits` digits.
+
+    Where it divides by 0, which mpmath refuses, the value is that at a number a little larger.
+    """
     with mpmath.workdps(digits):
-        return +lower(formula)(*(mpf(value) for value in arguments))
+        x, *others = (mpf(value) for value in arguments)
+        try:
+            return +lower(formula)(x, *others)
+        except ZeroDivisionError:
+            return +lower(formula)(x + mpf("1e-100000"), *others)

@@ -15,6 +15,7 @@ from typing import Any
 from actfun._catalogue import primitives
 from actfun._catalogue.language import Condition, Node, Number, arguments_of, trace
 
+SQRT2, ERF_SLOPE = 1.4142135623730951, 1.1283791670955126  # √2, 2/√π
 Value = Number | float
 _count = itertools.count()
 
@@ -106,6 +107,13 @@ SLOPES: dict[Callable[..., Any], tuple[Callable[..., Value], ...]] = {
     primitives.copysign: (lambda y, x, z: multiply(_sign(x), _sign(z)), lambda y, x, z: 0.0),
     primitives.exp: (lambda y, x: y,),
     primitives.expm1: (lambda y, x: call(primitives.decay, call(primitives.maximum, negative(x), 0.0), 1.0),),
+    primitives.sqrt: (lambda y, x: divide(0.5, y),),
+    primitives.log: (lambda y, x: divide(1.0, x),),
+    primitives.sin: (lambda y, x: call(primitives.cos, x),),
+    primitives.cos: (lambda y, x: negative(call(primitives.sin, x)),),
+    primitives.erf: (
+        lambda y, x: call(primitives.gaussian_decay, multiply(SQRT2, x), 2.0 * SQRT2 * primitives.DENSITY),
+    ),
     primitives.log1p: (lambda y, x: divide(1.0, add(1.0, x)),),
     primitives.tanh: (_tanh,),
     primitives.ndtr_scaled: (lambda y, x: subtract(multiply(x, y), primitives.DENSITY),),

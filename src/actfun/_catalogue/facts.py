@@ -14,6 +14,7 @@ NEAR = [k * STEP for k in range(-640, 641)]
 FAR = [20.0 * 2.0**k for k in range(1, 97)]  # the last is 1.6e30
 GRID = [*(-x for x in reversed(FAR)), *NEAR, *FAR]
 ROUNDING = 1e-12
+LARGE = 1e12  # what stands for infinity among values
 FINDABLE = ("range", "domain", "monotonic", "convex", "zero_centred", "saturates", "kinks")
 
 Function = Callable[[float], float]
@@ -53,10 +54,9 @@ def _guarded(formula: Callable[..., Any], numbers: tuple[float, ...]) -> Functio
 
 def _range(f: Function, inside: list[float], values: list[float]) -> tuple[float, float]:
     low, high = min(values, default=math.nan), max(values, default=math.nan)
-    ends = {values[0], values[-1]} if values else set()
     return (
-        -INFINITY if low in ends and low < -1e9 else _tidy(-_highest(lambda x: -f(x), inside, -low)),
-        INFINITY if high in ends and high > 1e9 else _tidy(_highest(f, inside, high)),
+        -INFINITY if low < -LARGE else _tidy(-_highest(lambda x: -f(x), inside, -low)),
+        INFINITY if high > LARGE else _tidy(_highest(f, inside, high)),
     )
 
 
@@ -94,7 +94,7 @@ def _jumps(f: Function, inside: list[float]) -> list[float]:
     found = []
     for low, high in itertools.pairwise(x for x in inside if abs(x) <= 20.0):
         left, right = f(low), f(high)
-        size = abs(right - left)
+        size = abs(right - left) if math.isfinite(left) and math.isfinite(right) else 0.0
         while size > 1e-6 and high - low > 1e-10:
             middle = 0.5 * (low + high)
             value = f(middle)

@@ -12,13 +12,17 @@ from actfun.formula import (
     decay,
     derivative,
     exp,
+    expm1,
     gaussian_decay,
+    log,
     log1p,
+    maximum,
     minimum,
     where,
 )
 
 FAR = 40.0
+LN2 = 0.6931471805599453
 
 
 @activation(
@@ -146,9 +150,33 @@ def exponential_dx(x):
 )
 def softcap(x, cap):
     """x held smoothly between -cap and cap, as logits are."""
-    return cap * tanh(x / cap)
+    z = x / cap
+    return where(absolute(z) < 1e-9, x, cap * tanh(z))  # for subnormal numbers
 
 
 @derivative(softcap, "x")
 def softcap_dx(x, cap):
     return tanh_dx(x / cap)
+
+
+@activation(
+    module="Log1mExp",
+    range=(-INFINITY, 0.0),
+    domain=(0.0, INFINITY),
+    saturates=("right",),
+    monotonic=True,
+    convex=False,
+    latex=r"\log(1 - e^{-x})",
+    reference="Mächler, Accurately computing log(1 - exp(-|a|)), 2012",
+)
+def log1mexp(x):
+    """The logarithm of 1 - exp(-x), for probabilities kept as logarithms; NaN below 0."""
+    near = log(-expm1(-absolute(x)))
+    far = log1p(-decay(maximum(x, 0.5), 1.0))
+    return where(x < 0.0, log(x), where(x > LN2, far, near))
+
+
+@derivative(log1mexp, "x")
+def log1mexp_dx(x):
+    t = absolute(x)
+    return where(x < 0.0, log(x), decay(t, 1.0) / (0.0 - expm1(-t)))  # +0, for -0 too

@@ -35,7 +35,12 @@ def identity(x):
 )
 def relu6(x):
     """ReLU that ends at 6, for arithmetic of few bits."""
-    return where(x >= 6.0, 6.0, where(x <= 0.0, 0.0, x))
+    return where(x >= 6.0, 6.0, maximum(x, 0.0))
+
+
+@derivative(relu6, "x")
+def relu6_dx(x):
+    return where(x <= 0.0, 0.0, where(x >= 6.0, 0.0, 1.0))
 
 
 @activation(

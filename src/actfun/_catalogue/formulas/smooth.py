@@ -9,8 +9,10 @@ from actfun.formula import (
     derivative,
     exp,
     expm1,
+    log1p,
     maximum,
     minimum,
+    sqrt,
     where,
 )
 
@@ -91,12 +93,14 @@ def expm1_less_x(x):
 def xielu(x, alpha_p, alpha_n, beta):
     """The integral of a trained ELU: a parabola on the right, nearly a line on the left."""
     right, left = maximum(x, 0.0), minimum(x, 0.0)
-    return where(x > 0.0, alpha_p * (right * right), alpha_n * expm1_less_x(left)) + beta * x
+    far = alpha_n * expm1(left) + (beta - alpha_n) * x
+    near = where(x > 0.0, alpha_p * (right * right), alpha_n * expm1_less_x(left)) + beta * x
+    return where(x < -0.5, far, near)
 
 
 @derivative(xielu, "x")
 def xielu_dx(x, alpha_p, alpha_n, beta):
-    return where(x > 0.0, 2.0 * alpha_p * x, alpha_n * expm1(-absolute(x))) + beta
+    return where(x > 0.0, 2.0 * alpha_p * x, alpha_n * expm1(minimum(x, 0.0))) + beta
 
 
 @derivative(xielu, "alpha_p")
@@ -107,3 +111,79 @@ def xielu_dalpha_p(x, alpha_p, alpha_n, beta):
 @derivative(xielu, "alpha_n")
 def xielu_dalpha_n(x, alpha_p, alpha_n, beta):
     return expm1_less_x(minimum(x, 0.0))
+
+
+@activation(
+    range=(0.0, INFINITY),
+    saturates=("left", "right"),
+    monotonic=True,
+    convex=False,
+    latex=r"\sqrt{\log(1 + e^x)}",
+    reference="DeepSeek-AI, DeepSeek-V4, whose router scores experts by it",
+)
+def sqrtsoftplus(x):
+    """The square root of softplus, which grows slowly."""
+    t = absolute(x)
+    near = sqrt(maximum(x, 0.0) + log1p(decay(t, 1.0)))
+    return where(x < -40.0, decay(0.5 * t, 1.0), near)
+
+
+@derivative(sqrtsoftplus, "x")
+def sqrtsoftplus_dx(x):
+    t = absolute(x)
+    e = decay(t, 1.0)
+    near = where(x >= 0.0, 0.5, 0.5 * e) / (1.0 + e) / sqrt(maximum(x, 0.0) + log1p(maximum(e, 1e-18)))
+    return where(x < -40.0, decay(0.5 * t, 0.5), near)
+
+
+LARGE = 1e9  # where x² + b is x² to the last bit, for b up to 100
+
+
+@activation(
+    range=(0.0, INFINITY),
+    saturates=("left",),
+    monotonic=True,
+    convex=True,
+    latex=r"\tfrac{1}{2} \left(x + \sqrt{x^2 + b}\right)",
+    reference="Barron, Squareplus: a softplus-like algebraic rectifier, arXiv:2112.11687",
+    b=Parameter(4.0, low=0.0),
+)
+def squareplus(x, b):
+    """A softplus without an exponential: half of x and of a hyperbola."""
+    t = absolute(x)
+    near = minimum(t, LARGE)
+    r = where(t > LARGE, t, sqrt(near * near + b))
+    total = 0.5 * t + 0.5 * r
+    return where(x >= 0.0, total, 0.25 * b / total)
+
+
+@derivative(squareplus, "x")
+def squareplus_dx(x, b):
+    t = absolute(x)
+    near = minimum(t, LARGE)
+    r = where(t > LARGE, t, sqrt(near * near + b))
+    right = where(t > LARGE, 1.0, 0.5 + 0.5 * (near / sqrt(near * near + b)))
+    return where(x >= 0.0, right, 0.25 * b / (0.5 * t + 0.5 * r) / r)
+
+
+@activation(
+    module="ISRLU",
+    range=(-1.0, INFINITY),
+    saturates=("left",),
+    monotonic=True,
+    convex=True,
+    latex=r"\begin{cases} x & x \ge 0 \\ \frac{x}{\sqrt{1 + \alpha x^2}} & x < 0 \end{cases}",
+    reference="Carlile et al., Improving deep learning by inverse square root linear units, arXiv:1710.09967",
+    alpha=Parameter(1.0, low=0.0),
+)
+def isrlu(x, alpha):
+    """x where it is positive, else an inverse square root that levels out at -1/√alpha."""
+    t = minimum(absolute(x), LARGE)
+    return where(x >= 0.0, x, -t / sqrt(1.0 + alpha * (t * t)))
+
+
+@derivative(isrlu, "x")
+def isrlu_dx(x, alpha):
+    t = minimum(absolute(x), 1e110)  # where 1/t³ is 0
+    r = sqrt(1.0 + alpha * (t * t))
+    return where(x >= 0.0, 1.0, 1.0 / r / r / r)

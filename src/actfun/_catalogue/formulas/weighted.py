@@ -13,14 +13,17 @@ from actfun.formula import (
     Parameter,
     absolute,
     activation,
+    cos,
     decay,
     derivative,
+    erf,
     exp,
     gaussian_decay,
     log1p,
     maximum,
     minimum,
     ndtr_scaled,
+    sin,
     where,
 )
 
@@ -102,7 +105,7 @@ def smish(x):
     e = decay(t, 1.0)
     c, n = 1.0 + e, where(x >= 0.0, 1.0, e)
     q = n + 2.0 * c
-    return where(x >= 0.0, x, decay(t, -t)) * q / (n * q + 2.0 * (c * c))
+    return where(x >= 0.0, x, decay(t, -t)) * (q / (n * q + 2.0 * (c * c)))
 
 
 @derivative(smish, "x")
@@ -147,17 +150,17 @@ def lisht_dx(x):
 def aria(x, alpha, beta):
     """x weighted by a power of its sigmoid: Richards' curve. Few networks use it."""
     z = beta * x
-    s = alpha * (maximum(-z, 0.0) + log1p(decay(absolute(z), 1.0)))
-    return where(x >= 0.0, x * exp(-s), decay(maximum(s, 0.0), maximum(x, -FAR)))
+    s = alpha * (where(z >= 0.0, 0.0, -z) + log1p(decay(absolute(z), 1.0)))
+    return where(x >= 0.0, x * exp(-s), decay(s, maximum(x, -FAR)))
 
 
 @derivative(aria, "x")
 def aria_dx(x, alpha, beta):
     z = beta * x
     e = decay(absolute(z), 1.0)
-    s = alpha * (maximum(-z, 0.0) + log1p(e))
+    s = alpha * (where(z >= 0.0, 0.0, -z) + log1p(e))
     rest = where(z >= 0.0, e, 1.0) / (1.0 + e)
-    return decay(maximum(s, 0.0), 1.0 + alpha * beta * minimum(maximum(x, -FAR), FAR) * rest)
+    return decay(s, 1.0 + alpha * beta * minimum(maximum(x, -FAR), FAR) * rest)
 
 
 @activation(
@@ -171,7 +174,9 @@ def aria_dx(x, alpha, beta):
 )
 def smu(x, alpha, mu):
     """A smooth Leaky ReLU of slope alpha, sharper with mu. Few networks use it."""
-    return alpha * x + (1.0 - alpha) * (x * ndtr(SQRT2 * mu * (1.0 - alpha) * x))
+    scale = SQRT2 * mu * (1.0 - alpha)
+    z = scale * x
+    return alpha * x + (1.0 - alpha) * where(x >= 0.0, x * ndtr(z), gelu(minimum(z, 0.0)) / scale)
 
 
 @derivative(smu, "x")
@@ -183,3 +188,49 @@ def smu_dx(x, alpha, mu):
 def smu_dmu(x, alpha, mu):
     w = minimum(absolute(SQRT2 * mu * (1.0 - alpha) * x), GAUSSIAN_FAR)
     return gaussian_decay(w, w * w * (DENSITY / (SQRT2 * mu * mu)))
+
+
+ERF_SLOPE = 1.1283791670955126  # 2/√π
+
+
+@activation(
+    range=(-0.34843745875960636, INFINITY),
+    saturates=("left",),
+    monotonic=False,
+    convex=False,
+    latex=r"x \operatorname{erf}(\log(1 + e^x))",
+    reference="Nag and Bhattacharyya, SERF, arXiv:2108.09598",
+)
+def serf(x):
+    """x weighted by the error function of its softplus. Few networks use it."""
+    t = minimum(absolute(x), FAR)
+    s = maximum(x, 0.0) + log1p(decay(t, 1.0))
+    return where(x < -40.0, decay(t, -ERF_SLOPE * t), x * erf(s))
+
+
+@derivative(serf, "x")
+def serf_dx(x):
+    t = minimum(absolute(x), FAR)
+    e = decay(t, 1.0)
+    s = minimum(maximum(x, 0.0) + log1p(e), FAR)
+    weight = where(x >= 0.0, 1.0, e) / (1.0 + e)
+    near = erf(s) + minimum(maximum(x, -FAR), FAR) * gaussian_decay(SQRT2 * s, ERF_SLOPE * weight)
+    return where(x < -40.0, decay(t, ERF_SLOPE * (1.0 - t)), near)
+
+
+@activation(
+    module="GCU",
+    monotonic=False,
+    convex=False,
+    zero_centred=True,
+    latex=r"x \cos(x)",
+    reference="Noel, Arunkumar and Trivedi, Growing cosine unit, arXiv:2108.12943",
+)
+def gcu(x):
+    """x weighted by its cosine: it oscillates without bounds. Few networks use it."""
+    return x * cos(x)
+
+
+@derivative(gcu, "x")
+def gcu_dx(x):
+    return cos(x) - x * sin(x)

@@ -1,0 +1,91 @@
+"""Activations that repeat themselves, for signals: audio, images as functions of a place, differential equations.
+
+At infinity their slopes have no limit; they are NaN there.
+"""
+
+from actfun.formula import Parameter, absolute, activation, cos, derivative, where
+from actfun.formula import sin as sine
+
+FAR = 1e20  # where sin² is nothing beside x
+SMALL = 1e-10  # up to where sin(z) is z, but for a part in 10²⁰
+
+
+@activation(
+    range=(-1.0, 1.0),
+    zero_centred=True,
+    monotonic=False,
+    convex=False,
+    latex=r"\sin(\omega x)",
+    reference="Sitzmann et al., Implicit neural representations with periodic activation functions, arXiv:2006.09661",
+    omega=Parameter(1.0),
+)
+def sin(x, omega):
+    """The sine; networks for signals take an omega of 30."""
+    return sine(omega * x)
+
+
+@derivative(sin, "x")
+def sin_dx(x, omega):
+    return omega * cos(omega * x)
+
+
+@activation(
+    monotonic=True,
+    convex=False,
+    latex=r"x + \tfrac{1}{\beta} \sin^2(\alpha x)",
+    reference="Lee et al., BigVGAN: a universal neural vocoder with large-scale training, arXiv:2206.04658",
+    alpha=Parameter(1.0, learnable=True),
+    beta=Parameter(1.0, learnable=True, nonzero=True),
+)
+def snake_beta(x, alpha, beta):
+    """x and a wave whose size is learned beside its frequency."""
+    s = sine(alpha * x)
+    return where(absolute(x) > FAR, x, x + s * s / beta)
+
+
+@derivative(snake_beta, "x")
+def snake_beta_dx(x, alpha, beta):
+    z, ratio = alpha * x, alpha / beta
+    total = sine(z) + cos(z)
+    return (1.0 - ratio) + ratio * (total * total)  # where alpha is beta, nothing cancels
+
+
+@derivative(snake_beta, "alpha")
+def snake_beta_dalpha(x, alpha, beta):
+    z = alpha * x
+    return 2.0 * x * (sine(z) * cos(z)) / beta
+
+
+@derivative(snake_beta, "beta")
+def snake_beta_dbeta(x, alpha, beta):
+    s = sine(alpha * x) / beta
+    return -(s * s)
+
+
+@activation(
+    monotonic=True,
+    convex=False,
+    latex=r"x + \tfrac{1}{\alpha} \sin^2(\alpha x)",
+    reference="Ziyin, Hartwig and Ueda, Neural networks fail to learn periodic functions, arXiv:2006.08195",
+    alpha=Parameter(1.0, learnable=True),
+)
+def snake(x, alpha):
+    """x and a wave of learned frequency, which never falls. An alpha of 0 leaves x."""
+    z = alpha * x
+    s = sine(z)
+    wave = where(absolute(z) > SMALL, s * s / alpha, z * x)
+    return where(absolute(x) > FAR, x, x + wave)
+
+
+@derivative(snake, "x")
+def snake_dx(x, alpha):
+    z = alpha * x
+    total = sine(z) + cos(z)
+    return total * total  # 1 + sin(2z)
+
+
+@derivative(snake, "alpha")
+def snake_dalpha(x, alpha):
+    z = alpha * x
+    s = sine(z) / alpha
+    return where(absolute(z) > SMALL, s * (2.0 * x * cos(z) - s), x * x)
