@@ -9,9 +9,11 @@ import sys
 import pytest
 import torch
 from support import CASES, Case, points
+from test_primitives import NAMES, inside
 from torch import Tensor
 
 from actfun._backends import cpu
+from actfun._catalogue import primitives
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 in_each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -65,13 +67,15 @@ def test_position_alignment_and_length_make_no_difference(case, dtype):
 
 
 def digest() -> str:
-    """Of every kernel's results in float32, and of 16 bits' where they are computed, not looked up."""
+    """Of every kernel's results in float32, of 16 bits' where they are computed, not looked up, and of primitives'."""
     found = hashlib.sha256()
     for case in CASES:
         for dtype in (torch.float32, torch.bfloat16):
             x = points(count=3_000).to(dtype)
             y = evaluated(case, x, torch.full_like(x, 0.7))
             found.update(y.contiguous().view(torch.uint8).numpy().tobytes())
+    for primitive in (getattr(primitives, name) for name in NAMES):
+        found.update(cpu.evaluate(primitive, inside(primitive)).numpy().tobytes())
     return found.hexdigest()
 
 

@@ -1,8 +1,9 @@
 """Formulas as float32 torch operations, for inputs of 32 and 16 bits: what compilers fuse into one vectorised loop.
 
 Only operations that Inductor vectorises and ONNX knows: no bit casts, no fma. On a GPU formulas are lowered over the
-primitives of `arithmetic`, as kernels are: memory is slower there than arithmetic, and Inductor's kernels take the
-result of exp2 for 0 where it is subnormal, which the forms of CPUs do not allow for.
+primitives of `arithmetic`, as kernels are, and torch's own where those take a GPU's: memory is slower there than
+arithmetic, and Inductor's kernels take the result of exp2 for 0 where it is subnormal, which the forms of CPUs do not
+allow for.
 
 On a CPU most formulas are lowered over primitives; those that compete with a handful of instructions of torch's have a
 form of their own here. What operations cost decides these forms. A `where`, or a minimum or maximum that lets NaN pass,
