@@ -10,7 +10,7 @@ from torch import Tensor
 import actfun as af
 from actfun._accuracy.compiled import FURTHER, FURTHER_RELATIVE, NEAR, NEAR_ROOT, NEAR_ULP, ROOT_REACH, SIXTEEN_ULP
 from actfun._accuracy.error import ulps, unit
-from actfun._accuracy.implementation import roots
+from actfun._accuracy.implementation import SPAN, roots
 from actfun._backends import torch as torch64
 from actfun._backends import torch32, torch_tails
 from actfun._backends.tables import arguments
@@ -22,6 +22,13 @@ TINY, LARGEST = 2.0**-126, torch.finfo(torch.float32).max
 # factors are multiplied, divided and summed, each rounded; what would halve that costs a fifth of the speed.
 LEFT = {"gelu": 8.0, "gelu-dx": 8.5, "gelu_tanh": 5.5, "gelu_tanh-dx": 9.0, "mish": 6.0, "mish-dx": 9.5, "silu-dx": 7.0}
 LEFT |= {"sigmoid-dx": 4.8, "tanh-dx": 5.0, "elu-dx": 4.8}  # measured 3.8 to 4.0: other exponentials may add to that
+LEFT |= {"gelu_10": 8.0, "gelu_10-dx": 8.5, "phish": 9.5, "selu": 5.8, "smish": 5.1, "smu": 5.6, "tanh_shrink": 5.1}
+LEFT |= {"isrlu-dx": 8.2, "log1mexp-dx": 5.3, "phish-dx": 13.0, "smish-dx": 9.4, "sqrtsoftplus-dx": 5.0}
+LEFT |= {"squareplus-dx": 6.3, "tanh_shrink-dx": 7.6, "xielu-dx": 9.8, "xielu-dalpha_n": 6.9, "snake-dalpha": 7.8}
+# What stands in an exponent is a multiple of x, rounded: that costs its size. Relative errors, in units of 2⁻²⁴ too.
+STEEP = {"aria": 30.0, "aria-dx": 30.0, "laplace": 220.0, "laplace-dx": 220.0, "smu-dmu": 300.0}
+STEEP |= {"serf-dx": 22.0, "telu-dx": 11.0, "xielu": 13.0}  # not far from a root
+PERIODIC = ("gcu", "sin", "snake", "snake_beta")
 NORMAL = 1.2e-5  # relative error of normal numbers: x of -92 times log2(e), rounded, costs half of that
 SUNK = 2.0**-120  # silu: what is smaller loses bits to the factor of 2⁻⁵ that keeps its left side from overflow
 
@@ -35,7 +42,11 @@ def numbers() -> Tensor:
 
 def beside_roots(case: Case, x: Tensor) -> Tensor:
     beside = torch.zeros_like(x, dtype=torch.bool)
-    for root in roots(case.formula, case.rounded) if case.argument == "x" else ():
+    # hard_sigmoid's line reaches 0 beside its kink, without going through it; snake's slopes touch 0.
+    edges = case.activation.kinks if str(case) == "hard_sigmoid" else ()
+    if str(case) in ("snake-dx", "snake_beta-dx"):
+        beside |= (x.double().sin() + x.double().cos()).abs() <= 1.5 * ROOT_REACH
+    for root in (*roots(case.formula, case.rounded), *edges):
         beside |= (x.double() - root).abs() <= ROOT_REACH
     return beside
 
@@ -46,12 +57,13 @@ def failures(case: Case, x: Tensor, got: Tensor) -> dict[str, Tensor]:
     distance = (got.double() - exact).abs()
     relative = torch.where(got.double() == exact, 0.0, distance / exact.abs())
     normal = (exact.abs() >= TINY) & (exact.abs() <= LARGEST) & ~beside
-    near = normal & (size <= NEAR) & (size > SUNK)
+    near, steep = normal & (size <= NEAR) & (size > SUNK), STEEP.get(str(case), 0.0)
+    span = SPAN if case.activation.name in PERIODIC else math.inf  # up to where roots are known
     missed = {
-        "ulp": near & (ulps(got, exact) > LEFT.get(str(case), NEAR_ULP)),
-        "near": normal & (size <= FURTHER) & ~(relative <= FURTHER_RELATIVE),
-        "normal": normal & ~(relative <= NORMAL),
-        "roots": beside & ~(distance <= NEAR_ROOT),
+        "ulp": near & (ulps(got, exact) > LEFT.get(str(case), max(steep, NEAR_ULP))),
+        "near": normal & (size <= FURTHER) & ~(relative <= max(FURTHER_RELATIVE, steep * 2.0**-24)),
+        "normal": normal & (size <= span) & ~(relative <= max(NORMAL, steep * 2.0**-24)),
+        "roots": beside & ~((distance <= NEAR_ROOT) | (ulps(got, exact) <= LEFT.get(str(case), NEAR_ULP))),
         "NaN": got.isnan() & ~exact.isnan(),
         "subnormal": (exact.abs() < TINY) & ~(distance <= 2 * TINY),
     }
@@ -67,11 +79,13 @@ def test_float32_is_as_close_as_promised(case):
 def far_off(case: Case, dtype: torch.dtype, got: Tensor) -> Tensor:
     """The numbers of 16 bits whose results are neither the nearest nor beside a tie.
 
-    Beside roots of a derivative a float32 result is known to 2e-7, which float16 can tell from its neighbours.
+    Beside roots a float32 result is known to 2e-7, which float16 can tell from its neighbours; what serves bfloat16
+    alone is known to 6e-7 there, of terms of 0.2.
     """
     x = arguments(dtype)
     exact = torch64.evaluate(case.formula, x.double(), *case.rounded)
-    excused = beside_roots(case, x) & ((got.double() - exact).abs() <= NEAR_ROOT)
+    coarse = 3.0 * NEAR_ROOT if dtype is torch.bfloat16 else 0.5 * unit(exact, dtype) + NEAR_ROOT
+    excused = beside_roots(case, x) & ((got.double() - exact).abs() <= coarse)
     return x[~((ulps(got, exact) <= SIXTEEN_ULP) | x.isnan() | excused)]
 
 
@@ -88,7 +102,8 @@ def test_infinities_and_zeros_give_limits(case, dtype):
     x = torch.tensor([math.inf, -math.inf, 0.0, -0.0, math.nan], dtype=dtype)
     got = torch32.evaluate(case.formula, x, *case.parameters)
     exact = torch64.evaluate(case.formula, x.double(), *case.rounded).to(dtype)
-    torch.testing.assert_close(got, exact, rtol=torch.finfo(dtype).eps, atol=0.0, equal_nan=True)
+    rtol = torch.finfo(dtype).eps * max(1.0, STEEP.get(str(case), 0.0) / 8.0)
+    torch.testing.assert_close(got, exact, rtol=rtol, atol=0.0, equal_nan=True)
     assert torch.equal(got.signbit() | got.isnan(), exact.signbit() | exact.isnan())
 
 
@@ -99,7 +114,7 @@ def test_only_what_is_flat_passes_nothing(case, dtype):
     x = numbers().to(dtype)
     exact = torch64.evaluate(case.formula, x.double(), *case.rounded)
     passed = torch32.evaluate(case.formula, x, *case.parameters, times=torch.full_like(x, math.inf))
-    assert x[passed.isnan()].tolist() == []
+    assert x[passed.isnan() & ~exact.isnan()].tolist() == []
     assert x[(passed == 0.0) & (exact.abs() > (2.0**-134 if dtype is torch.bfloat16 else TINY))].tolist() == []
     nothing = torch32.evaluate(case.formula, x, *case.parameters, times=torch.zeros_like(x))
     assert x[(nothing != 0.0) & (exact.abs() <= LARGEST)].tolist() == []
@@ -171,8 +186,9 @@ def test_graphs_for_gpus_are_accurate_even_where_nothing_is_contracted(case, dty
     exact = torch64.evaluate(case.formula, x.double(), *case.rounded)
     off, beside = (got.double() - exact).abs(), beside_roots(case, x)
     if dtype is SINGLE:
-        fine = (ulps(got, exact) <= 8.0) | ((x.abs() > 3.0) & (off <= 4e-5 * exact.abs())) | (off <= 2 * TINY)
+        ulp = max(8.0, 2.0 * STEEP.get(str(case), 0.0))
+        fine = (ulps(got, exact) <= ulp) | ((x.abs() > 3.0) & (off <= 4e-5 * exact.abs())) | (off <= 2 * TINY)
         fine |= beside & (off <= NEAR_ROOT)
     else:
-        fine = (ulps(got, exact) <= 0.51) | (beside & (off <= 0.5 * unit(exact, dtype) + NEAR_ROOT))
+        fine = (ulps(got, exact) <= 0.51) | (beside & (off <= 0.5 * unit(exact, dtype) + 3.0 * NEAR_ROOT))
     assert fine.all(), (x[~fine], got[~fine], exact[~fine])

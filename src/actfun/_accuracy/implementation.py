@@ -15,7 +15,7 @@ from actfun._operators.arguments import bind
 from actfun._operators.functional import function_of
 
 LIBRARIES = ("actfun", "torch")
-SPAN = 40.0  # where roots are looked for: activations level out before
+SPAN = 40.0  # where roots are looked for: activations level out before, but for periodic ones
 STEPS = 2**14 - 1  # not divisible by 2 or 5: no round number is on the grid, where a root would have no sign
 NOTHING = 2.0**-40  # what is smaller may have its sign from rounding
 

@@ -221,7 +221,7 @@ def sparse_plus_dx(x, beta):
 def star_relu(x, scale, bias):
     """The square of ReLU, brought to mean 0 and variance 1 for normal inputs."""
     t = maximum(x, 0.0)
-    return scale * (t * t) + bias
+    return scale * t * t + bias
 
 
 @derivative(star_relu, "x")

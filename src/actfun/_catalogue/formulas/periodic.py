@@ -53,7 +53,7 @@ def snake_beta_dx(x, alpha, beta):
 @derivative(snake_beta, "alpha")
 def snake_beta_dalpha(x, alpha, beta):
     z = alpha * x
-    return 2.0 * x * (sine(z) * cos(z)) / beta
+    return x * (2.0 * (sine(z) * cos(z))) / beta
 
 
 @derivative(snake_beta, "beta")
@@ -88,4 +88,4 @@ def snake_dx(x, alpha):
 def snake_dalpha(x, alpha):
     z = alpha * x
     s = sine(z) / alpha
-    return where(absolute(z) > SMALL, s * (2.0 * x * cos(z) - s), x * x)
+    return where(absolute(z) > SMALL, 2.0 * (s * (x * cos(z))) - s * s, x * x)

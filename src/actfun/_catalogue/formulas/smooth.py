@@ -94,7 +94,7 @@ def xielu(x, alpha_p, alpha_n, beta):
     """The integral of a trained ELU: a parabola on the right, nearly a line on the left."""
     right, left = maximum(x, 0.0), minimum(x, 0.0)
     far = alpha_n * expm1(left) + (beta - alpha_n) * x
-    near = where(x > 0.0, alpha_p * (right * right), alpha_n * expm1_less_x(left)) + beta * x
+    near = where(x > 0.0, alpha_p * right * right, alpha_n * expm1_less_x(left)) + beta * x
     return where(x < -0.5, far, near)
 
 
@@ -184,6 +184,7 @@ def isrlu(x, alpha):
 
 @derivative(isrlu, "x")
 def isrlu_dx(x, alpha):
-    t = minimum(absolute(x), 1e110)  # where 1/t³ is 0
-    r = sqrt(1.0 + alpha * (t * t))
+    t = absolute(x)
+    near = minimum(t, LARGE)
+    r = sqrt(1.0 + alpha * (near * near)) * maximum(t / LARGE, 1.0)
     return where(x >= 0.0, 1.0, 1.0 / r / r / r)
