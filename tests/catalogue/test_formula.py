@@ -1,9 +1,8 @@
-"""`actfun.formula`: what one imports to write an activation, and what happens without a derivative."""
+"""`actfun.formula`: what one imports to write an activation, and what follows from a formula alone."""
 
-import re
+import math
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -11,11 +10,11 @@ import torch
 import actfun as af
 from actfun import formula
 from actfun._catalogue import primitives
-from actfun._catalogue.language import VOCABULARY, check_formula
-from actfun._catalogue.registry import _registry
-from actfun.formula import Parameter, absolute, activation, derivative
+from actfun._catalogue.facts import FINDABLE
+from actfun._catalogue.language import VOCABULARY, trace
+from actfun._report import show as report
+from actfun.formula import absolute, activation, derivative, exp, minimum, where
 
-FACTS = {"monotonic": True, "convex": False, "latex": "x", "reference": "a test"}
 # As in a program of one's own: not with the names of the module that holds the example.
 EXAMPLE = "import doctest, sys, actfun.formula as f; sys.exit(doctest.testmod(f, globs={'__name__': 'mine'}).failed)"
 
@@ -38,59 +37,58 @@ def unimported(x):
 
 def test_a_word_that_was_not_imported_is_found_in_it():
     with pytest.raises(ValueError, match="copysign is not known in test_formula; import it from"):
-        check_formula(unimported)
+        trace(unimported)
 
 
-def softly(x, s):
-    """A tanh without an exponential."""
-    return s * x / (1.0 + absolute(x))
+@activation
+def alone(x):
+    """Nothing but a formula."""
+    return where(x > 2.0, 1.0, exp(minimum(x, 2.0) - 2.0)) * x
 
 
-@pytest.fixture
-def unlearned() -> Iterator[None]:
-    """`softly`, an activation without derivatives."""
-    activation(s=Parameter(1.0, learnable=True), **FACTS)(softly)
-    yield
-    del _registry["softly"]
+def test_a_formula_alone_is_an_activation():
+    x = torch.linspace(-5.0, 5.0, 1001, dtype=torch.float64, requires_grad=True)
+    exact = torch.where(x > 2.0, x, x * torch.exp(torch.clamp(x, max=2.0) - 2.0))
+    for function in (af.alone, af.nn.Alone(), af.get("alone"), torch.compile(af.alone, backend="eager")):
+        torch.testing.assert_close(function(x), exact)
+        (slope,) = torch.autograd.grad(function(x).sum(), x)
+        torch.testing.assert_close(slope, torch.autograd.grad(exact.sum(), x, retain_graph=True)[0])
+    assert torch.autograd.gradgradcheck(
+        af.alone, torch.tensor([-1.0, 0.5, 3.0], dtype=torch.float64, requires_grad=True)
+    )
+    facts = af.spec("alone")
+    assert set(facts.found) == {"latex", *FINDABLE}
+    assert (facts.range, facts.saturates, facts.kinks) == (
+        (pytest.approx(-math.exp(-3.0)), math.inf),
+        ("left",),
+        (2.0,),
+    )
+    assert not facts.monotonic and not facts.convex and not facts.zero_centred
+    assert af.gain("alone") > 1.0
+    assert "found" in report.facts("alone")["range"]
 
 
-def missing(argument: str):
-    words = f'softly has no derivative in {argument}, so no gradient; write it under @derivative(softly, "{argument}")'
-    return pytest.raises(NotImplementedError, match=re.escape(words))
+def test_what_is_stated_is_not_found():
+    activation(range=(-2.0, math.inf), latex="y", monotonic=False)(alone)
+    facts = af.spec("alone")
+    assert (facts.range, facts.latex) == ((-2.0, math.inf), "y")
+    assert {"range", "latex", "monotonic"}.isdisjoint(facts.found)
+    activation(alone)
 
 
-@pytest.mark.usefixtures("unlearned")
-def test_without_a_derivative_values_can_be_had_and_gradients_are_refused_at_the_call():
-    x, y = torch.tensor([-1.0, 3.0]), torch.tensor([-0.5, 0.75])
-    learned = x.clone().requires_grad_()
-    assert torch.equal(af.softly(x), y)
-    assert torch.equal(af.get("softly")(x), y)
-    assert torch.equal(torch.func.vmap(af.softly)(x), y)
-    assert af.gain("softly") > 1.0
-    with torch.no_grad():
-        assert torch.equal(af.softly(learned), y)
-    with missing("x"):
-        af.softly(learned)
-    with missing("x"):
-        af.softly(learned * 1.0, inplace=True)
-    with missing("s"):
-        af.softly(x, torch.ones(1, requires_grad=True))
-    for later in (lambda: torch.func.grad(af.softly)(x[0]), lambda: torch.func.jvp(af.softly, (x,), (x,))):
-        with missing("x"):
-            later()
-    with missing("x"):
-        af.gain("softly", "backward")
+@activation
+def late(x):
+    return x / (1.0 + absolute(x))
 
 
-@pytest.mark.usefixtures("unlearned")
 def test_a_derivative_that_comes_later_is_used():
     x = torch.tensor([-1.0, 3.0], requires_grad=True)
-    with missing("x"):
-        af.softly(x)
+    (slope,) = torch.autograd.grad(af.late(x).sum(), x)
+    assert slope.tolist() == [0.25, 0.0625]
 
-    @derivative(softly, "x")
-    def softly_dx(x, s):
-        c = 1.0 + absolute(x)
-        return s / (c * c)
+    @derivative(late, "x")
+    def late_dx(x):
+        return 2.0 / ((1.0 + absolute(x)) * (1.0 + absolute(x)))
 
-    assert torch.autograd.grad(af.softly(x).sum(), x)[0].tolist() == [0.25, 0.0625]
+    (slope,) = torch.autograd.grad(af.late(x).sum(), x)
+    assert slope.tolist() == [0.5, 0.125]

@@ -57,7 +57,8 @@ LEVEL = {part: k for k, layer in enumerate(LAYERS) for part in layer}
 ONLY_IN = {
     "llvmlite": {f"_backends/cpu/{name}.py" for name in ("jit", "llvm", "values", "lookups", "loops", "kernels")},
     "triton": {"_backends/gpu/__init__.py"},
-    "mpmath": {"_backends/mpmath.py", "_claims/exact_smooth.py"},
+    "mpmath": {"_backends/mpmath.py", "_backends/derivation.py", "_claims/exact_smooth.py"},
+    "sympy": {"_backends/derivation.py"},
     "altair": {"_report/charts.py", "_report/html.py", "_report/curves.py", "_report/bench.py"},
     "sklearn": {"_compare/tasks.py"},
     "torchvision": {"_compare/images.py"},

@@ -3,13 +3,15 @@
 import difflib
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib.machinery import PathFinder
 from typing import Any
 
 from actfun._catalogue.derivation import derive
+from actfun._catalogue.facts import FINDABLE, find
 from actfun._catalogue.kinds import ELEMENTWISE, Kind
 from actfun._catalogue.language import arguments_of, trace
+from actfun._catalogue.notation import latex
 
 PACKAGE = "actfun"  # where users find activations
 INFINITY = float("inf")
@@ -84,11 +86,11 @@ class Activation:
 
     name: str
     formula: Formula
-    monotonic: bool
-    convex: bool
-    latex: str
-    reference: str
     module: str
+    monotonic: bool = False
+    convex: bool = False
+    latex: str = ""
+    reference: str = ""
     range: tuple[float, float] = (-INFINITY, INFINITY)
     domain: tuple[float, float] = (-INFINITY, INFINITY)
     zero_centred: bool = False
@@ -140,19 +142,21 @@ class Activation:
 _registry: dict[str, Activation] = {}
 
 
-SETTLED = ("name", "formula", "parameters", "derivatives")  # follow from the formula and its decorators
+SETTLED = ("name", "formula", "parameters", "derivatives", "found")  # follow from the formula and its decorators
 FACTS = {fact.name: fact for fact in fields(Activation) if fact.name not in SETTLED}
-NEEDED = {name for name, fact in FACTS.items() if fact.default is MISSING and fact.default_factory is MISSING}
 
 
-def activation(**stated: Any) -> Callable[[Formula], Formula]:
+def activation(formula: Formula | None = None, /, **stated: Any) -> Any:
     """Register a formula as an activation; the function itself comes back, so formulas can use one another.
 
     stated: the facts, by the names of `Activation`'s fields, and a Parameter or Choice for each further argument of the
-    formula. The class name in `actfun.nn` defaults to the name in CamelCase, the range to all numbers.
-    Raises TypeError for a fact that is missing or unknown, ValueError for a formula outside the language, an argument
-    without a Parameter, or a name that is taken.
+    formula. Facts that are left out are found by trying numbers, the LaTeX is written from the formula, and the class
+    name in `actfun.nn` is the name in CamelCase; `@activation` alone will do.
+    Raises TypeError for a fact that is unknown, ValueError for a formula outside the language, an argument without a
+    Parameter, or a name that is taken.
     """
+    if formula is not None:
+        return activation(**stated)(formula)
     parameters = {argument: value for argument, value in stated.items() if isinstance(value, Parameter | Choice)}
     stated_facts = {name: value for name, value in stated.items() if name not in parameters}
 
@@ -162,20 +166,32 @@ def activation(**stated: Any) -> Callable[[Formula], Formula]:
         kind = stated.get("kind", ELEMENTWISE)
         if not isinstance(kind, Kind):
             raise TypeError(f"{name}: kind must be a Kind, such as actfun._catalogue.kinds.ELEMENTWISE, got {kind!r}")
-        assumed = {"module": "".join(part.capitalize() for part in name.split("_")), "keeps": kind.keeps}
-        facts = assumed | stated_facts
-        if unknown := facts.keys() - FACTS.keys():
+        if unknown := stated_facts.keys() - FACTS.keys():
             raise TypeError(f"{name}: unknown fact {min(unknown)!r}; {nearest(min(unknown), tuple(FACTS))}")
-        if missing := NEEDED - facts.keys():
-            raise TypeError(f"{name}: these facts are missing: {', '.join(sorted(missing))}")
-        derivatives = formula.slopes = Derivatives(formula)  # type: ignore[attr-defined]  # for formulas that call it
-        made = Activation(name=name, formula=formula, parameters=parameters, derivatives=derivatives, **facts)
+        derivatives = Derivatives(formula)
+        assumed = {"module": "".join(part.capitalize() for part in name.split("_")), "keeps": kind.keeps}
+        given = {"name": name, "formula": formula, "parameters": parameters, "derivatives": derivatives}
+        made = Activation(**given, **(assumed | stated_facts))
         _check_arguments(made)
         _check_names(made)
+        if not formula.__module__.startswith(f"{PACKAGE}."):  # which states its own, and is imported sooner
+            made = replace(made, **_found(made, stated_facts))
+        formula.slopes = derivatives  # type: ignore[attr-defined]  # for formulas that call this one
         _registry[name] = made
         return formula
 
     return register
+
+
+def _found(made: Activation, stated: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of an element-wise activation that nobody stated."""
+    found = {} if "latex" in stated else {"latex": latex(made.formula)}
+    missing = [fact for fact in FINDABLE if fact not in stated]
+    if made.kind is ELEMENTWISE and missing:
+        numbers = tuple(p.default for p in made.parameters.values() if isinstance(p, Parameter))
+        facts = find(made.formula, derive(made.formula, "x"), numbers)
+        found |= {fact: facts[fact] for fact in missing}
+    return found | {"found": tuple(found)}
 
 
 OWN = ("inplace", "learnable", "num_parameters")  # arguments that functions and modules have themselves

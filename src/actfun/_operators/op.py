@@ -36,8 +36,8 @@ class Operator:
         self.activation, self.arguments = activation, code.co_varnames[: code.co_argcount]
         numbers = [p for p in activation.parameters.values() if isinstance(p, Parameter)]
         for argument, differentiable in zip(self.arguments, (True, *(p.learnable for p in numbers)), strict=True):
-            if differentiable:
-                activation.derivatives[argument]  # derived here, for torch.compile could not trace that
+            if differentiable and argument not in activation.derivatives:  # now, for torch.compile could not trace that
+                _derive(activation, argument)
         # A class each, for the profiler and grad_fn show its name.
         recorded: Any = types.new_class(activation.name, (Elementwise,))
         transformed: Any = types.new_class(activation.name, (TransformableElementwise,))
@@ -112,6 +112,15 @@ class Operator:
     def trace_inplace(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
         """The same under torch.jit.trace."""
         return x.copy_(self.trace(x.clone(), *parameters))
+
+
+def _derive(activation: Activation, argument: str) -> None:
+    """Derive a derivative that nobody has written; what it costs in digits is known of the package's own."""
+    activation.derivatives[argument]
+    if not activation.formula.__module__.startswith("actfun."):
+        from actfun._backends.derivation import settle  # and with it mpmath, half a second
+
+        settle(activation, argument)
 
 
 def per_channel(name: str, argument: str, value: Any, x: Tensor) -> Any:

@@ -27,7 +27,7 @@ def facts(name: str) -> dict[str, str]:
     activation = spec(name)
     low, high = (str(end) if math.isinf(end) else f"{end:.6g}" for end in activation.range)
     saturates = " and ".join(activation.saturates)
-    return {
+    told = {
         "parameters": ", ".join(_parameter(argument, p) for argument, p in activation.parameters.items()) or "none",
         "range": f"{low} to {high}".replace("inf", "∞"),
         "monotonic": _yes(activation.monotonic),
@@ -38,8 +38,10 @@ def facts(name: str) -> dict[str, str]:
         "gain, forward": f"{gain(name):.6f}",
         "gain, backward": f"{gain(name, 'backward'):.6f}",
         "module": f"actfun.nn.{activation.module}",
-        "source": activation.reference,
+        "source": activation.reference or "none stated",
     }
+    found = {fact.replace("_", "-") for fact in activation.found}
+    return {label: f"{value} (found)" if label in found else value for label, value in told.items()}
 
 
 def _yes(fact: bool) -> str:
