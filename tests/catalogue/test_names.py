@@ -15,6 +15,11 @@ from actfun._catalogue.kinds import ELEMENTWISE
 from actfun._catalogue.language import check_formula
 from actfun._catalogue.names import Convention, Meaning, resolve, table
 from actfun._catalogue.sides import with_sides
+from actfun._cli import main
+from actfun._cli.common import words
+from actfun._compare.models import MLP, candidate_of, initialise
+from actfun._compare.protocol import candidates
+from actfun._studies.arguments import elementwise
 
 KNOWN = [row for row in table() if row.known]
 OUR_NAMES = {"inplace", "learnable", "num_parameters", "dim", "gate", "approximate", "training"}
@@ -352,6 +357,72 @@ def test_what_is_no_activation_has_no_configuration(module):
 def test_a_wrong_configuration_is_named(config, message):
     with pytest.raises(ValueError, match=message):
         af.get(config)
+
+
+def test_a_study_takes_names_and_gives_them_to_its_networks(told):
+    labels = candidates(["gelu@jax", "leaky_relu(0.2)", "leaky_relu@jax", "maxout(pieces=3)", "SiLU"])
+    assert labels == (
+        "gelu_tanh",
+        "leaky_relu(negative_slope=0.2)",
+        "leaky_relu__right_at_0",
+        "maxout(pieces=3)",
+        "maxout(pieces=3) (equal parameters)",
+        "silu",
+    )
+    told.clear()
+    networks = {label: MLP(4, 8, 1, 2, candidate_of(label)) for label in labels}
+    shown = [repr(network.activations[0]) for network in networks.values()]
+    assert shown[1:4] == [
+        "LeakyReLU(negative_slope=0.2)",
+        "LeakyReLU__right_at_0(negative_slope=0.01)",
+        "MaxoutPieces(pieces=3, dim=-1)",
+    ]
+    assert networks["maxout(pieces=3)"](torch.zeros(5, 4)).shape == (5, 2)
+    for label, network in networks.items():
+        initialise(network, candidate_of(label), 0, matched=True)
+    assert said(told) == []  # these names are settled
+    with pytest.raises(ValueError, match="named twice"):
+        candidates(["gelu_tanh", "gelu@jax"])
+
+
+def test_a_measurement_takes_names_of_usual_parameters():
+    assert elementwise(("gelu@jax", "SiLU", "gelu(approximate='tanh')", "leaky_relu(0.01)")) == (
+        "gelu_tanh",
+        "silu",
+        "leaky_relu",
+    )
+    with pytest.raises(ValueError, match="only leaky_relu with its usual parameters is measured"):
+        elementwise("leaky_relu(0.2)")
+    with pytest.raises(ValueError, match="only leaky_relu with its usual parameters is measured"):
+        elementwise("leaky_relu@jax")
+
+
+def test_a_list_of_names_may_have_parameters():
+    assert words("relu, elu(alpha=2.0,inplace=True) ,gelu@jax,") == ["relu", "elu(alpha=2.0,inplace=True)", "gelu@jax"]
+
+
+def test_the_command_shows_who_means_what(capsys):
+    assert main(["conventions", "leaky_relu"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (right,) = (line for line in lines if line.strip().startswith("leaky_relu__right_at_0"))
+    assert "1 at 0" in right and "leaky_relu@jax" in right
+    (keras,) = (line for line in lines if line.strip().startswith("leaky_relu(negative_slope=0.2)"))
+    assert "1.9" in keras and "leaky_relu@keras" in keras
+    assert main(["conventions"]) == 0
+    assert "gelu_new@transformers" in capsys.readouterr().out
+    assert main(["conventions", "gelo"]) == 2
+    assert "did you mean gelu" in capsys.readouterr().err
+
+
+def test_a_command_says_in_a_line_what_a_name_was_taken_as(capsys, monkeypatch):
+    monkeypatch.setattr(names, "_warned", set())
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert main(["show", "leaky_relu@keras"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err.startswith("actfun: leaky_relu@keras means different things; taken as leaky_relu(negative_slope=")
+    assert len(shown.err.splitlines()) == 1
+    assert "negative_slope = 0.2" in shown.out and "LeakyReLU" in shown.out
 
 
 def test_conventions_side_by_side():

@@ -84,10 +84,11 @@ class Meaning:
         return max(float(abs(own.formula(x, *numbers) - others.formula(x, *theirs))) for x in points)
 
     def differs_from(self, other: "Meaning") -> bool:
-        """Whether it gives other values."""
+        """Whether it gives other values: what both state, where these are no functions of a number."""
         difference = self.difference(other)
         if difference is None:
-            return (self.canonical, dict(self.parameters)) != (other.canonical, dict(other.parameters))
+            both = self.parameters.keys() & other.parameters.keys()
+            return self.canonical != other.canonical or any(self.parameters[k] != other.parameters[k] for k in both)
         return not difference <= SAME
 
     def slopes(self) -> dict[float, float]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from actfun._catalogue.kinds import ELEMENTWISE
 from actfun._catalogue.names import Meaning, resolve
 from actfun._catalogue.registry import names, nearest
+from actfun._catalogue.sides import Sided
 from actfun._runs.host import cores
 
 Names = str | Iterable[str] | None
@@ -40,7 +41,7 @@ def _usual(name: str) -> str:
     activation, numbers = meaning.bound()
     if activation.kind is not ELEMENTWISE:
         raise ValueError(f"{name} is no element-wise activation; known: {', '.join(names(ELEMENTWISE))}")
-    if str(Meaning(activation.name)) != activation.name or numbers != Meaning(activation.name).bound()[1]:
+    if isinstance(activation, Sided) or numbers != Meaning(activation.name).bound()[1]:
         raise ValueError(f"{name} is {meaning}; only {meaning.canonical} with its usual parameters is measured")
     return activation.name
 
