@@ -180,6 +180,8 @@ def test_a_name_that_means_different_things_says_so_once(told):
     assert told[0].filename == __file__
     af.get("leaky_relu@keras")
     assert "layers.LeakyReLU@keras" in said(told)[1]
+    af.spec("SReLU")
+    assert "taken as relu_squared" in said(told)[2] and "relu(x - 1)" in said(told)[2]
 
 
 def test_names_that_mean_one_thing_say_nothing(told):

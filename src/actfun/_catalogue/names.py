@@ -235,9 +235,9 @@ def _find(name: str, framework: str | None, text: str) -> tuple[Meaning | None, 
             return Meaning(activation.base.name, {}, activation.sides), ()
         known = registry.names()
         ours = name if name in known else next((own for own in known if key_of(own) == key), None)
-        rows = [row for row in table() if row.key == key and row.known]
-        torchs_first = sorted(rows, key=lambda row: row.framework != "torch")
-        return Meaning(ours) if ours else torchs_first[0].meaning if rows else None, rows
+        rows = [row for row in table() if row.key == key and (row.known or not row.canonical)]
+        torchs_first = sorted((row for row in rows if row.known), key=lambda row: row.framework != "torch")
+        return Meaning(ours) if ours else torchs_first[0].meaning if torchs_first else None, rows
     rows = [row for row in table() if row.framework == framework]
     fits = [row for row in rows if row.key == key] or [row for row in rows if key_of(row.canonical) == key]
     exact = [row for row in fits if row.name == name] or [row for row in fits if _split(row.name) == _split(name)]
@@ -256,8 +256,8 @@ def _warn(text: str, found: Meaning, rows: Iterable[Convention]) -> None:
         return
     others: dict[str, list[str]] = {}
     for row in rows:
-        if str(row.meaning) in others or row.meaning.differs_from(found):
-            others.setdefault(str(row.meaning), []).append(row.asked)
+        if not row.known or row.meaning.differs_from(found):
+            others.setdefault(str(row.meaning) if row.known else row.differs, []).append(row.asked)
     if others:
         _warned.add(key_of(text))
         rest = "; ".join(f"{what}: {', '.join(dict.fromkeys(asked))}" for what, asked in others.items())
