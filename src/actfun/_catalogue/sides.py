@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from actfun._catalogue.kinds import ELEMENTWISE
+from actfun._catalogue.kinds import ELEMENTWISE, RANDOM
 from actfun._catalogue.primitives import where
 from actfun._catalogue.registry import Activation, Derivatives, Formula, Parameter, arguments_of, spec
 from actfun._once import Once
@@ -41,13 +41,14 @@ def with_sides(base: Activation, sides: Sides, numbers: Mapping[str, Any] | None
     """The activation with these slopes; the usual one where they are its own.
 
     numbers: values of its parameters, at which slopes are compared with its own; the defaults if None.
-    Raises ValueError for an activation that is not element-wise, TypeError or ValueError for a side that is none.
+    Raises ValueError for an activation of several inputs, TypeError or ValueError for a side that is none.
     """
     other = {float(point): _check(base, point, side) for point, side in sides.items()}
-    if other and base.kind is not ELEMENTWISE:
+    if other and base.kind not in (ELEMENTWISE, RANDOM):
         raise ValueError(f"{base.name}: kinks are those of element-wise activations, and it is {base.kind.name}")
-    given = numbers or {}
-    values = [given.get(a, p.default) for a, p in base.parameters.items() if isinstance(p, Parameter)]
+    given = {**{a: p.default for a, p in base.parameters.items() if isinstance(p, Parameter)}, **(numbers or {})}
+    given["noise"] = 0.5  # in the middle, where it is drawn
+    values = [given[argument] for argument in arguments_of(base.derivatives["x"])[1:]] if other else []
 
     def slope(at: float) -> float:
         return base.derivatives["x"](at, *values)  # type: ignore[no-any-return]
