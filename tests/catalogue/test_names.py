@@ -23,7 +23,7 @@ from actfun._compare.protocol import candidates
 from actfun._studies.arguments import elementwise
 
 KNOWN = [row for row in table() if row.known]
-OUR_NAMES = {"inplace", "learnable", "num_parameters", "dim", "gate", "approximate", "training"}
+OUR_NAMES = {"inplace", "learnable", "num_parameters", "dim", "gate", "activation", "approximate", "training"}
 
 
 @pytest.fixture

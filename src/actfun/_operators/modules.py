@@ -124,16 +124,17 @@ def _arguments(module: Any, activation: Activation) -> dict[str, Any]:
     learned = dict(module.named_parameters(recurse=False))
     lengths = [tensor.numel() for tensor in learned.values()]
     others = {"learnable": bool(learned), "num_parameters": max(lengths, default=1)}
+    kept = {**vars(module), **vars(module).get("given", {})}  # some classes keep their arguments together
     for name, parameter in activation.parameters.items():
         default = parameter.default
         if name in learned:
             found[name] = _start(module, name, learned[name], default)
-        elif isinstance(parameter, Choice) and not hasattr(module, name):
+        elif isinstance(parameter, Choice) and name not in kept:
             found[name] = next(o for o in parameter.options if activation.variant({name: o}) is module.variant)
         else:
-            found[name] = getattr(module, name, default)
+            found[name] = kept.get(name, default)
     for name, argument in constructor.items():
-        value = getattr(module, name, others.get(name, argument.default))
+        value = kept.get(name, others.get(name, argument.default))
         if name not in ("init", "device", "dtype", *found) and value != argument.default:
             found[name] = value
     return found
