@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 import pickle
 import warnings
 
@@ -158,6 +159,7 @@ def test_a_parameter_of_a_call_replaces_a_frameworks():
         ("leaky_relu(0.2, 0.3)", "leaky_relu takes negative_slope"),
         ("leaky_relu(0.2, negative_slope=0.3)", "negative_slope is given twice"),
         ("leaky_relu(negative_slope=[1])", "write parameters as name=value"),
+        ("leaky_relu(**a)", "write parameters as name=value"),
         ("leaky_relu(*a)", "write parameters as name=value"),
         ("leaky_relu(__import__('os'))", "write parameters as name=value"),
     ],
@@ -205,9 +207,17 @@ def test_names_that_mean_one_thing_say_nothing(told):
     assert said(told) == []
 
 
-def test_a_users_own_activation_comes_before_aliases(told):
-    assert resolve("stochastic_gelu") == Meaning("stochastic_gelu")
+def test_what_a_meaning_is_called_gives_it_back():
+    meanings = [row.meaning for row in KNOWN] + [Meaning("leaky_relu", {"negative_slope": -math.inf}, {0.0: "right"})]
+    for meaning in meanings:
+        assert str(resolve(str(meaning))) == str(meaning)
+
+
+def test_asking_for_conventions_warns_of_nothing(told):
+    af.conventions("GELU")
     assert said(told) == []
+    af.get("GELU")
+    assert len(said(told)) == 1
 
 
 SIDES = [("leaky_relu", {0.0: "right"}, {0.0: 1.0}), ("relu", {0.0: "right"}, {0.0: 1.0})]
@@ -271,7 +281,7 @@ def test_a_side_survives_copies():
     [
         ({"0": "above"}, TypeError, "the slope at 0.0 must be 'left', 'right' or a number, got 'above'"),
         ({"0": True}, TypeError, "got True"),
-        ({"zero": 1.0}, ValueError, "zero"),
+        ({"zero": 1.0}, ValueError, "kinks are at numbers, got 'zero'"),
     ],
 )
 def test_a_wrong_side_is_named(kinks, error, message):

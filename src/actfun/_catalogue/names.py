@@ -41,8 +41,8 @@ SAME = 1e-6  # a difference that is one of digits
 class Meaning:
     """What a name stands for.
 
-    canonical: ours. parameters: those of its module that are not the usual ones, or that were stated. kinks: the slopes
-    at points where they are not ours.
+    canonical: our name. parameters: those that were stated, or that a framework's name brings. kinks: the slopes at
+    points where they are not ours.
     """
 
     canonical: str
@@ -158,7 +158,9 @@ def _arguments(text: str, of: str = "") -> dict[str, Any]:
     try:
         call: Any = ast.parse(f"f({text})", mode="eval").body
         given = [_literal(node) for node in call.args]
-        named = {str(pair.arg): _literal(pair.value) for pair in call.keywords}
+        named = {pair.arg: _literal(pair.value) for pair in call.keywords}
+        if None in named:
+            raise ValueError("**")
     except (AttributeError, SyntaxError, ValueError):
         raise ValueError(f"{of}({text}): write parameters as name=value, separated by commas") from None
     known = tuple(registry.spec(of).parameters) if of else ()
@@ -171,6 +173,8 @@ def _arguments(text: str, of: str = "") -> dict[str, Any]:
 
 
 def _literal(node: ast.expr) -> Any:
+    if ast.unparse(node) in ("inf", "-inf", "nan"):  # as Python shows them
+        return float(ast.unparse(node))
     value = node.id if isinstance(node, ast.Name) else ast.literal_eval(node)
     if not isinstance(value, bool | int | float | str):
         raise ValueError(value)
@@ -199,22 +203,28 @@ def resolve(text: str, ours_too: bool = False) -> Meaning:
     mean different things always warn, once in a process each.
     Raises ValueError for an unknown name or framework, or parameters that cannot be read.
     """
+    found, rows = _read(text)
+    if ours_too or text != found.canonical:
+        _warn(text, found, rows)
+    return found
+
+
+def _read(text: str) -> tuple[Meaning, Sequence[Convention]]:
+    """What a name means, and the rows that may mean something else by it: none if parameters settle that."""
     if not isinstance(text, str):
         raise _unknown(text)
     if not (parts := WRITTEN.fullmatch(text.strip())):
         raise ValueError(f"{text!r} is no name; write name, name@framework, or either with (parameter=value, …)")
-    name, framework, inside = parts["name"], parts["framework"], parts["inside"] or parts["last"] or ""
-    where = _framework(framework) if framework else None
-    found, rows = _find(name + inside, where, text)
+    name, inside = parts["name"].strip(), parts["inside"] or parts["last"] or ""
+    framework = _framework(parts["framework"]) if parts["framework"] else None
+    found, rows = _find(name + inside, framework, text)
     if found is not None:
-        if ours_too or where or name != found.canonical:
-            _warn(text, found, rows)
-        return found
-    found, _ = _find(name, where, text) if inside else (None, ())
+        return found, rows
+    found, _ = _find(name, framework, text) if inside else (None, ())
     if found is None:
         raise _unknown(text)
     given = _arguments(inside[1:-1], found.canonical)
-    return Meaning(found.canonical, {**found.parameters, **given}, found.kinks)
+    return Meaning(found.canonical, {**found.parameters, **given}, found.kinks), ()
 
 
 def _framework(asked: str) -> str:
@@ -336,14 +346,12 @@ def rows_of(name: str | None = None) -> list[Convention]:
         return list(table())
     key = key_of(name)
     called = [row for row in table() if row.key == key]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # all meanings are shown
-        try:
-            canonical = resolve(name).canonical
-        except ValueError:
-            if not called:
-                raise
-            return called  # functions that the catalogue does not have
+    try:
+        canonical = _read(name)[0].canonical
+    except ValueError:
+        if not called:
+            raise
+        return called  # functions that the catalogue does not have
     return [row for row in table() if row.key == key or row.canonical == canonical]
 
 
@@ -361,5 +369,8 @@ def read_config(config: Mapping[str, Any]) -> Meaning:
     if "activation" not in config:
         raise ValueError("config: the key 'activation' is missing")
     named = resolve(config["activation"])
-    kinks = {float(point): side for point, side in config.get("kinks", {}).items()}
+    try:
+        kinks = {float(point): side for point, side in config.get("kinks", {}).items()}
+    except ValueError:
+        raise ValueError(f"config: kinks are at numbers, got {', '.join(map(repr, config['kinks']))}") from None
     return Meaning(named.canonical, {**named.parameters, **config.get("parameters", {})}, {**named.kinks, **kinks})
