@@ -139,6 +139,7 @@ def test_parameters_within_a_name_reach_the_module(text, shown):
 
 def test_a_parameter_of_a_call_replaces_a_frameworks():
     assert af.get("leaky_relu@keras", negative_slope=0.1).negative_slope == 0.1
+    assert af.get("leaky_relu(0.2)", negative_slope=0.1).negative_slope == 0.1
     assert af.gain("leaky_relu@keras") == af.gain("leaky_relu", negative_slope=0.2) == af.gain("leaky_relu(0.2)")
     assert af.gain("leaky_relu@keras", negative_slope=0.1) == af.gain("leaky_relu", negative_slope=0.1)
 

@@ -65,13 +65,13 @@ class MaxoutConv2d(nn.Conv2d):
 
 
 def get(name: str | Mapping[str, Any], **params: Any) -> nn.Module:
-    """A module for the activation of that name, ready to use; `params` go to its class.
+    """A module for the activation of that name, ready to use; `params` go to its class, before what the name states.
 
     name: a canonical name ("gelu"), an alias ("swish"), or a framework's ("hard_sigmoid@keras2"), each with parameters
     or not ("leaky_relu(negative_slope=0.2)"); or what `config` gave. "maxout" gives `MaxoutPieces`, the activation
     without weights. A name that means different things in frameworks is taken as torch's, and a UserWarning says so,
     once in a process.
-    Raises ValueError, with the nearest names, for an unknown name; TypeError for a parameter that is given twice.
+    Raises ValueError, with the nearest names, for an unknown name; TypeError for an unknown parameter.
     """
     return _make(read_config(name) if isinstance(name, Mapping) else resolve(name, ours_too=True), params)
 
