@@ -60,8 +60,9 @@ def stubs() -> dict[str, str]:
         "formula": "actfun",
         "nn": "actfun",
         "gain": "actfun._models.gains",
-        "get": "actfun._operators.modules",
-        **dict.fromkeys(("Activation", "names", "spec"), "actfun._catalogue.registry"),
+        **dict.fromkeys(("config", "get"), "actfun._operators.modules"),
+        **dict.fromkeys(("Activation", "names"), "actfun._catalogue.registry"),
+        **dict.fromkeys(("conventions", "spec"), "actfun._catalogue.names"),
         **{name: f"actfun._studies.{name}" for name in actfun._STUDIES},
     }
     package = [

@@ -9,18 +9,21 @@ from typing import Any, NoReturn
 
 from actfun import formula
 from actfun._catalogue.formulas import NAMES as _OWN
-from actfun._catalogue.registry import Activation, names, spec
+from actfun._catalogue.names import conventions, spec
+from actfun._catalogue.registry import Activation, names
+from actfun._catalogue.sides import is_sided, named
 from actfun._version import __version__
 
 _STUDIES = ("compare", "claims", "accuracy", "bench", "show")  # these need the extra `compare`
 _LAZY = {
     "nn": "actfun.nn",
     "get": "actfun._operators.modules",
+    "config": "actfun._operators.modules",
     "gain": "actfun._models.gains",
     **{name: f"actfun._studies.{name}" for name in _STUDIES},
 }
 
-__all__ = ["Activation", "__version__", "formula", "names", "spec", *_LAZY, *names()]
+__all__ = ["Activation", "__version__", "conventions", "formula", "names", "spec", *_LAZY, *names()]
 
 
 def __getattr__(name: str) -> Any:
@@ -28,6 +31,8 @@ def __getattr__(name: str) -> Any:
         value = importlib.import_module("actfun._operators.functional").function_of(spec(name))
         if name not in _OWN:
             return value  # a user's own, which may be written again
+    elif is_sided(name):  # of a pickled module
+        value = importlib.import_module("actfun._operators.functional").function_of(named(name))
     elif name in _LAZY:
         try:
             module = importlib.import_module(_LAZY[name])

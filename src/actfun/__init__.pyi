@@ -6,10 +6,12 @@ from torch import Generator, Tensor
 
 from actfun import formula as formula
 from actfun import nn as nn
+from actfun._catalogue.names import conventions as conventions
+from actfun._catalogue.names import spec as spec
 from actfun._catalogue.registry import Activation as Activation
 from actfun._catalogue.registry import names as names
-from actfun._catalogue.registry import spec as spec
 from actfun._models.gains import gain as gain
+from actfun._operators.modules import config as config
 from actfun._operators.modules import get as get
 from actfun._studies.accuracy import accuracy as accuracy
 from actfun._studies.bench import bench as bench
@@ -25,6 +27,8 @@ __all__ = [
     "bench",
     "claims",
     "compare",
+    "config",
+    "conventions",
     "elu",
     "formula",
     "gain",

@@ -11,6 +11,8 @@ from torch.nn import Module as _Module
 from actfun._catalogue.registry import names as _names
 from actfun._catalogue.registry import nearest as _nearest
 from actfun._catalogue.registry import spec as _spec
+from actfun._catalogue.sides import is_sided as _is_sided
+from actfun._catalogue.sides import named as _named
 from actfun._operators import modules as _modules
 
 _OWN = {  # the classes that are written out
@@ -27,6 +29,9 @@ def __getattr__(name: str) -> Any:
     for activation in map(_spec, _names()):
         if activation.module == name:
             return _modules.module_of(activation)
+    if _is_sided(name):  # of a pickled module
+        class_name, _, sides = name.partition("__")
+        return _modules.module_of(_named(f"{__getattr__(class_name).activation.name}__{sides}"))
     raise AttributeError(f"module 'actfun.nn' has no attribute {name!r}; {_nearest(name, tuple(__dir__()))}")
 
 

@@ -31,6 +31,8 @@ LAYERS = (
     ("_version", "_once", "_catalogue/primitives", "_catalogue/kinds"),
     ("_catalogue/language",),
     ("_catalogue/registry",),
+    ("_catalogue/sides",),
+    ("_catalogue/names",),
     ("formula",),
     ("_catalogue/formulas",),
     ("__init__",),

@@ -11,7 +11,7 @@ from actfun._accuracy.implementation import library_function
 from actfun._bench.libraries import EAGER, OURS
 from actfun._bench.networks import NETWORKS, exchange
 from actfun._bench.timing import Timing, in_turn
-from actfun._operators.modules import get
+from actfun._operators.modules import module_named
 
 ACTIVATIONS = ("relu", "gelu", "silu", "tanh", "elu")
 SECONDS = 10.0  # of a step's budget, to one of an eager call's: its differences are percents
@@ -32,7 +32,7 @@ class Function(nn.Module):
 def module(library: str, activation: str) -> nn.Module:
     """A library's module of an activation. Raises ValueError where it has none."""
     if library == OURS:
-        return get(activation)
+        return module_named(activation)
     function = library_function(library, activation)
     if function is None:
         raise ValueError(f"{library} has no {activation}")

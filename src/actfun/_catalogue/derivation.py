@@ -179,9 +179,13 @@ def write(name: str, formula: Callable[..., Any], value: Value) -> FunctionType:
     lines, result, functions = _lines(value)
     body = textwrap.indent("\n".join([*lines, f"return {result}"]), "    ")
     text = f"def {name}({', '.join(arguments_of(formula))}):\n{body}\n"
-    file = f"<{name}, derived, {next(_count)}>"
+    return compile_text(name, text, {**functions, "__name__": formula.__module__})
+
+
+def compile_text(name: str, text: str, names: dict[str, Any]) -> FunctionType:
+    """A function from its text, which those that ask for its source get; names: its globals."""
+    file = f"<{name}, written, {next(_count)}>"
     linecache.cache[file] = len(text), None, text.splitlines(keepends=True), file
-    names: dict[str, Any] = {**functions, "__name__": formula.__module__}
     exec(compile(text, file, "exec"), names)
     return names[name]  # type: ignore[no-any-return]
 

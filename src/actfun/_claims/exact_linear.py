@@ -11,7 +11,7 @@ from actfun._claims.experiment import Measurements
 from actfun._compare.models import parameters
 from actfun._models.measures import SATURATED
 from actfun._operators.behaviours.reduction import maxout
-from actfun._operators.modules import Maxout, get
+from actfun._operators.modules import Maxout, module_named
 
 WIDTH = 64
 
@@ -96,7 +96,7 @@ def leaky_start() -> list[Measurement]:
 
 
 def leaky_fixed() -> list[Measurement]:
-    return [exact("learned numbers", float(parameters(get("leaky_relu"))), 0.5)]
+    return [exact("learned numbers", float(parameters(module_named("leaky_relu"))), 0.5)]
 
 
 def leaky_virtues() -> list[Measurement]:
@@ -120,7 +120,7 @@ def elu_mean() -> list[Measurement]:
 
 
 def elu_alpha() -> list[Measurement]:
-    learned = get("elu", learnable=True)
+    learned = module_named("elu", learnable=True)
     return [
         exact("learned numbers", float(parameters(nn.ELU())), 0.5, above=True, when="ELU as published"),
         exact("learned numbers", float(parameters(learned)), 0.5, above=True, when="ELU made learnable"),
@@ -176,7 +176,7 @@ def maxout_virtues() -> list[Measurement]:
 
 def plain_functions() -> list[Measurement]:
     return [
-        exact("learned numbers", float(parameters(get("relu"))), 0.5, when="ReLU and its like"),
+        exact("learned numbers", float(parameters(module_named("relu"))), 0.5, when="ReLU and its like"),
         exact("learned numbers", float(parameters(nn.PReLU())), 0.5, when="PReLU"),
     ]
 

@@ -11,7 +11,7 @@ from actfun._compare.models import MLP, Candidate, Network, build_network, candi
 from actfun._compare.tasks import Part, Split, task
 from actfun._compare.training import steps
 from actfun._models.measures import Meter
-from actfun._operators.modules import Elementwise, get
+from actfun._operators.modules import Elementwise, module_named
 
 HE, XAVIER = 2.0**0.5, 1.0
 NARROW = Candidate("maxout", equal_parameters=True).label
@@ -49,7 +49,7 @@ def mlp(split: Split, label: str, width: int, depth: int, seed: int, scale: floa
 
     def of_width(width: int, of: Candidate) -> Network:
         def make() -> nn.Module:
-            module = get(of.activation, **parameters)
+            module = module_named(of.activation, **parameters)
             return module if shift is None else Shifted(module, shift)  # type: ignore[arg-type]
 
         return MLP(split.train[0].shape[1], width, depth, split.outputs, of, make)

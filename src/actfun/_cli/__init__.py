@@ -7,7 +7,7 @@ from typing import Any
 from typer.exceptions import TyperException
 
 from actfun._catalogue.registry import nearest
-from actfun._cli import accuracy, bench, claims, compare, listing, show
+from actfun._cli import accuracy, bench, claims, compare, conventions, listing, show
 from actfun._cli.common import BadInputError, app
 from actfun._runs.job import JobsFailedError
 
@@ -17,6 +17,7 @@ __all__ = [
     "bench",
     "claims",
     "compare",
+    "conventions",
     "listing",
     "main",
     "show",

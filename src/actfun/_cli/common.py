@@ -3,6 +3,7 @@
 import contextlib
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,9 @@ class BadInputError(Exception):
 def user_input() -> Iterator[None]:
     """Errors raised in here are about what the user wrote; an argument in backquotes is the option of that name."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: print(f"actfun: {message}", file=sys.stderr)
+            yield
     except OSError as error:
         raise BadInputError(f"cannot use {error.filename}: {error.strerror}") from error
     except (ValueError, TypeError) as error:
@@ -56,5 +59,5 @@ def print_folder(screen: Console, store: "Store") -> None:
 
 
 def words(text: str) -> list[str]:
-    """The parts of a list that is separated by commas."""
-    return [word.strip() for word in text.split(",") if word.strip()]
+    """The parts of a list that is separated by commas; those in parentheses are parameters'."""
+    return [word.strip() for word in re.split(r",(?![^()]*\))", text) if word.strip()]

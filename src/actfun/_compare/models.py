@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from actfun._models.gains import gain
-from actfun._operators.modules import FeedForward, get
+from actfun._operators.modules import FeedForward, module_named
 
 EQUAL = " (equal parameters)"
 
@@ -31,7 +31,7 @@ class Candidate:
     @property
     def pieces(self) -> int:
         """How many pre-activations a hidden unit has."""
-        return 2 if self.activation == "maxout" else 1
+        return getattr(module_named(self.activation), "pieces", 1)
 
 
 def candidate_of(label: str) -> Candidate:
@@ -52,7 +52,7 @@ class Network(nn.Module):
 class MLP(Network):
     """Layers of equal width: (N, in_features) -> (N, out_features).
 
-    make: gives a hidden layer's activation; the candidate's own if None.
+    made: gives a hidden layer's activation; the candidate's own if None.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class MLP(Network):
         make: Callable[[], nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        self.activations = [make() if make else get(candidate.activation) for _ in range(depth)]
+        self.activations = [make() if make else module_named(candidate.activation) for _ in range(depth)]
         hidden: list[nn.Module] = []
         for k, activation in enumerate(self.activations):
             hidden += [nn.Linear(width if k else in_features, width * candidate.pieces), activation]

@@ -5,7 +5,8 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from actfun._catalogue.registry import names, nearest, spec
+from actfun._catalogue.names import resolve
+from actfun._catalogue.registry import names, nearest
 from actfun._compare.models import Candidate
 from actfun._compare.tasks import Task
 from actfun._compare.trial import Trial
@@ -66,12 +67,12 @@ def candidates(activations: Sequence[str]) -> tuple[str, ...]:
         raise ValueError("name at least one activation; known: " + ", ".join(names()))
     labels: list[str] = []
     for name in activations:
-        candidate = Candidate(spec(name).name)
+        candidate = Candidate(str(resolve(name)))
         if candidate.label in labels:
             raise ValueError(f"activation {name!r} is named twice")
         labels.append(candidate.label)
         if candidate.pieces > 1:
-            labels.append(Candidate(name, equal_parameters=True).label)
+            labels.append(Candidate(candidate.activation, equal_parameters=True).label)
     return tuple(labels)
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from actfun._catalogue.registry import spec
+from actfun._catalogue.names import spec
 from actfun._compare.models import Network, candidate_of, initialise, parameters
 from actfun._compare.tasks import Part, Split, Task, task
 from actfun._compare.training import steps

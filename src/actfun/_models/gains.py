@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from actfun._catalogue.registry import spec
+from actfun._catalogue.names import resolve
 from actfun._operators.behaviours.base import behaviour_of
 
 
@@ -14,8 +14,11 @@ def gain(name: str, preserve: str = "forward", **params: Any) -> float:
     mean is over the mask too. For maxout z are `pieces` independent normals, and the backward gain is for each piece,
     with all pieces counted in fan_out.
 
+    name: as `actfun.get` takes it.
+
     Raises ValueError for an unknown name or `preserve`; TypeError or ValueError for parameters that are not allowed.
     """
     if preserve not in ("forward", "backward"):
         raise ValueError(f"gain: preserve must be 'forward' or 'backward', got {preserve!r}")
-    return behaviour_of(spec(name)).gain(preserve, params)
+    meaning = resolve(name)
+    return behaviour_of(meaning.activation).gain(preserve, {**meaning.parameters, **params})

@@ -1,10 +1,15 @@
 """The classes that `actfun.nn` shows: those of activations, layers that hold one, the Transformer's block."""
 
+import contextlib
+import inspect
+from collections.abc import Container, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
-from actfun._catalogue.registry import Activation, spec
+from actfun._catalogue.names import Meaning, read_config, resolve, write_kinks
+from actfun._catalogue.registry import Activation, Choice
+from actfun._catalogue.sides import Sided
 from actfun._once import Once
 from actfun._operators import functional  # noqa: F401  (makes the functions that modules call)
 from actfun._operators.behaviours.base import behaviour_of
@@ -59,13 +64,86 @@ class MaxoutConv2d(nn.Conv2d):
         return y
 
 
-def get(name: str, **params: Any) -> nn.Module:
-    """A module for the activation of that name, ready to use; `params` go to its class.
+def get(name: str | Mapping[str, Any], **params: Any) -> nn.Module:
+    """A module for the activation of that name, ready to use; `params` go to its class, before what the name states.
 
-    "maxout" gives `MaxoutPieces`, the activation without weights. Raises ValueError, with the closest names, for an
-    unknown name.
+    name: a canonical name ("gelu"), an alias ("swish"), or a framework's ("hard_sigmoid@keras2"), each with parameters
+    or not ("leaky_relu(negative_slope=0.2)"); or what `config` gave. "maxout" gives `MaxoutPieces`, the activation
+    without weights. A name that means different things in frameworks is taken as torch's, and a UserWarning says so,
+    once in a process.
+    Raises ValueError, with the nearest names, for an unknown name; TypeError for an unknown parameter.
     """
-    return module_of(spec(name))(**params)
+    return _make(read_config(name) if isinstance(name, Mapping) else resolve(name, ours_too=True), params)
+
+
+def module_named(name: str, **params: Any) -> nn.Module:
+    """The same for a name that is settled, so that nothing needs to be said of it."""
+    return _make(resolve(name), params)
+
+
+def _make(meaning: Meaning, params: dict[str, Any]) -> nn.Module:
+    """The module of a meaning. Parameters that a call gives replace those that a framework's name brings."""
+    made = module_of(meaning.activation)
+    constructor = inspect.signature(made).parameters
+    settled = {_argument(name, constructor, meaning.activation): value for name, value in meaning.parameters.items()}
+    return made(**{**settled, **params})
+
+
+def _argument(name: str, constructor: Container[str], activation: Activation) -> str:
+    """How a constructor names a parameter: as torch's does, PReLU's `init` is what its weight starts from."""
+    return "init" if "init" in constructor and name not in constructor and name in activation.parameters else name
+
+
+def config(module: nn.Module) -> dict[str, Any]:
+    """What `get` makes the module of again: {"activation": canonical name, "parameters": {…}}, which JSON can hold.
+
+    "kinks" is there where slopes at points are not the usual ones. Values that are learned are in the module's
+    state_dict, not here. torch.nn's own activations give ours.
+    Raises TypeError for a module that is no activation.
+    """
+    activation = getattr(type(module), "activation", None)
+    meaning = Meaning(activation.name) if isinstance(activation, Activation) else _of_torch(type(module))
+    if isinstance(activation, Sided):
+        meaning = Meaning(activation.base.name, {}, activation.sides)
+    parameters = {**meaning.parameters, **_arguments(module, activation or meaning.activation)}
+    kinks = {"kinks": write_kinks(meaning.kinks)} if meaning.kinks else {}
+    return {"activation": meaning.canonical, "parameters": parameters, **kinks}
+
+
+def _of_torch(kind: type[nn.Module]) -> Meaning:
+    """What a class of torch.nn means."""
+    if getattr(nn, kind.__name__, None) is kind:
+        with contextlib.suppress(ValueError):
+            return resolve(f"nn.{kind.__name__}@torch")
+    raise TypeError(f"config: {kind.__name__} is no activation of actfun.nn or torch.nn")
+
+
+def _arguments(module: Any, activation: Activation) -> dict[str, Any]:
+    """What a module was made with: all of its parameters, and of other arguments those that are not the default."""
+    constructor, found = inspect.signature(module_of(activation)).parameters, {}
+    learned = dict(module.named_parameters(recurse=False))
+    lengths = [tensor.numel() for tensor in learned.values()]
+    others = {"learnable": bool(learned), "num_parameters": max(lengths, default=1)}
+    kept = {**vars(module), **vars(module).get("given", {})}  # some classes keep their arguments together
+    for name, parameter in activation.parameters.items():
+        default = parameter.default
+        if name in learned:
+            found[name] = _start(module, name, learned[name], default)
+        elif isinstance(parameter, Choice) and name not in kept:
+            found[name] = next(o for o in parameter.options if activation.variant({name: o}) is module.variant)
+        else:
+            found[name] = kept.get(name, default)
+    for name, argument in constructor.items():
+        value = kept.get(name, others.get(name, argument.default))
+        if name not in ("init", "device", "dtype", *found) and value != argument.default:
+            found[name] = value
+    return found
+
+
+def _start(module: nn.Module, name: str, learned: Tensor, default: Any) -> Any:
+    """What a learned parameter started from, or, where that is not kept, its value if it has one."""
+    values = set(learned.tolist())
+    return getattr(module, "start", {}).get(name, values.pop() if len(values) == 1 else default)
 
 
 @Once
@@ -94,7 +172,7 @@ class FeedForward(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        module = get(activation) if isinstance(activation, str) else activation
+        module = module_named(activation) if isinstance(activation, str) else activation
         pieces = module.pieces if isinstance(module, MaxoutPieces) else 1
         if gated and pieces > 1:
             raise ValueError("FeedForward: activation 'maxout' is not allowed with gated=True; use an element-wise one")

@@ -8,9 +8,10 @@ import altair as alt
 import numpy
 import torch
 
-from actfun._catalogue.registry import spec
+from actfun._catalogue.names import resolve
 from actfun._operators.behaviours.base import POSITIONS, Slider, behaviour_of
 from actfun._operators.functional import function_of
+from actfun._operators.modules import module_named
 from actfun._report.charts import COLOURS, INK, finish
 
 END, POINTS = 4.0, 161
@@ -19,8 +20,11 @@ SHOWN = {"function": "f(x)", "derivative": "f′(x)"}
 
 
 def _slider(name: str) -> Slider:
-    """The activation's own; of GELU its normal's deviation."""
-    activation = spec(name)
+    """The activation's own; of GELU its normal's deviation. At parameters that are stated there is nothing to move."""
+    meaning = resolve(name)
+    activation = meaning.activation
+    if meaning.changed:
+        return Slider.fixed(module_named(name).eval())
     if name == "gelu":
         deviations = tuple(numpy.linspace(0.1, 2.1, POSITIONS).round(2).tolist())
         return Slider("σ", deviations, 1.0, lambda x, s: s * function_of(activation)(x / s))

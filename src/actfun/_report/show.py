@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 from uniplot import plot_to_string
 
-from actfun._catalogue.registry import Activation, Parameter, spec
+from actfun._catalogue.names import resolve, spec
+from actfun._catalogue.registry import Activation, Parameter
 from actfun._models.gains import gain
 from actfun._report import curves, html
 
@@ -23,8 +24,17 @@ PLOT_HEIGHT = 14
 
 
 def facts(name: str) -> dict[str, str]:
-    """What is known of an activation, by label."""
-    activation = spec(name)
+    """What is known of an activation, by label. At parameters that are not the usual ones it is less."""
+    meaning = resolve(name)
+    activation = meaning.activation
+    gains = {"gain, forward": f"{gain(name):.6f}", "gain, backward": f"{gain(name, 'backward'):.6f}"}
+    origin = {"module": f"actfun.nn.{activation.module}", "source": activation.reference or "none stated"}
+    if meaning.changed:
+        return {
+            "parameters": ", ".join(f"{a} = {value!r}" for a, value in meaning.changed.items()),
+            **gains,
+            **origin,
+        }
     low, high = (str(end) if math.isinf(end) else f"{end:.6g}" for end in activation.range)
     saturates = " and ".join(activation.saturates)
     told = {
@@ -35,10 +45,8 @@ def facts(name: str) -> dict[str, str]:
         "zero-centred": _yes(activation.zero_centred),
         "saturates": f"on the {saturates}" if saturates else "no",
         "kinks": ", ".join(f"{kink:g}" for kink in activation.kinks) or "none",
-        "gain, forward": f"{gain(name):.6f}",
-        "gain, backward": f"{gain(name, 'backward'):.6f}",
-        "module": f"actfun.nn.{activation.module}",
-        "source": activation.reference or "none stated",
+        **gains,
+        **origin,
     }
     found = {fact.replace("_", "-") for fact in activation.found}
     return {label: f"{value} (found)" if label in found else value for label, value in told.items()}

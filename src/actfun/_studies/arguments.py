@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from actfun._catalogue.kinds import ELEMENTWISE
+from actfun._catalogue.names import Meaning, resolve
 from actfun._catalogue.registry import names, nearest
+from actfun._catalogue.sides import Sided
 from actfun._runs.host import cores
 
 Names = str | Iterable[str] | None
@@ -30,12 +32,18 @@ def as_tuple(asked: Names) -> tuple[str, ...]:
 
 
 def elementwise(asked: Names) -> tuple[str, ...]:
-    """The element-wise activations of these names, or all. Raises ValueError for another name."""
-    known = names(ELEMENTWISE)
-    for name in as_tuple(asked):
-        if name not in known:
-            raise ValueError(f"unknown element-wise activation {name!r}; {nearest(name, known)}")
-    return tuple(dict.fromkeys(as_tuple(asked))) or known
+    """The element-wise activations of these names, at their usual parameters, or all. Raises ValueError for others."""
+    return tuple(dict.fromkeys(map(_usual, as_tuple(asked)))) or names(ELEMENTWISE)
+
+
+def _usual(name: str) -> str:
+    meaning = resolve(name)
+    activation, numbers = meaning.bound()
+    if activation.kind is not ELEMENTWISE:
+        raise ValueError(f"{name} is no element-wise activation; known: {', '.join(names(ELEMENTWISE))}")
+    if isinstance(activation, Sided) or numbers != Meaning(activation.name).bound()[1]:
+        raise ValueError(f"{name} is {meaning}; only {meaning.canonical} with its usual parameters is measured")
+    return activation.name
 
 
 def one_of(argument: str, asked: str, known: Sequence[str]) -> str:

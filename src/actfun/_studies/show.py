@@ -3,7 +3,7 @@
 import functools
 from pathlib import Path
 
-from actfun._catalogue.registry import spec
+from actfun._catalogue.names import resolve, spec
 from actfun._report import show as report
 from actfun._report.tables import Section
 from actfun._studies.results import Result
@@ -41,4 +41,4 @@ def show(name: str) -> Description:
 
     Raises ValueError, with the closest names, where there is none of that name.
     """
-    return Description(spec(name).name)
+    return Description(str(resolve(name)))
