@@ -38,7 +38,7 @@ class Implementation:
     @property
     def numbers(self) -> tuple[float, ...]:
         """The parameters as the dtype's arithmetic takes them: float32, but for float64."""
-        numbers = bind(spec(self.name), (), {})[1]
+        numbers = bind(spec(self.name), {})[1]
         return numbers if self.dtype is torch.float64 else tuple(torch.tensor(numbers).tolist())
 
     @property

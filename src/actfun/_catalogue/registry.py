@@ -24,12 +24,23 @@ class Parameter:
     low: the smallest value that a learnable one may take in training.
     learnable: whether a tensor may be given, which then receives a gradient (its derivative formula must exist).
     nonzero: whether 0 is not allowed.
+    least: the name of a parameter before it, than which this one may not be less.
+    learned: whether the module always learns it, and takes torch.nn.PReLU's arguments (`num_parameters`, `init`, …).
     """
 
     default: float
     low: float = -INFINITY
     learnable: bool = False
     nonzero: bool = False
+    least: str | None = None
+    learned: bool = False
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """A number that torch's call takes and that changes nothing here; it is shown in a module's repr."""
+
+    default: float
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,7 @@ class Activation:
     - name: canonical name, torch's where torch has the function.
     - formula: the function of x and the parameters, over `actfun.formula`.
     - derivatives: argument name -> formula of the derivative in it, with the formula's own arguments.
-    - parameters: argument name -> Parameter or Choice, in order.
+    - parameters: argument name -> Parameter, Choice or Ignored, in order.
     - range: infimum and supremum of the values.
     - zero_centred: odd, so that inputs symmetric about 0 give outputs of mean 0.
     - saturates: the sides, "left" and "right", on which the derivative tends to 0.
@@ -75,6 +86,8 @@ class Activation:
     - kind: how it takes its input.
     - keeps: what backward needs beside the parameters: what its kind says, or "output" where, for positive parameters,
       the derivative formula gives the same at the output as at the input.
+    - mean: of a random activation, which is x times a slope that is drawn: its parameters -> the formula of the
+      activation that is its mean over the noise, and the parameters of that one.
     """
 
     name: str
@@ -88,12 +101,13 @@ class Activation:
     zero_centred: bool = False
     saturates: tuple[str, ...] = ()
     kinks: tuple[float, ...] = ()
-    parameters: Mapping[str, Parameter | Choice] = field(default_factory=dict)
+    parameters: Mapping[str, Parameter | Choice | Ignored] = field(default_factory=dict)
     inplace: bool = False
     torch: str | None = None
     torch_is_exact: bool = False
     kind: Kind = ELEMENTWISE
     keeps: str = ELEMENTWISE.keeps
+    mean: Callable[..., tuple[Formula, tuple[float, ...]]] | None = None
     derivatives: Derivatives
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -141,12 +155,15 @@ NEEDED = {name for name, fact in FACTS.items() if fact.default is MISSING and fa
 def activation(**stated: Any) -> Callable[[Formula], Formula]:
     """Register a formula as an activation; the function itself comes back, so formulas can use one another.
 
-    stated: the facts, by the names of `Activation`'s fields, and a Parameter or Choice for each further argument of the
-    formula. The class name in `actfun.nn` defaults to the name in CamelCase, the range to all numbers.
+    stated: the facts, by the names of `Activation`'s fields, a Parameter for each further argument of the formula, and
+    what else a call takes, as Choice or Ignored. The class name in `actfun.nn` defaults to the name in CamelCase, the
+    range to all numbers.
     Raises TypeError for a fact that is missing or unknown, ValueError for a formula outside the language, an argument
     without a Parameter, or a name that is taken.
     """
-    parameters = {argument: value for argument, value in stated.items() if isinstance(value, Parameter | Choice)}
+    parameters = {
+        argument: value for argument, value in stated.items() if isinstance(value, Parameter | Choice | Ignored)
+    }
     stated_facts = {name: value for name, value in stated.items() if name not in parameters}
 
     def register(formula: Formula) -> Formula:
@@ -176,7 +193,8 @@ def arguments_of(formula: Formula) -> tuple[str, ...]:
     return code.co_varnames[: code.co_argcount]
 
 
-OWN = ("inplace", "learnable", "num_parameters")  # arguments that functions and modules have themselves
+# Arguments that functions and modules have themselves.
+OWN = ("input", "inplace", "learnable", "num_parameters", "device", "dtype", "training", "generator", "init")
 
 
 def _check_arguments(made: Activation) -> None:
@@ -187,7 +205,7 @@ def _check_arguments(made: Activation) -> None:
         allowed, got = (", ".join(arguments) for arguments in (expected, arguments_of(made.formula)))
         told = f"a formula that is {made.kind.name} takes x and what has a Parameter, in that order"
         raise ValueError(f"{made.name}: {told}, ({allowed}), got ({got})")
-    for name in made.parameters.keys() & set(OWN):
+    for name in made.parameters.keys() & {*OWN, *["dim"] * made.learnable}:
         raise ValueError(f"{made.name}: {name} is an argument that every module may have; name the parameter otherwise")
 
 
