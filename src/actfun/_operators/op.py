@@ -93,6 +93,8 @@ class Operator:
 
     def call_nested(self, x: Tensor, *parameters: float | Tensor, dim: int = 1) -> Tensor:
         """A call with a nested tensor. One of jagged layout is a subclass, which takes any operation."""
+        if dim in (0, -x.dim()):
+            raise ValueError(f"{self.activation.name}: dim must not be the batch of a nested tensor, got {dim}")
         if x.layout is torch.jagged:
             return self.call(x, *parameters, dim=dim)
         within = dim - 1 if dim > 0 else dim  # of the parts, which have one dimension less

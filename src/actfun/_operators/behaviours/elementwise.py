@@ -246,7 +246,7 @@ class ElementwiseBehaviour(Behaviour):
     def _constructor(self) -> list[inspect.Parameter]:
         """Those of the class: torch's, then those of what is learned."""
         activation, of_device = self.activation, torch.device | str | int | None
-        learned = {"num_parameters": (1, int), "dim": (1, int), "device": (None, of_device)}
+        learned: dict[str, tuple[Any, Any]] = {"num_parameters": (1, int), "dim": (1, int), "device": (None, of_device)}
         learned |= {"dtype": (None, torch.dtype | None)}
         for parameter in activation.parameters.values():
             if isinstance(parameter, Parameter) and parameter.learned:

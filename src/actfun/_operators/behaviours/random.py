@@ -54,7 +54,7 @@ class RandomBehaviour(ElementwiseBehaviour):
         def draw(x: Any = None, *values: Any, **named: Any) -> Tensor:
             x, given = collect(name, tuple(defaults), x, values, named)
             if type(x) is not Tensor and torch.overrides.has_torch_function_unary(x):
-                return cast(Tensor, torch.overrides.handle_torch_function(function, (x,), x, **given))
+                return cast(Tensor, torch.overrides.handle_torch_function(draw, (x,), x, **given))
             check_input(name, x)
             training, generator, inplace = (
                 given.pop(argument, defaults.get(argument)) for argument in ("training", "generator", "inplace")
@@ -68,9 +68,14 @@ class RandomBehaviour(ElementwiseBehaviour):
             if not training:
                 mean, of_mean = self._mean(numbers)
                 return call(mean, x, of_mean, inplace or False)
+            if x.is_nested and x.layout is torch.strided:
+                more = {**given, "training": True, "generator": generator}
+                parts: Tensor = torch.nested.as_nested_tensor([draw(part, **more) for part in x.unbind()])
+                return x.copy_(parts) if inplace else parts
             with torch.no_grad():  # the gradient is the slope, which is all that backward needs
                 wide = torch.float64 if x.dtype is torch.float64 else torch.float32
-                noise = torch.empty_like(x, dtype=wide).uniform_(generator=generator)
+                noise = torch.empty_like(x, dtype=wide)
+                (noise.values() if x.layout is torch.jagged else noise).uniform_(generator=generator)
                 slope = torch_operations(x).evaluate(activation.derivatives["x"], x, *numbers, noise)
             y: Tensor
             if activation.keeps == "mask":  # of a byte, and right for infinities
@@ -80,10 +85,9 @@ class RandomBehaviour(ElementwiseBehaviour):
                 y = x.mul_(slope) if inplace else x * slope
             return y
 
-        function = self._name(draw)
         for dtype in DTYPES:
-            function(torch.zeros(1, dtype=dtype), training=True)
-        return function
+            draw(torch.zeros(1, dtype=dtype), training=True)
+        return self._name(draw)
 
     def _arguments(self) -> list[inspect.Parameter]:
         """`training` comes before torch's `inplace`, with torch's default; `generator` comes last."""
