@@ -21,6 +21,7 @@ TINY, LARGEST = 2.0**-126, torch.finfo(torch.float32).max
 # Units in the last place for |x| ≤ 3 where the aim is missed: what was measured, and one more. There four to six
 # factors are multiplied, divided and summed, each rounded; what would halve that costs a fifth of the speed.
 LEFT = {"gelu": 8.0, "gelu-dx": 8.5, "gelu_tanh": 5.5, "gelu_tanh-dx": 9.0, "mish": 6.0, "mish-dx": 9.5, "silu-dx": 7.0}
+LEFT |= {"swish-dx": 7.0, "swish-dbeta": 7.0}
 LEFT |= {"sigmoid-dx": 4.8, "tanh-dx": 5.0, "elu-dx": 4.8}  # measured 3.8 to 4.0: other exponentials may add to that
 NORMAL = 1.2e-5  # relative error of normal numbers: x of -92 times log2(e), rounded, costs half of that
 SUNK = 2.0**-120  # silu: what is smaller loses bits to the factor of 2⁻⁵ that keeps its left side from overflow

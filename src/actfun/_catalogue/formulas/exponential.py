@@ -106,8 +106,8 @@ def silu_dx(x):
 def swish(x, beta):
     """x weighted by the sigmoid of beta times x: silu for a beta of 1, x/2 for 0, and near relu for a large one."""
     z = beta * x
-    t = absolute(z)
-    left = decay(t, where(t < FAR, x, where(x < 0.0, -0.0, 0.0)))
+    t = minimum(absolute(z), FAR)
+    left = decay(t, where(t < FAR, x, where(x < 0.0, -1.0, 1.0)))  # from FAR on a zero with the sign of x
     return where(z >= 0.0, x, left) / (1.0 + decay(t, 1.0))
 
 
@@ -119,9 +119,8 @@ def swish_dx(x, beta):
 @derivative(swish, "beta")
 def swish_dbeta(x, beta):
     t = absolute(beta * x)
-    c = 1.0 + decay(t, 1.0)
-    near = where(t < FAR, x, 0.0)
-    return decay(t, near * near) / (c * c)
+    root = decay(0.5 * t, where(t < FAR, x, 0.0)) / (1.0 + decay(t, 1.0))
+    return root * root
 
 
 @activation(

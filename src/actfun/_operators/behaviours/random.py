@@ -3,7 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -54,7 +54,7 @@ class RandomBehaviour(ElementwiseBehaviour):
         def draw(x: Any = None, *values: Any, **named: Any) -> Tensor:
             x, given = collect(name, tuple(defaults), x, values, named)
             if type(x) is not Tensor and torch.overrides.has_torch_function_unary(x):
-                return cast(Tensor, torch.overrides.handle_torch_function(draw, (x,), x, **given))
+                return torch.overrides.handle_torch_function(draw, (x,), x, **given)
             check_input(name, x)
             training, generator, inplace = (
                 given.pop(argument, defaults.get(argument)) for argument in ("training", "generator", "inplace")
