@@ -98,7 +98,9 @@ def _of_torch(activation: Activation) -> Callable[[Tensor], Tensor] | None:
     if activation.torch is not None:
         function: Callable[..., Tensor] = getattr(torch.nn.functional, activation.torch)
         for parameter in activation.parameters.values():
-            if isinstance(parameter, Parameter) and parameter.learned:  # torch wants a tensor, in the dtype of the input
+            if (
+                isinstance(parameter, Parameter) and parameter.learned
+            ):  # torch wants a tensor, in the dtype of the input
                 start = parameter.default
                 return lambda x: function(x, x.new_tensor(start))
         return function

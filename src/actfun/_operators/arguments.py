@@ -41,16 +41,19 @@ def bind(activation: Activation, given: dict[str, Any]) -> tuple[Activation, tup
         if argument not in known:
             hint = nearest(argument, tuple(known)) if known else "it takes none"
             raise TypeError(f"{activation.name}: unknown parameter {argument!r}; {hint}")
-    settled = {argument: given.get(argument, parameter.default) for argument, parameter in known.items()}
+    name, choices, numbers = activation.name, {}, {}
     for argument, parameter in known.items():
-        if not isinstance(parameter, Choice):
-            settled[argument] = _check(activation.name, argument, parameter, settled[argument])
-        if isinstance(parameter, Parameter) and parameter.least and settled[argument] < settled[parameter.least]:
-            told = f"{argument} must be at least {parameter.least}, {settled[parameter.least]}"
-            raise ValueError(f"{activation.name}: {told}, got {settled[argument]}")
-    choices = {argument: settled[argument] for argument, parameter in known.items() if isinstance(parameter, Choice)}
-    free = (settled[argument] for argument, parameter in known.items() if isinstance(parameter, Parameter))
-    return activation.variant(choices), tuple(free)
+        value = given.get(argument, parameter.default)
+        if isinstance(parameter, Choice):
+            choices[argument] = value
+            continue
+        value = _check(name, argument, parameter, value)
+        if isinstance(parameter, Parameter):
+            numbers[argument] = value
+            if parameter.least and value < numbers[parameter.least]:
+                least = f"{parameter.least}, {numbers[parameter.least]}"
+                raise ValueError(f"{name}: {argument} must be at least {least}, got {value}")
+    return activation.variant(choices), tuple(numbers.values())
 
 
 def _check(name: str, argument: str, parameter: Parameter | Ignored, value: Any) -> Any:
@@ -63,26 +66,23 @@ def _check(name: str, argument: str, parameter: Parameter | Ignored, value: Any)
             kind = f"{value.dtype}, {value.layout}"
             raise TypeError(f"{name}: {argument} must be a number or a dense floating-point tensor, got {kind}")
         return value
-    value = number(f"{name}: {argument}", value)
+    value = number(name, argument, value)
     if isinstance(parameter, Parameter) and parameter.nonzero and value == 0.0:
         raise ValueError(f"{name}: {argument} must not be 0, got {value}")
     return float(value)
 
 
-def number(told: str, value: Any) -> int | float:
-    """A number as Python has it, of numpy's or an array without dimensions too; TypeError for all else.
-
-    told: what the message says it is.
-    """
+def number(name: str, argument: str, value: Any) -> int | float:
+    """A number as Python has it, of numpy's or an array without dimensions too; TypeError for all else."""
     plain = value if type(value) in (int, float) or getattr(value, "shape", None) != () else value.item()
     if isinstance(plain, bool) or not isinstance(plain, int | float):
-        raise TypeError(f"{told} must be a number, got {type(value).__name__}")
+        raise TypeError(f"{name}: {argument} must be a number, got {type(value).__name__}")
     return plain
 
 
-def whole(told: str, value: Any) -> int:
+def whole(name: str, argument: str, value: Any) -> int:
     """A whole number as Python has it, likewise."""
     plain = value if type(value) is int or getattr(value, "shape", None) != () else value.item()
     if type(plain) is not int:
-        raise TypeError(f"{told} must be a whole number, got {type(value).__name__}")
+        raise TypeError(f"{name}: {argument} must be a whole number, got {type(value).__name__}")
     return plain

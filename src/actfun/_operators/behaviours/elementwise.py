@@ -51,11 +51,11 @@ class Elementwise(nn.Module):
         for argument, value in (("inplace", self.inplace), ("learnable", learnable)):
             if not isinstance(value, bool):
                 raise TypeError(f"{name}: {argument} must be True or False, got {value!r}")
-        self.num_parameters = whole(f"{name}: num_parameters", given.pop("num_parameters", 1))
+        self.num_parameters = whole(name, "num_parameters", given.pop("num_parameters", 1))
         if self.num_parameters < 1 or (self.num_parameters > 1 and not learnable):
             allowed = "at least 1" if learnable else "1 unless learnable=True"
             raise ValueError(f"{name}: num_parameters must be {allowed}, got {self.num_parameters}")
-        self.dim = whole(f"{name}: dim", given.pop("dim", 1))
+        self.dim = whole(name, "dim", given.pop("dim", 1))
         factory = {"device": given.pop("device", None), "dtype": given.pop("dtype", None)}
         for argument, value in given.items():
             if isinstance(value, Tensor):
@@ -65,7 +65,7 @@ class Elementwise(nn.Module):
         self.start: dict[str, float] = {}  # the values that learned parameters start from
         self._function = function_of(self.variant)
         for argument, value in given.items():
-            parameter, plain = parameters[argument], value if isinstance(value, str) else number(argument, value)
+            parameter, plain = parameters[argument], value if isinstance(value, str) else number(name, argument, value)
             if not (learnable and isinstance(parameter, Parameter) and parameter.learnable):
                 setattr(self, argument, plain)
                 continue
@@ -190,7 +190,7 @@ class ElementwiseBehaviour(Behaviour):
                 if inplace is not False:
                     raise TypeError(f"{activation.name}: inplace was given twice")
                 inplace = given.pop("inplace")
-            dim = whole(f"{activation.name}: dim", given.pop("dim", 1)) if activation.learnable else 1
+            dim = whole(activation.name, "dim", given.pop("dim", 1)) if activation.learnable else 1
             form, parameters = bind(activation, given) if given else default
             return call(form, x, parameters, inplace, dim)
 

@@ -17,7 +17,7 @@ from actfun._operators.quadrature import normal_mean
 
 def check_pieces(name: str, pieces: Any) -> int:
     """`pieces` as Python's number. Raises TypeError unless it is whole, ValueError unless it is at least 1."""
-    count = whole(f"{name}: pieces", pieces)
+    count = whole(name, "pieces", pieces)
     if count < 1:
         raise ValueError(f"{name}: pieces must be at least 1, got {count}")
     return count
@@ -35,7 +35,7 @@ def maxout(x: Tensor, pieces: int, dim: int = -1) -> Tensor:
         largest: Tensor = torch.overrides.handle_torch_function(maxout, (x,), x, pieces, dim)
         return largest
     check_input("maxout", x)
-    pieces, dim = check_pieces("maxout", pieces), whole("maxout: dim", dim)
+    pieces, dim = check_pieces("maxout", pieces), whole("maxout", "dim", dim)
     if not -x.dim() <= dim < x.dim():
         raise ValueError(f"maxout: dim must be from {-x.dim()} to {x.dim() - 1} for {x.dim()} dimensions, got {dim}")
     try:
@@ -53,7 +53,7 @@ class MaxoutPieces(nn.Module):
 
     def __init__(self, pieces: int = 2, dim: int = -1) -> None:
         super().__init__()
-        self.pieces, self.dim = check_pieces("MaxoutPieces", pieces), whole("MaxoutPieces: dim", dim)
+        self.pieces, self.dim = check_pieces("MaxoutPieces", pieces), whole("MaxoutPieces", "dim", dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """The maximum of each run of pieces."""
