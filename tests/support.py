@@ -77,6 +77,7 @@ WIDER |= {
     "laplace-dx": 1150.0,
     "smu-dmu": 570.0,
 }  # exponents to 700
+WIDER |= {"quick_gelu": 160.0, "quick_gelu-dx": 160.0}
 WIDER |= {"xielu": 92.0, "hard_sigmoid": 12.0}  # beside a root of the value
 WIDER |= {"phish-dx": 11.0, "smish-dx": 9.0, "telu-dx": 10.0, "xielu-dx": 12.0}  # beyond what counts as beside a root
 WIDER |= {"gcu-dx": 17.0, "serf-dx": 8.0, "snake-dx": 1100.0, "snake_beta-dx": 1100.0, "snake-dalpha": 20.0}  # likewise

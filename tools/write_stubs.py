@@ -9,7 +9,7 @@ from pathlib import Path
 import actfun
 from actfun import nn
 from actfun._catalogue.formulas import NAMES
-from actfun._catalogue.registry import Activation, Choice, Parameter, spec
+from actfun._catalogue.registry import Activation, Parameter, spec
 from actfun._operators import functional
 
 SOURCE = Path(actfun.__file__).parent
@@ -22,12 +22,6 @@ def written_out() -> dict[str, str]:
     return {name: place for name, place in places.items() if hasattr(importlib.import_module(place), name)}
 
 
-def _type(parameter: Parameter | Choice) -> str:
-    if isinstance(parameter, Choice):
-        return f"Literal[{', '.join(map(repr, parameter.options))}]"
-    return "float"
-
-
 def function_stub(activation: Activation) -> str:
     """The signature of an activation's function."""
     shown = str(inspect.signature(functional.function_of(activation)))
@@ -37,11 +31,9 @@ def function_stub(activation: Activation) -> str:
 
 def class_stub(activation: Activation) -> str:
     """The constructor of an activation's class, its parameters and what a call gives."""
-    arguments = ["self", *(f"{name}: {_type(p)} = {p.default!r}" for name, p in activation.parameters.items())]
-    arguments += ["inplace: bool = False"] * activation.inplace
-    arguments += ["learnable: bool = False", "num_parameters: int = 1"] * activation.learnable
+    arguments = ["self", *map(str, inspect.signature(getattr(nn, activation.module)).parameters.values())]
     kept = [
-        f"    {name}: {'float | nn.Parameter' if p.learnable else 'float'}\n"
+        f"    {name}: {'nn.Parameter' if p.learned else 'float | nn.Parameter' if p.learnable else 'float'}\n"
         for name, p in activation.parameters.items()
         if isinstance(p, Parameter)
     ]
@@ -76,7 +68,7 @@ def stubs() -> dict[str, str]:
     imports = "".join(sorted(f"from {place} import {name} as {name}\n" for name, place in by_hand.items()))
     classes = [
         HEAD,
-        "from typing import Literal\n\nfrom torch import nn\n",
+        "from typing import Literal\n\nimport torch\nfrom torch import nn\n",
         imports,
         *(class_stub(a) for a in activations if a.module not in by_hand),
     ]

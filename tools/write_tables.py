@@ -15,9 +15,12 @@ TABLE = re.compile(r"(<!-- table of activations.*? -->\n).*?(<!-- end of the tab
 
 
 def _plain(signature: inspect.Signature) -> str:
-    """A signature without types, and without `inplace`, which all have."""
-    shown = (p for p in signature.parameters.values() if p.kind is not inspect.Parameter.KEYWORD_ONLY)
-    bare = [p.replace(annotation=inspect.Parameter.empty) for p in shown]
+    """A signature without types, and without `inplace`, which all have; numbers with four digits."""
+    shown = (p for p in signature.parameters.values() if p.kind is not p.KEYWORD_ONLY and p.name != "inplace")
+    bare = [
+        p.replace(annotation=p.empty, default=round(p.default, 4) if type(p.default) is float else p.default)
+        for p in shown
+    ]
     return str(inspect.Signature(bare)).replace("'", '"')
 
 

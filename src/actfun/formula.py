@@ -52,6 +52,7 @@ from actfun._catalogue.primitives import sqrt as sqrt
 from actfun._catalogue.primitives import tanh as tanh
 from actfun._catalogue.primitives import where as where
 from actfun._catalogue.registry import Choice as Choice
+from actfun._catalogue.registry import Ignored as Ignored
 from actfun._catalogue.registry import Parameter as Parameter
 from actfun._catalogue.registry import activation as activation
 from actfun._catalogue.registry import derivative as derivative

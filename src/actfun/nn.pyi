@@ -2,10 +2,10 @@
 
 from typing import Literal
 
+import torch
 from torch import nn
 
 from actfun._operators.behaviours.elementwise import Elementwise as Elementwise
-from actfun._operators.behaviours.random import StochasticGELU as StochasticGELU
 from actfun._operators.behaviours.reduction import MaxoutPieces as MaxoutPieces
 from actfun._operators.modules import FeedForward as FeedForward
 from actfun._operators.modules import Maxout as Maxout
@@ -16,7 +16,14 @@ class ELU(Elementwise):
 
     alpha: float | nn.Parameter
     def __init__(
-        self, alpha: float = 1.0, inplace: bool = False, learnable: bool = False, num_parameters: int = 1
+        self,
+        alpha: float = 1.0,
+        inplace: bool = False,
+        learnable: bool = False,
+        num_parameters: int = 1,
+        dim: int = 1,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None: ...
 
 class GELU(Elementwise):
@@ -40,6 +47,19 @@ class Mish(Elementwise):
 
     def __init__(self, inplace: bool = False) -> None: ...
 
+class PReLU(Elementwise):
+    """x where it is positive, else a multiple of it that is learned."""
+
+    weight: nn.Parameter
+    def __init__(
+        self,
+        num_parameters: int = 1,
+        init: float = 0.25,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+        dim: int = 1,
+    ) -> None: ...
+
 class ReLU(Elementwise):
     """x where it is positive, else 0."""
 
@@ -49,6 +69,13 @@ class ReLUSquared(Elementwise):
     """The square of ReLU: its derivative has no jump."""
 
     def __init__(self) -> None: ...
+
+class RReLU(Elementwise):
+    """x where it is positive, else a multiple of it that is drawn for each number; in evaluation, the middle one."""
+
+    lower: float
+    upper: float
+    def __init__(self, lower: float = 0.125, upper: float = 0.3333333333333333, inplace: bool = False) -> None: ...
 
 class Sigmoid(Elementwise):
     """A number squeezed into (0, 1); its inverse is the logarithm of the odds."""
@@ -64,7 +91,26 @@ class Softplus(Elementwise):
     """A smooth ReLU: the integral of sigmoid. With a negative beta it is smooth min(x, 0)."""
 
     beta: float
-    def __init__(self, beta: float = 1.0) -> None: ...
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None: ...
+
+class StochasticGELU(Elementwise):
+    """x kept with probability Φ(x), else 0: what GELU is the mean of."""
+
+    def __init__(self) -> None: ...
+
+class Swish(Elementwise):
+    """x weighted by the sigmoid of beta times x: silu for a beta of 1, x/2 for 0, and near relu for a large one."""
+
+    beta: float | nn.Parameter
+    def __init__(
+        self,
+        beta: float = 1.0,
+        learnable: bool = False,
+        num_parameters: int = 1,
+        dim: int = 1,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None: ...
 
 class Tanh(Elementwise):
     """A number squeezed into (-1, 1), odd: 2·sigmoid(2x) - 1."""

@@ -26,7 +26,14 @@ def test_the_example_of_its_documentation_runs():
 
 
 def test_it_offers_the_whole_vocabulary_and_nothing_private():
-    assert set(formula.__all__) == VOCABULARY | {"INFINITY", "activation", "derivative", "Parameter", "Choice"}
+    assert set(formula.__all__) == VOCABULARY | {
+        "INFINITY",
+        "activation",
+        "derivative",
+        "Parameter",
+        "Choice",
+        "Ignored",
+    }
     assert {p.__name__ for p in primitives.CONTRACTS} | {"maximum", "minimum"} == VOCABULARY
     assert all(getattr(formula, name) is getattr(primitives, name) for name in VOCABULARY)
 

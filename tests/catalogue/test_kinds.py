@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import actfun as af
+from actfun._catalogue.formulas.rectified import leaky_relu
 from actfun._catalogue.kinds import ELEMENTWISE, RANDOM, REDUCTION, Kind
 from actfun._catalogue.registry import Activation, _registry
 from actfun._cli import main
@@ -18,7 +19,7 @@ from actfun._models.measures import Meter
 from actfun._operators.behaviours import base
 from actfun._operators.behaviours.base import Behaviour, Slider, implement
 from actfun._report import curves
-from actfun.formula import activation
+from actfun.formula import Parameter, activation, derivative, where
 
 FACTS = {"monotonic": True, "convex": True, "latex": "x", "reference": "a test"}
 CENTRED = Kind("centring", "nothing", lambda parameters: ("x", "mean"))
@@ -132,20 +133,43 @@ def test_a_kind_and_a_formula_that_do_not_fit_are_refused(table, formula, kind, 
 
 
 @pytest.mark.parametrize(
-    ("formula", "kind", "there"), [(mine, RANDOM, "stochastic_gelu"), (reduced, REDUCTION, "maxout")]
+    ("formula", "kind", "words"),
+    [
+        (mine, RANDOM, "mine: a random activation states mean=, what it is in evaluation"),
+        (reduced, REDUCTION, "reduced: maxout is the one reducing activation there is"),
+    ],
 )
-def test_what_is_written_by_hand_serves_no_other_activation(table, formula, kind, there):
+def test_what_a_kind_cannot_make_is_refused(table, formula, kind, words):
     activation(kind=kind, **FACTS)(formula)
     for use in (lambda: getattr(af, formula.__name__), lambda: af.gain(formula.__name__)):
-        with pytest.raises(ValueError, match=f"{formula.__name__}: {there} is the one"):
+        with pytest.raises(ValueError, match=words):
             use()
+
+
+def test_a_random_activation_is_one_formula(table):
+    """Its slope is drawn, in training, and its mean is another activation."""
+
+    def dropped(x, keep, noise):
+        return where(noise < keep, x, 0.0)
+
+    def dropped_dx(x, keep, noise):
+        return where(noise < keep, 1.0, 0.0)
+
+    stated = {"mean": lambda keep: (leaky_relu, (keep,)), "keep": Parameter(0.5), "keeps": "mask"}
+    activation(kind=RANDOM, **FACTS, **stated)(dropped)
+    derivative(dropped, "x")(dropped_dx)
+    x = torch.full((10_000,), -1.0)
+    assert float(af.dropped(x, 0.25).mean()) == pytest.approx(-0.25, abs=0.02)
+    module = af.get("dropped", keep=0.25)
+    assert {*module(x).tolist()} == {0.0, -1.0}
+    assert {*module.eval()(x).tolist()} == {-0.25}
 
 
 def test_an_activation_that_cannot_be_made_leaves_all_others_alone():
     """Before any activation was used, for functional.py makes those of the package when it is imported."""
     code = """
 import torch, actfun as af
-from actfun.formula import activation
+from actfun.formula import Parameter, activation, derivative, where
 from actfun._catalogue.kinds import RANDOM
 @activation(kind=RANDOM, monotonic=True, convex=True, latex="x", reference="r")
 def mine(x, noise): return x * noise
@@ -157,11 +181,12 @@ assert af.relu(torch.tensor([-1.0, 2.0])).tolist() == [0.0, 2.0]
 def kept(made: Activation) -> set[str]:
     """What the backward of an activation really needs."""
     x, saved = torch.randn(4, 6).requires_grad_(), []
+    more = {REDUCTION: {"pieces": 2}, RANDOM: {"training": True}}
     with torch.autograd.graph.saved_tensors_hooks(saved.append, lambda held: held):
-        y = getattr(af, made.name)(x, **({"pieces": 2} if made.kind is REDUCTION else {}))
+        y = getattr(af, made.name)(x, **more.get(made.kind, {}))
     assert saved
     places = {x.data_ptr(): "input", y.data_ptr(): "output"}
-    types = {torch.bool: "mask", torch.int64: "indices"}
+    types = {torch.bool: "mask", torch.int64: "indices", torch.float32: "slope"}
     return {places.get(one.data_ptr()) or types[one.dtype] for one in saved}
 
 
@@ -172,9 +197,10 @@ def test_backward_keeps_what_is_said(name):
 
 def test_what_backward_keeps_is_seen():
     """A statement that is wrong would be found: they differ."""
-    assert {name: kept(af.spec(name)) for name in ("relu", "gelu", "stochastic_gelu", "maxout")} == {
+    assert {name: kept(af.spec(name)) for name in ("relu", "gelu", "stochastic_gelu", "rrelu", "maxout")} == {
         "relu": {"output"},
         "gelu": {"input"},
         "stochastic_gelu": {"mask"},
+        "rrelu": {"slope"},
         "maxout": {"indices"},
     }

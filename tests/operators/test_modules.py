@@ -49,9 +49,8 @@ def test_registry_names_are_sorted_and_aliases_are_offered():
         af.spec("gelo")
 
 
-def test_learnable_elu_trains_its_alpha_and_keeps_it_positive():
+def test_a_learned_alpha_trains_and_never_acts_as_less_than_its_bound():
     module = af.nn.ELU(0.5, False, True, 6)
-    assert str(inspect.signature(af.nn.ELU)) == "(alpha=1.0, inplace=False, learnable=False, num_parameters=1)"
     assert isinstance(module.alpha, torch.nn.Parameter)
     optimizer = torch.optim.SGD(module.parameters(), lr=100.0)
     for _ in range(3):
@@ -59,13 +58,24 @@ def test_learnable_elu_trains_its_alpha_and_keeps_it_positive():
         module(-x.abs()).sum().neg().backward()  # wants alpha as small as can be
         optimizer.step()
     low = af.spec("elu").parameters["alpha"].low
-    y = module(-x.abs())
-    assert bool((module.alpha >= low).all())
-    assert bool((y <= 0).all())
-    module.eval()
+    assert bool((module.alpha < low).all())
+    assert torch.equal(module(x), af.elu(x, low * torch.ones(6)))
+    assert torch.equal(module.eval()(x), af.elu(x, low * torch.ones(6)))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "steps"), [(lambda p: torch.optim.SGD(p, 0.1), 400), (lambda p: torch.optim.Adam(p, 0.02), 600)]
+)
+def test_a_value_far_below_its_bound_comes_back(optimizer, steps):
+    module, goal = af.nn.ELU(learnable=True), af.elu(x, 1.0)
     with torch.no_grad():
-        module.alpha.fill_(-1.0)
-    assert bool((module(-x.abs()) <= 0).all()), "a negative alpha acted"
+        module.alpha.fill_(-5.0)
+    training = optimizer(module.parameters())
+    for _ in range(steps):
+        training.zero_grad()
+        (module(x) - goal).square().mean().backward()
+        training.step()
+    assert module.alpha.tolist() == pytest.approx([1.0], abs=0.05)
 
 
 def test_a_learnable_module_may_be_used_twice_in_a_step():

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from actfun._accuracy.error import TARGETS, Bound
 from actfun._backends import torch as torch_ops
-from actfun._catalogue.registry import Activation, Choice, names, spec
+from actfun._catalogue.registry import Activation, Choice, Parameter, names, spec
 from actfun._operators.arguments import bind
 from actfun._operators.functional import function_of
 
@@ -38,7 +38,7 @@ class Implementation:
     @property
     def numbers(self) -> tuple[float, ...]:
         """The parameters as the dtype's arithmetic takes them: float32, but for float64."""
-        numbers = bind(spec(self.name), (), {})[1]
+        numbers = bind(spec(self.name), {})[1]
         return numbers if self.dtype is torch.float64 else tuple(torch.tensor(numbers).tolist())
 
     @property
@@ -96,10 +96,16 @@ def library_function(library: str, name: str) -> Callable[[Tensor], Tensor] | No
 def _of_torch(activation: Activation) -> Callable[[Tensor], Tensor] | None:
     """torch's function, be it under a name of its own or as an option of another."""
     if activation.torch is not None:
-        function: Callable[[Tensor], Tensor] = getattr(torch.nn.functional, activation.torch)
-        if activation.torch != "threshold":  # the only one whose parameters have no defaults
-            return function
-        return functools.partial(function, **{name: p.default for name, p in activation.parameters.items()})  # type: ignore[arg-type]
+        function: Callable[..., Tensor] = getattr(torch.nn.functional, activation.torch)
+        if activation.torch == "threshold":  # the only one whose parameters have no defaults
+            return functools.partial(function, **{name: p.default for name, p in activation.parameters.items()})
+        for parameter in activation.parameters.values():
+            if (
+                isinstance(parameter, Parameter) and parameter.learned
+            ):  # torch wants a tensor, in the dtype of the input
+                start = parameter.default
+                return lambda x: function(x, x.new_tensor(start))
+        return function
     for other in map(spec, names()):
         for argument, choice in other.parameters.items():
             if isinstance(choice, Choice) and other.torch is not None:

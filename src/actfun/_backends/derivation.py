@@ -137,7 +137,7 @@ def _condition(node: Any) -> Condition | None:
         if (inner := _condition(operand)) is not None:
             return inner
     if node.operation is primitives.where:
-        return node.operands[0]  # type: ignore[no-any-return]
+        return node.operands[0]
     if node.operation in (primitives.absolute, primitives.copysign):
         return Condition(">=", node.operands[-1], 0.0)
     return None
@@ -163,7 +163,7 @@ def _take(node: Any, condition: Condition, holds: bool) -> Any:
 
 def _simplify(value: Any, argument: str) -> Any:
     """The derivative of a value without conditions: a rational function of arguments and calls, factored."""
-    import sympy  # half a second, which most formulas do without
+    import sympy  # type: ignore[import-untyped]  # half a second, which most formulas do without
 
     calls: dict[Any, tuple[Any, Any]] = {}  # what is no arithmetic -> its symbol, itself
 

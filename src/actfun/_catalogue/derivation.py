@@ -143,8 +143,8 @@ def _slope(node: Number, slope: Callable[[Value], Value], argument: str) -> Valu
     slopes = [slope(operand) for operand in operands]
     if operation in DECAYS:  # one decay of a sum, not a sum of decays, which may cancel
         x, factor = operands
-        total = subtract(slopes[1], multiply(multiply(factor, _rate(operation, x)), slopes[0]))
-        return total if _is(total, 0.0) else call(operation, x, total)
+        grown = subtract(slopes[1], multiply(multiply(factor, _rate(operation, x)), slopes[0]))
+        return grown if _is(grown, 0.0) else call(operation, x, grown)
     match operation:
         case "negative":
             return negative(slopes[0])

@@ -24,5 +24,5 @@ class Kind:
 
 
 ELEMENTWISE = Kind("element-wise", "input")
-RANDOM = Kind("random", "mask", lambda parameters: ("x", *parameters, "noise"))  # noise: uniform in [0, 1)
+RANDOM = Kind("random", "slope", lambda parameters: ("x", *parameters, "noise"))  # noise: uniform in [0, 1)
 REDUCTION = Kind("reducing", "indices", lambda parameters: ("x", "y"))  # folds pieces, two at a time

@@ -111,8 +111,8 @@ def trace(function: Callable[..., Any]) -> "Number | float":
 
 def arguments_of(formula: Callable[..., Any]) -> tuple[str, ...]:
     """The names of a formula's arguments."""
-    code = formula.__code__  # type: ignore[attr-defined]
-    return code.co_varnames[: code.co_argcount]  # type: ignore[no-any-return]
+    code = formula.__code__
+    return code.co_varnames[: code.co_argcount]
 
 
 def _check(function: Any, callers: tuple[Any, ...]) -> Callable[..., Any]:

@@ -27,12 +27,23 @@ class Parameter:
     low: the smallest value that a learnable one may take in training.
     learnable: whether a tensor may be given, which then receives a gradient (its derivative formula must exist).
     nonzero: whether 0 is not allowed.
+    least: the name of a parameter before it, than which this one may not be less.
+    learned: whether the module always learns it, and takes torch.nn.PReLU's arguments (`num_parameters`, `init`, …).
     """
 
     default: float
     low: float = -INFINITY
     learnable: bool = False
     nonzero: bool = False
+    least: str | None = None
+    learned: bool = False
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """A number that torch's call takes and that changes nothing here; it is shown in a module's repr."""
+
+    default: float
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,7 @@ class Activation:
     - name: canonical name, torch's where torch has the function.
     - formula: the function of x and the parameters, over `actfun.formula`.
     - derivatives: argument name -> formula of the derivative in it, with the formula's own arguments.
-    - parameters: argument name -> Parameter or Choice, in order.
+    - parameters: argument name -> Parameter, Choice or Ignored, in order.
     - domain: where it has values: from, to.
     - range: infimum and supremum of the values.
     - monotonic: whether it never falls. convex: whether it lies nowhere above its chords.
@@ -82,6 +93,8 @@ class Activation:
     - keeps: what backward needs beside the parameters: what its kind says, or "output" where, for positive parameters,
       the derivative formula gives the same at the output as at the input.
     - found: the facts that nobody stated.
+    - mean: of a random activation, which is x times a slope that is drawn: its parameters -> the formula of the
+      activation that is its mean over the noise, and the parameters of that one.
     """
 
     name: str
@@ -96,13 +109,14 @@ class Activation:
     zero_centred: bool = False
     saturates: tuple[str, ...] = ()
     kinks: tuple[float, ...] = ()
-    parameters: Mapping[str, Parameter | Choice] = field(default_factory=dict)
+    parameters: Mapping[str, Parameter | Choice | Ignored] = field(default_factory=dict)
     inplace: bool = False
     torch: str | None = None
     torch_is_exact: bool = False
     kind: Kind = ELEMENTWISE
     keeps: str = ELEMENTWISE.keeps
     found: tuple[str, ...] = ()
+    mean: Callable[..., tuple[Formula, tuple[float, ...]]] | None = None
     derivatives: Derivatives
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -149,15 +163,17 @@ FACTS = {fact.name: fact for fact in fields(Activation) if fact.name not in SETT
 def activation(formula: Formula | None = None, /, **stated: Any) -> Any:
     """Register a formula as an activation; the function itself comes back, so formulas can use one another.
 
-    stated: the facts, by the names of `Activation`'s fields, and a Parameter or Choice for each further argument of the
-    formula. Facts that are left out are found by trying numbers, the LaTeX is written from the formula, and the class
-    name in `actfun.nn` is the name in CamelCase; `@activation` alone will do.
+    stated: the facts, by the names of `Activation`'s fields, a Parameter for each further argument of the formula, and
+    what else a call takes, as Choice or Ignored. Facts that are left out are found by trying numbers, the LaTeX is
+    written from the formula, and the class name in `actfun.nn` is the name in CamelCase; `@activation` alone will do.
     Raises TypeError for a fact that is unknown, ValueError for a formula outside the language, an argument without a
     Parameter, or a name that is taken.
     """
     if formula is not None:
         return activation(**stated)(formula)
-    parameters = {argument: value for argument, value in stated.items() if isinstance(value, Parameter | Choice)}
+    parameters = {
+        argument: value for argument, value in stated.items() if isinstance(value, Parameter | Choice | Ignored)
+    }
     stated_facts = {name: value for name, value in stated.items() if name not in parameters}
 
     def register(formula: Formula) -> Formula:
@@ -170,7 +186,7 @@ def activation(formula: Formula | None = None, /, **stated: Any) -> Any:
             raise TypeError(f"{name}: unknown fact {min(unknown)!r}; {nearest(min(unknown), tuple(FACTS))}")
         derivatives = Derivatives(formula)
         assumed = {"module": "".join(part.capitalize() for part in name.split("_")), "keeps": kind.keeps}
-        given = {"name": name, "formula": formula, "parameters": parameters, "derivatives": derivatives}
+        given: dict[str, Any] = {"name": name, "formula": formula, "parameters": parameters, "derivatives": derivatives}
         made = Activation(**given, **(assumed | stated_facts))
         _check_arguments(made)
         _check_names(made)
@@ -194,7 +210,8 @@ def _found(made: Activation, stated: Mapping[str, Any]) -> dict[str, Any]:
     return found | {"found": tuple(found)}
 
 
-OWN = ("inplace", "learnable", "num_parameters")  # arguments that functions and modules have themselves
+# Arguments that functions and modules have themselves.
+OWN = ("input", "inplace", "learnable", "num_parameters", "device", "dtype", "training", "generator", "init")
 
 
 def _check_arguments(made: Activation) -> None:
@@ -205,7 +222,7 @@ def _check_arguments(made: Activation) -> None:
         allowed, got = (", ".join(arguments) for arguments in (expected, arguments_of(made.formula)))
         told = f"a formula that is {made.kind.name} takes x and what has a Parameter, in that order"
         raise ValueError(f"{made.name}: {told}, ({allowed}), got ({got})")
-    for name in made.parameters.keys() & set(OWN):
+    for name in made.parameters.keys() & {*OWN, *["dim"] * made.learnable}:
         raise ValueError(f"{made.name}: {name} is an argument that every module may have; name the parameter otherwise")
 
 

@@ -31,7 +31,7 @@ class Shifted(nn.Module):
     def __init__(self, inner: Elementwise, shift: float) -> None:
         super().__init__()
         self.inner, self.shift = inner, shift
-        self.variant, self.arguments = inner.variant, inner.arguments
+        self.variant, self.values, self.dim = inner.variant, inner.values, inner.dim
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape and dtype as x."""

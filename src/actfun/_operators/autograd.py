@@ -107,5 +107,7 @@ def gradient(formula: Formula, kept: Tensor, parameters: Sequence[Any], g: Tenso
         return y
     wide = torch.float64 if kept.dtype is torch.float64 else torch.float32
     y = backend.evaluate(formula, kept, *parameters, times=g, dtype=wide)
+    if y.layout is torch.jagged:  # whose parts, one after the other, have the same last dimensions
+        y = y.values()
     total = y.sum_to_size(like.shape) if is_watched() else sum_to(y, like.shape)
     return total.to(like.dtype)

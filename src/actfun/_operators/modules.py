@@ -35,7 +35,7 @@ class Maxout(nn.Linear):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        check_pieces("Maxout", pieces)
+        pieces = check_pieces("Maxout", pieces)
         super().__init__(in_features, out_features * pieces, bias, device, dtype)
         self.activation = MaxoutPieces(pieces)
 
@@ -54,7 +54,7 @@ class MaxoutConv2d(nn.Conv2d):
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, int], pieces: int = 2, **conv_args: Any
     ) -> None:
-        check_pieces("MaxoutConv2d", pieces)
+        pieces = check_pieces("MaxoutConv2d", pieces)
         super().__init__(in_channels, out_channels * pieces, kernel_size, **conv_args)
         self.activation = MaxoutPieces(pieces, dim=-3)
 
@@ -158,7 +158,8 @@ class FeedForward(nn.Module):
     """The Transformer's position-wise block: up to d_hidden, an activation, dropout, down to d_model.
 
     gated: act(gate(x)) * up(x) in place of act(up(x)) (arXiv:2002.05202). activation: a name, or a module; "maxout"
-    takes two pieces for each hidden unit and is not allowed with a gate.
+    takes two pieces for each hidden unit and is not allowed with a gate. A module that learns one value for each hidden
+    unit gets dim=-1, which holds them. device and dtype are those of what is made here.
     Input and output (…, d_model).
     """
 
@@ -170,17 +171,22 @@ class FeedForward(nn.Module):
         gated: bool = False,
         bias: bool = True,
         dropout: float = 0.0,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
-        module = module_named(activation) if isinstance(activation, str) else activation
+        factory = {"device": device, "dtype": dtype}
+        module = module_named(activation).to(**factory) if isinstance(activation, str) else activation
+        if isinstance(module, Elementwise) and module.start and module.num_parameters == d_hidden:
+            module.dim = -1
         pieces = module.pieces if isinstance(module, MaxoutPieces) else 1
         if gated and pieces > 1:
             raise ValueError("FeedForward: activation 'maxout' is not allowed with gated=True; use an element-wise one")
-        self.up = nn.Linear(d_model, d_hidden * pieces, bias)
-        self.gate = nn.Linear(d_model, d_hidden, bias) if gated else None
+        self.up = nn.Linear(d_model, d_hidden * pieces, bias, **factory)
+        self.gate = nn.Linear(d_model, d_hidden, bias, **factory) if gated else None
         self.activation = module
         self.dropout = nn.Dropout(dropout)
-        self.down = nn.Linear(d_hidden, d_model, bias)
+        self.down = nn.Linear(d_hidden, d_model, bias, **factory)
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, d_model) -> (…, d_model)."""

@@ -28,7 +28,8 @@ from actfun._operators.torch_private import apply_of, functorch_cannot_follow, i
 class Operator:
     """What the registered operator of an activation does: a method for each kind of call.
 
-    Each takes x, then the parameters in order: numbers, or tensors with one value or one a channel.
+    Each takes x, then the parameters in order: numbers, or tensors with one value or one a channel, which dimension
+    `dim` of x holds.
     """
 
     def __init__(self, activation: Activation) -> None:
@@ -49,13 +50,13 @@ class Operator:
             return False
         return all(isinstance(value, float) and value > 0.0 for value in parameters)
 
-    def _settle(self, x: Tensor, parameters: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _settle(self, x: Tensor, parameters: tuple[Any, ...], dim: int) -> tuple[Any, ...]:
         """The parameters in shapes that broadcast against x, which is checked."""
         if x.layout not in LAYOUTS or x.dtype not in DTYPES:
             check_input(self.activation.name, x)
         if parameters and [value for value in parameters if isinstance(value, Tensor)]:
             named = zip(self.arguments[1:], parameters, strict=True)
-            return tuple([per_channel(self.activation.name, argument, value, x) for argument, value in named])
+            return tuple([per_channel(self.activation.name, argument, value, x, dim) for argument, value in named])
         return parameters
 
     def _is_recorded(self, x: Tensor, parameters: tuple[Any, ...]) -> bool:
@@ -64,54 +65,57 @@ class Operator:
             return False
         return x.requires_grad or bool([v for v in parameters if isinstance(v, Tensor) and v.requires_grad])
 
-    def call(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
+    def call(self, x: Tensor, *parameters: float | Tensor, dim: int = 1) -> Tensor:
         """The usual call, eager or compiled."""
         if in_dual_level():
-            return self.transform(x, *parameters)
-        settled = self._settle(x, parameters)
+            return self.transform(x, *parameters, dim=dim)
+        settled = self._settle(x, parameters, dim)
         if self._is_recorded(x, settled):
             return self._record(self, False, x, *settled)  # type: ignore[no-any-return]
         return evaluate(self.activation.formula, x, settled)
 
-    def transform(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
+    def transform(self, x: Tensor, *parameters: float | Tensor, dim: int = 1) -> Tensor:
         """A call under functorch or in forward mode."""
-        settled = self._settle(x, parameters)
+        settled = self._settle(x, parameters, dim)
         if functorch_cannot_follow():
             backend = torch_operations(x, again=True)  # PyTorch differentiates
             return backend.evaluate(self.activation.formula, x, *settled)  # type: ignore[no-any-return]
         return self._transform(self, False, x, *settled)  # type: ignore[no-any-return]
 
-    def trace(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
+    def trace(self, x: Tensor, *parameters: float | Tensor, dim: int = 1) -> Tensor:
         """A call under torch.jit.trace, which can keep neither a Function nor an operator that ONNX does not know."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]  # a parameter's shape holds for the whole graph
-            settled = self._settle(x, parameters)
+            settled = self._settle(x, parameters, dim)
         return torch_operations(x).evaluate(self.activation.formula, x, *settled)  # type: ignore[no-any-return]
 
-    def call_nested(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
+    def call_nested(self, x: Tensor, *parameters: float | Tensor, dim: int = 1) -> Tensor:
         """A call with a nested tensor. One of jagged layout is a subclass, which takes any operation."""
+        if dim in (0, -x.dim()):
+            raise ValueError(f"{self.activation.name}: dim must not be the batch of a nested tensor, got {dim}")
         if x.layout is torch.jagged:
-            return self.call(x, *parameters)
-        return torch.nested.as_nested_tensor([self.call(part, *parameters) for part in x.unbind()])
+            return self.call(x, *parameters, dim=dim)
+        within = dim - 1 if dim > 0 else dim  # of the parts, which have one dimension less
+        return torch.nested.as_nested_tensor([self.call(part, *parameters, dim=within) for part in x.unbind()])
 
-    def call_inplace(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
+    def call_inplace(self, x: Tensor, *parameters: float | Tensor, dim: int = 1) -> Tensor:
         """x, overwritten with its activation."""
-        settled = self._settle(x, parameters)
+        settled = self._settle(x, parameters, dim)
         if kernels_for(x, *settled) is None or in_dual_level() or (x.requires_grad and x.is_leaf):
-            return x.copy_(self.call(x.clone(), *settled))  # the derivative may need what is overwritten
+            return x.copy_(self.call(x.clone(), *parameters, dim=dim))  # the derivative may need what is overwritten
         if self._is_recorded(x, settled):
             return self._record(self, True, x, *settled)  # type: ignore[no-any-return]
         y = overwrite(self.activation.formula, x, settled)
         torch.autograd.graph.increment_version(y)
         return y
 
-    def transform_inplace(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
+    def transform_inplace(self, x: Tensor, *parameters: float | Tensor, dim: int = 1) -> Tensor:
         """The same under functorch."""
-        return x.copy_(self.transform(x.clone(), *parameters))
+        return x.copy_(self.transform(x.clone(), *parameters, dim=dim))
 
-    def trace_inplace(self, x: Tensor, *parameters: float | Tensor) -> Tensor:
+    def trace_inplace(self, x: Tensor, *parameters: float | Tensor, dim: int = 1) -> Tensor:
         """The same under torch.jit.trace."""
-        return x.copy_(self.trace(x.clone(), *parameters))
+        return x.copy_(self.trace(x.clone(), *parameters, dim=dim))
 
 
 def _derive(activation: Activation, argument: str) -> None:
@@ -123,20 +127,23 @@ def _derive(activation: Activation, argument: str) -> None:
         settle(activation, argument)
 
 
-def per_channel(name: str, argument: str, value: Any, x: Tensor) -> Any:
-    """A parameter in a shape that broadcasts against x; channels are dim 1, or dim 0 of a 1-D input."""
+def per_channel(name: str, argument: str, value: Any, x: Tensor, dim: int) -> Any:
+    """A parameter in a shape that broadcasts against x, whose channels are in `dim`; 1 means dim 0 of a 1-D input."""
     if not isinstance(value, Tensor):
         return value
     if value.numel() == 1:
         return value.reshape(())
-    dim = 1 if x.dim() > 1 else 0
-    channels = x.shape[dim] if x.dim() else 1
+    dims = x.dim()
+    place = 0 if (dim, dims) == (1, 1) else dim
+    if dims and not -dims <= place < dims:
+        raise ValueError(f"{name}: dim must be from {-dims} to {dims - 1} for {dims} dimensions, got {dim}")
+    channels = x.shape[place] if dims else 1
     if value.dim() != 1 or value.numel() != channels:
         raise ValueError(
-            f"{name}: {argument} must hold 1 value or one per channel ({channels} for an input of shape "
+            f"{name}: {argument} must hold 1 value or one per channel ({channels} in dim {dim} of an input of shape "
             f"{tuple(x.shape)}), got shape {tuple(value.shape)}"
         )
-    return value.reshape(-1, *[1] * (x.dim() - dim - 1))
+    return value.reshape(-1, *[1] * (dims - place % dims - 1))
 
 
 _registered: dict[str, tuple[Activation, torch.library.Library]] = {}  # an operator lives as long as its library
@@ -184,7 +191,8 @@ def _define(operator: Operator, library: torch.library.Library) -> None:
     schemas = {"": "".join(f", float {argument}" for argument in parameters)}
     if activation.learnable:
         kinds = ("Tensor" if p.learnable else "float" for p in parameters.values())
-        schemas[".tensor"] = "".join(f", {kind} {argument}" for kind, argument in zip(kinds, parameters, strict=True))
+        tensors = "".join(f", {kind} {argument}" for kind, argument in zip(kinds, parameters, strict=True))
+        schemas[".tensor"] = f"{tensors}, *, int dim=1"
     ways = {
         "CompositeImplicitAutograd": (operator.call, operator.call_inplace),
         "CompositeImplicitAutogradNestedTensor": (operator.call_nested, None),
@@ -209,8 +217,8 @@ def overload_of(activation: Activation, inplace: bool, tensors: bool = False) ->
     return packet.tensor if tensors else packet.default  # type: ignore[no-any-return]
 
 
-def call(activation: Activation, x: Tensor, parameters: tuple[Any, ...], inplace: bool = False) -> Tensor:
-    """An activation, its arguments settled by `bind`, of a tensor."""
+def call(activation: Activation, x: Tensor, parameters: tuple[Any, ...], inplace: bool = False, dim: int = 1) -> Tensor:
+    """An activation, its arguments settled by `bind`, of a tensor; dim: which dimension of x holds the channels."""
     if not isinstance(inplace, bool):
         raise TypeError(f"{activation.name}: inplace must be True or False, got {inplace!r}")
     if not isinstance(x, Tensor) and not torch.overrides.has_torch_function_unary(x):
@@ -220,8 +228,12 @@ def call(activation: Activation, x: Tensor, parameters: tuple[Any, ...], inplace
     if all(isinstance(value, float) for value in parameters):
         return overload_of(activation, inplace)(x, *parameters)
     kinds = [p.learnable for p in activation.parameters.values() if isinstance(p, Parameter)]
+    wide = torch.float64 if x.dtype is torch.float64 else torch.float32
     tensors = (  # where one is a tensor, all that may be are
-        torch.tensor(value, device=x.device) if learnable and isinstance(value, float) else value
+        torch.tensor(value, dtype=wide, device=x.device if isinstance(x, Tensor) else None)
+        if learnable and isinstance(value, float)
+        else value
         for learnable, value in zip(kinds, parameters, strict=True)
     )
-    return overload_of(activation, inplace, tensors=True)(x, *tensors)
+    more = {} if dim == 1 else {"dim": dim}
+    return overload_of(activation, inplace, tensors=True)(x, *tensors, **more)

@@ -6,6 +6,7 @@ one division, the dearest operation. What multiplies e goes into `decay`, so tha
 
 from actfun.formula import (
     INFINITY,
+    Ignored,
     Parameter,
     absolute,
     activation,
@@ -94,6 +95,35 @@ def silu_dx(x):
 
 
 @activation(
+    range=(-0.2784645427610738, INFINITY),
+    saturates=("left",),
+    monotonic=False,
+    convex=False,
+    latex=r"\frac{x}{1 + e^{-\beta x}}",
+    reference="Ramachandran, Zoph and Le, Searching for activation functions, arXiv:1710.05941, section 3",
+    beta=Parameter(1.0, learnable=True),
+)
+def swish(x, beta):
+    """x weighted by the sigmoid of beta times x: silu for a beta of 1, x/2 for 0, and near relu for a large one."""
+    z = beta * x
+    t = minimum(absolute(z), FAR)
+    left = decay(t, where(t < FAR, x, where(x < 0.0, -1.0, 1.0)))  # from FAR on a zero with the sign of x
+    return where(z >= 0.0, x, left) / (1.0 + decay(t, 1.0))
+
+
+@derivative(swish, "x")
+def swish_dx(x, beta):
+    return silu_dx(beta * x)
+
+
+@derivative(swish, "beta")
+def swish_dbeta(x, beta):
+    t = absolute(beta * x)
+    root = decay(0.5 * t, where(t < FAR, x, 0.0)) / (1.0 + decay(t, 1.0))
+    return root * root
+
+
+@activation(
     range=(0.0, INFINITY),
     saturates=("left",),
     torch="softplus",
@@ -102,9 +132,13 @@ def silu_dx(x):
     latex=r"\frac{1}{\beta} \log(1 + e^{\beta x})",
     reference="Dugas et al., Incorporating second-order functional knowledge for better option pricing, NIPS 2000",
     beta=Parameter(1.0, nonzero=True),
+    threshold=Ignored(20.0),  # from where torch takes it for a line
 )
 def softplus(x, beta):
-    """A smooth ReLU: the integral of sigmoid. With a negative beta it is smooth min(x, 0)."""
+    """A smooth ReLU: the integral of sigmoid. With a negative beta it is smooth min(x, 0).
+
+    It is exact without a threshold, so `threshold` changes nothing.
+    """
     z = beta * x
     t = absolute(z)
     near = log1p(decay(t, 1.0)) * (1.0 / beta)

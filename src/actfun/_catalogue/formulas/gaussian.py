@@ -82,6 +82,8 @@ def gelu_dx(x):
 @activation(
     module="StochasticGELU",
     kind=RANDOM,
+    keeps="mask",
+    mean=lambda: (gelu, ()),
     saturates=("left",),
     monotonic=False,
     convex=False,

@@ -1,6 +1,6 @@
 """Piecewise linear and polynomial activations: ReLU and its kin."""
 
-from actfun._catalogue.kinds import REDUCTION
+from actfun._catalogue.kinds import RANDOM, REDUCTION
 from actfun.formula import INFINITY, Parameter, activation, derivative, maximum, where
 
 
@@ -48,6 +48,56 @@ def leaky_relu(x, negative_slope):
 @derivative(leaky_relu, "x")
 def leaky_relu_dx(x, negative_slope):
     return where(x > 0.0, 1.0, negative_slope)
+
+
+@activation(
+    module="PReLU",
+    kinks=(0.0,),
+    torch="prelu",
+    monotonic=True,
+    convex=True,
+    latex=r"\begin{cases} x & x > 0 \\ w x & x \le 0 \end{cases}",
+    reference="He, Zhang, Ren and Sun, Delving deep into rectifiers, arXiv:1502.01852, section 2",
+    weight=Parameter(0.25, learnable=True, learned=True),
+)
+def prelu(x, weight):
+    """x where it is positive, else a multiple of it that is learned."""
+    return leaky_relu(x, weight)
+
+
+@derivative(prelu, "x")
+def prelu_dx(x, weight):
+    return leaky_relu_dx(x, weight)
+
+
+@derivative(prelu, "weight")
+def prelu_dweight(x, weight):
+    return where(x > 0.0, 0.0, x)
+
+
+@activation(
+    module="RReLU",
+    kind=RANDOM,
+    kinks=(0.0,),
+    keeps="slope",
+    inplace=True,
+    torch="rrelu",
+    monotonic=True,
+    convex=True,
+    latex=r"\begin{cases} x & x > 0 \\ a x & x \le 0 \end{cases}, \quad a \sim \mathrm{U}(\ell, u)",
+    reference="Xu, Wang, Chen and Li, Empirical evaluation of rectified activations, arXiv:1505.00853, section 3.4",
+    mean=lambda lower, upper: (leaky_relu, (0.5 * (lower + upper),)),
+    lower=Parameter(1.0 / 8.0),
+    upper=Parameter(1.0 / 3.0, least="lower"),
+)
+def rrelu(x, lower, upper, noise):
+    """x where it is positive, else a multiple of it that is drawn for each number; in evaluation, the middle one."""
+    return leaky_relu(x, lower + (upper - lower) * noise)
+
+
+@derivative(rrelu, "x")
+def rrelu_dx(x, lower, upper, noise):
+    return leaky_relu_dx(x, lower + (upper - lower) * noise)
 
 
 @activation(

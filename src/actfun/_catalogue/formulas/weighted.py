@@ -4,7 +4,7 @@ On the far left the weight multiplies into `decay` or `gaussian_decay`, so that 
 at FAR where 0·inf would be NaN.
 """
 
-from actfun._catalogue.formulas.exponential import FAR, tanh, tanh_dx
+from actfun._catalogue.formulas.exponential import FAR, silu_dx, swish, swish_dbeta, tanh, tanh_dx
 from actfun._catalogue.formulas.gaussian import FAR as GAUSSIAN_FAR
 from actfun._catalogue.formulas.gaussian import gelu, gelu_dx, ndtr
 from actfun._catalogue.primitives import DENSITY
@@ -28,6 +28,71 @@ from actfun.formula import (
 )
 
 SQRT2 = 1.4142135623730951
+
+
+@activation(
+    module="QuickGELU",
+    range=(-0.16361018963635357, INFINITY),
+    saturates=("left",),
+    monotonic=False,
+    convex=False,
+    latex=r"x\,\sigma(1.702\,x)",
+    reference="Hendrycks and Gimpel, arXiv:1606.08415, section 2",
+)
+def quick_gelu(x):
+    """GELU with Φ approximated by a sigmoid, off by at most 0.02."""
+    return swish(x, 1.702)
+
+
+@derivative(quick_gelu, "x")
+def quick_gelu_dx(x):
+    return silu_dx(1.702 * x)
+
+
+def product(p, x):
+    """p·x, where a p of 0 gives 0 for an infinite x too."""
+    y = p * x
+    zero = where(x > 1.0, 0.0 * p, where(x < -1.0, -(0.0 * p), x))
+    return where(y >= 0.0, y, where(y <= 0.0, y, zero))
+
+
+@activation(
+    module="AconC",
+    range=(-0.2784645427610738, INFINITY),
+    saturates=("left",),
+    monotonic=False,
+    convex=False,
+    latex=r"(p_1 - p_2) x\,\sigma(\beta (p_1 - p_2) x) + p_2 x",
+    reference="Ma et al., Activate or not: learning customized activation, arXiv:2009.04759",
+    p1=Parameter(1.0, learnable=True),
+    p2=Parameter(0.0, learnable=True),
+    beta=Parameter(1.0, learnable=True),
+)
+def acon_c(x, p1, p2, beta):
+    """A switch between two lines, of slopes p1 and p2, as sharp as beta: silu to begin with."""
+    return swish((p1 - p2) * x, beta) + product(p2, x)
+
+
+@derivative(acon_c, "x")
+def acon_c_dx(x, p1, p2, beta):
+    return (p1 - p2) * silu_dx(beta * ((p1 - p2) * x)) + p2
+
+
+@derivative(acon_c, "p1")
+def acon_c_dp1(x, p1, p2, beta):
+    z = beta * ((p1 - p2) * x)
+    return where(z < -FAR, 0.0, x * silu_dx(z))
+
+
+@derivative(acon_c, "p2")
+def acon_c_dp2(x, p1, p2, beta):
+    z = beta * ((p1 - p2) * x)
+    return where(z > FAR, 0.0, x * silu_dx(-z))  # silu's slopes at z and -z sum to 1
+
+
+@derivative(acon_c, "beta")
+def acon_c_dbeta(x, p1, p2, beta):
+    return swish_dbeta((p1 - p2) * x, beta)
 
 
 @activation(

@@ -9,18 +9,18 @@ from torch import Tensor, nn
 
 from actfun._catalogue.kinds import REDUCTION
 from actfun._catalogue.registry import spec
-from actfun._operators.arguments import bind
+from actfun._operators.arguments import bind, whole
 from actfun._operators.behaviours.base import Behaviour, Slider, implement
 from actfun._operators.dispatch import check_input
 from actfun._operators.quadrature import normal_mean
 
 
-def check_pieces(name: str, pieces: Any) -> None:
-    """Raise TypeError unless `pieces` is a whole number, ValueError unless it is at least 1."""
-    if isinstance(pieces, bool) or not isinstance(pieces, int):
-        raise TypeError(f"{name}: pieces must be a whole number, got {type(pieces).__name__}")
-    if pieces < 1:
-        raise ValueError(f"{name}: pieces must be at least 1, got {pieces}")
+def check_pieces(name: str, pieces: Any) -> int:
+    """`pieces` as Python's number. Raises TypeError unless it is whole, ValueError unless it is at least 1."""
+    count = whole(name, "pieces", pieces)
+    if count < 1:
+        raise ValueError(f"{name}: pieces must be at least 1, got {count}")
+    return count
 
 
 def maxout(x: Tensor, pieces: int, dim: int = -1) -> Tensor:
@@ -35,9 +35,9 @@ def maxout(x: Tensor, pieces: int, dim: int = -1) -> Tensor:
         largest: Tensor = torch.overrides.handle_torch_function(maxout, (x,), x, pieces, dim)
         return largest
     check_input("maxout", x)
-    check_pieces("maxout", pieces)
-    if not isinstance(dim, int) or not -x.dim() <= dim < x.dim():
-        raise ValueError(f"maxout: dim must be from {-x.dim()} to {x.dim() - 1} for {x.dim()} dimensions, got {dim!r}")
+    pieces, dim = check_pieces("maxout", pieces), whole("maxout", "dim", dim)
+    if not -x.dim() <= dim < x.dim():
+        raise ValueError(f"maxout: dim must be from {-x.dim()} to {x.dim() - 1} for {x.dim()} dimensions, got {dim}")
     try:
         parts = x.unflatten(dim, (-1, pieces))  # type: ignore[no-untyped-call]
     except RuntimeError:  # rather than a question before, which torch.jit.trace would warn of
@@ -52,9 +52,8 @@ class MaxoutPieces(nn.Module):
     activation = spec("maxout")
 
     def __init__(self, pieces: int = 2, dim: int = -1) -> None:
-        check_pieces("MaxoutPieces", pieces)
         super().__init__()
-        self.pieces, self.dim = pieces, dim
+        self.pieces, self.dim = check_pieces("MaxoutPieces", pieces), whole("MaxoutPieces", "dim", dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """The maximum of each run of pieces."""
@@ -90,9 +89,8 @@ class ReductionBehaviour(Behaviour):
 
     def gain(self, preserve: str, parameters: dict[str, Any]) -> float:
         """Of independent pieces; backward it is each piece's, with all of them counted in fan_out."""
-        bind(self.activation, (), parameters)
-        pieces = parameters.get("pieces", self.activation.parameters["pieces"].default)
-        check_pieces("gain", pieces)
+        bind(self.activation, parameters)
+        pieces = check_pieces("gain", parameters.get("pieces", self.activation.parameters["pieces"].default))
         if preserve == "backward":
             return math.sqrt(pieces)  # each piece wins once in `pieces` times
         return 1.0 / math.sqrt(normal_mean(lambda z: z * z * pieces * torch.special.ndtr(z) ** (pieces - 1)))
