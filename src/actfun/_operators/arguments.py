@@ -50,3 +50,9 @@ def _check(name: str, argument: str, parameter: Parameter, value: Any) -> Any:
     if parameter.nonzero and value == 0.0:
         raise ValueError(f"{name}: {argument} must not be 0, got {value}")
     return float(value)
+
+
+def check_dim(name: str, x: Tensor, dim: Any) -> None:
+    """Raise ValueError unless `dim` is one of x's dimensions."""
+    if not isinstance(dim, int) or not -x.dim() <= dim < x.dim():
+        raise ValueError(f"{name}: dim must be from {-x.dim()} to {x.dim() - 1} for {x.dim()} dimensions, got {dim!r}")

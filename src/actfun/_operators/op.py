@@ -29,12 +29,17 @@ class Operator:
     """What the registered operator of an activation does: a method for each kind of call.
 
     Each takes x, then the parameters in order: numbers, or tensors with one value or one a channel.
+    inputs: the arguments that are tensors of one shape.
     """
+
+    inputs: tuple[str, ...] = ("x",)
 
     def __init__(self, activation: Activation) -> None:
         code = activation.formula.__code__
         self.activation, self.arguments = activation, code.co_varnames[: code.co_argcount]
-        self.differentiable = 1 + sum(isinstance(p, Parameter) and p.learnable for p in activation.parameters.values())
+        self.differentiable = len(self.inputs) + sum(
+            isinstance(p, Parameter) and p.learnable for p in activation.parameters.values()
+        )
         # A class each, for the profiler and grad_fn show its name.
         recorded: Any = types.new_class(activation.name, (Elementwise,))
         transformed: Any = types.new_class(activation.name, (TransformableElementwise,))
@@ -135,7 +140,7 @@ def per_channel(name: str, argument: str, value: Any, x: Tensor) -> Any:
 _registered: dict[str, tuple[Activation, torch.library.Library]] = {}  # an operator lives as long as its library
 
 
-def register(activation: Activation) -> None:
+def register(activation: Activation, make: type[Operator] = Operator) -> None:
     """Make the operators of an activation and its variants; those of an earlier activation of the name go."""
     with working:
         for variant in activation.variants:
@@ -144,7 +149,7 @@ def register(activation: Activation) -> None:
                 if library is not None:
                     remove(library)
                 library = torch.library.Library("actfun", "FRAGMENT")  # type: ignore[no-untyped-call]
-                _define(Operator(variant), library)
+                _define(make(variant), library)
                 _registered[variant.name] = variant, library
                 _tell_caches(variant)
 
@@ -184,8 +189,10 @@ def _define(operator: Operator, library: torch.library.Library) -> None:
         "FuncTorchDynamicLayerFrontMode": (operator.transform, operator.transform_inplace),
         "Tracer": (operator.trace, operator.trace_inplace),
     }
+    inputs = ", ".join(f"Tensor {argument}" for argument in operator.inputs)
     for overload, rest in schemas.items():
-        for inplace, schema in enumerate((f"(Tensor x{rest}) -> Tensor", f"(Tensor(a!) x{rest}) -> Tensor(a!)")):
+        forms = [f"({inputs}{rest}) -> Tensor", f"(Tensor(a!) x{rest}) -> Tensor(a!)"]
+        for inplace, schema in enumerate(forms[: 1 if len(operator.inputs) > 1 else 2]):
             name = f"{activation.name}{'_' * inplace}{overload}"
             library.define(name + schema, tags=torch.Tag.pt2_compliant_tag)  # type: ignore[no-untyped-call]
             for key, methods in ways.items():

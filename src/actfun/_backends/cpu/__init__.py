@@ -46,7 +46,9 @@ def _kernel(
     def text(name: str) -> str:
         return kernels.kernel(name, formula, (dtype, out), backward, per_element, jit.lanes(), common, numbers, *gate)
 
-    key = f"{dtype} {out} {backward} {per_element} {numbers} {common} {gate} {formula.__module__} {fingerprint(formula)}"
+    key = (
+        f"{dtype} {out} {backward} {per_element} {numbers} {common} {gate} {formula.__module__} {fingerprint(formula)}"
+    )
     return jit.function(key, text, 6)
 
 
@@ -105,7 +107,7 @@ def _pass(gate: Callable[..., Any], x: Tensor, up: Tensor | None, g: Tensor | No
     alike = up is None or up.stride() == x.stride()
     form = runs(x, y) if alike else None
     if form is None:
-        x, up = (value if value is None else lay_out_like(whole, value, y.dtype) for value in (x, up))
+        x, up = lay_out_like(whole, x, y.dtype), None if up is None else lay_out_like(whole, up, y.dtype)
         if (form := runs(x, y)) is None:
             _pass(gate, x, up, g, whole)
             y.copy_(whole)
@@ -128,7 +130,7 @@ def evaluate(
 
     x: float32, bfloat16 or float16, any strides. parameters: numbers, or tensors that broadcast against x.
     dtype: of the result; x's when not given. The result is laid out in memory as torch would, or it is `out`, which has
-    no gaps and may be x. Of a gated activation, whose second argument has x's shape and dtype, it may be part of a tensor.
+    no gaps and may be x; of a formula in PARTS, which takes a value of x's shape and dtype, it may be part of a tensor.
     """
     y = torch.empty_like(x, dtype=dtype, memory_format=format_of(x)) if out is None else out
     if parameters and formula in PARTS and isinstance(parameters[0], Tensor):

@@ -7,7 +7,7 @@ from actfun._catalogue.formulas.exponential import sigmoid, sigmoid_dx, silu, si
 from actfun._catalogue.formulas.gaussian import gelu, gelu_dx
 from actfun._catalogue.formulas.rectified import relu, relu_dx
 from actfun._catalogue.kinds import GATED
-from actfun.formula import INFINITY, Parameter, absolute, activation, decay, derivative, maximum, minimum, tanh, where
+from actfun.formula import Parameter, absolute, activation, derivative, maximum, minimum, tanh, where
 
 LARGEST = 1.7976931348623157e308  # above it is infinity, in every dtype
 
@@ -21,7 +21,7 @@ def passed(gate, up):
 @activation(
     kind=GATED,
     module="GLU",
-    torch="glu",
+    saturates=("left", "right"),
     monotonic=False,
     convex=False,
     latex=r"u\,\sigma(x)",
@@ -68,6 +68,8 @@ def bilinear_dup(x, up):
 @activation(
     kind=GATED,
     module="ReGLU",
+    kinks=(0.0,),
+    saturates=("left",),
     monotonic=False,
     convex=False,
     latex=r"u\,\max(x, 0)",
@@ -91,6 +93,7 @@ def reglu_dup(x, up):
 @activation(
     kind=GATED,
     module="GEGLU",
+    saturates=("left",),
     monotonic=False,
     convex=False,
     latex=r"u\,x\,\Phi(x)",
@@ -114,6 +117,7 @@ def geglu_dup(x, up):
 @activation(
     kind=GATED,
     module="SwiGLU",
+    saturates=("left",),
     monotonic=False,
     convex=False,
     latex=r"u\,\frac{x}{1 + e^{-x}}",
@@ -137,6 +141,8 @@ def swiglu_dup(x, up):
 @activation(
     kind=GATED,
     module="SwiGLUOAI",
+    saturates=("left", "right"),
+    kinks=(7.0,),
     monotonic=False,
     convex=False,
     latex=r"(\operatorname{clip}(u, \pm c) + 1)\, h\, \sigma(\alpha h), \quad h = \min(x, c)",
@@ -163,6 +169,8 @@ def swiglu_oai_dup(x, up, alpha, limit):
 @activation(
     kind=GATED,
     module="SituGLU",
+    range=(-100.0, 100.0),
+    saturates=("left", "right"),
     monotonic=False,
     convex=False,
     latex=r"\beta_1 \tanh\left(\frac{x}{\beta_1}\right) \sigma(x)\, \beta_2 \tanh\left(\frac{u}{\beta_2}\right)",
@@ -187,7 +195,7 @@ def situ_glu_dup(x, up, beta1, beta2):
     return beta1 * tanh(x / beta1) * sigmoid(x) * tanh_dx(up / beta2)
 
 
-def linear(x):
+def identity(x):
     """The gate of bilinear."""
     return x
 
@@ -210,7 +218,8 @@ PARTS = {  # formula -> the function of x that multiplies `up`, if the second sa
     swiglu: (silu, True),
     swiglu_dx: (silu_dx, True),
     swiglu_dup: (silu, False),
-    bilinear: (linear, True),
+    bilinear: (identity, True),
     bilinear_dx: (constant, True),
-    bilinear_dup: (linear, False),
+    bilinear_dup: (identity, False),
 }
+GATES = {PARTS[formula][0].__name__: formula.__name__ for formula in (glu, reglu, geglu, swiglu, bilinear)}

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from actfun._catalogue.kinds import REDUCTION
 from actfun._catalogue.registry import spec
-from actfun._operators.arguments import bind
+from actfun._operators.arguments import bind, check_dim
 from actfun._operators.behaviours.base import Behaviour, Slider, implement
 from actfun._operators.dispatch import check_input
 from actfun._operators.quadrature import normal_mean
@@ -36,8 +36,7 @@ def maxout(x: Tensor, pieces: int, dim: int = -1) -> Tensor:
         return largest
     check_input("maxout", x)
     check_pieces("maxout", pieces)
-    if not isinstance(dim, int) or not -x.dim() <= dim < x.dim():
-        raise ValueError(f"maxout: dim must be from {-x.dim()} to {x.dim() - 1} for {x.dim()} dimensions, got {dim!r}")
+    check_dim("maxout", x, dim)
     try:
         parts = x.unflatten(dim, (-1, pieces))  # type: ignore[no-untyped-call]
     except RuntimeError:  # rather than a question before, which torch.jit.trace would warn of
