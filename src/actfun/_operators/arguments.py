@@ -56,3 +56,11 @@ def check_dim(name: str, x: Tensor, dim: Any) -> None:
     """Raise ValueError unless `dim` is one of x's dimensions."""
     if not isinstance(dim, int) or not -x.dim() <= dim < x.dim():
         raise ValueError(f"{name}: dim must be from {-x.dim()} to {x.dim() - 1} for {x.dim()} dimensions, got {dim!r}")
+
+
+def check_whole(name: str, argument: str, value: Any, low: float = float("-inf")) -> None:
+    """Raise TypeError unless an argument is a whole number, ValueError unless it is at least `low`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: {argument} must be a whole number, got {type(value).__name__}")
+    if value < low:
+        raise ValueError(f"{name}: {argument} must be at least {low}, got {value}")

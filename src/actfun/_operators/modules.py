@@ -9,6 +9,7 @@ from actfun._once import Once
 from actfun._operators import functional  # noqa: F401  (makes the functions that modules call)
 from actfun._operators.behaviours.base import behaviour_of
 from actfun._operators.behaviours.elementwise import Elementwise as Elementwise
+from actfun._operators.behaviours.gated import Gated as Gated
 from actfun._operators.behaviours.reduction import MaxoutPieces, check_pieces
 
 PUBLIC = "actfun.nn"  # where users find the classes
@@ -68,6 +69,20 @@ def get(name: str, **params: Any) -> nn.Module:
     return module_of(spec(name))(**params)
 
 
+def hidden(name: str) -> nn.Module:
+    """A module for a layer whose units are along the last dimension: what is packed has the gate first.
+
+    Raises ValueError where there is none.
+    """
+    return behaviour_of(spec(name)).hidden()
+
+
+def inputs(module: nn.Module) -> float:
+    """How many pre-activations a module has for each output; 1 where it is not of actfun.nn."""
+    activation = getattr(module, "activation", None)
+    return behaviour_of(activation).inputs(module) if isinstance(activation, Activation) else 1.0
+
+
 @Once
 def module_of(activation: Activation) -> type[nn.Module]:
     """The class of an activation, made once."""
@@ -79,8 +94,8 @@ def module_of(activation: Activation) -> type[nn.Module]:
 class FeedForward(nn.Module):
     """The Transformer's position-wise block: up to d_hidden, an activation, dropout, down to d_model.
 
-    gated: act(gate(x)) * up(x) in place of act(up(x)) (arXiv:2002.05202). activation: a name, or a module; "maxout"
-    takes two pieces for each hidden unit and is not allowed with a gate.
+    gated: act(gate(x)) * up(x) in place of act(up(x)) (arXiv:2002.05202). activation: a name, or a module; "maxout",
+    "swiglu" and the like take two pre-activations for each hidden unit and are not allowed with a gate.
     Input and output (…, d_model).
     """
 
@@ -94,11 +109,16 @@ class FeedForward(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        module = get(activation) if isinstance(activation, str) else activation
-        pieces = module.pieces if isinstance(module, MaxoutPieces) else 1
-        if gated and pieces > 1:
-            raise ValueError("FeedForward: activation 'maxout' is not allowed with gated=True; use an element-wise one")
-        self.up = nn.Linear(d_model, d_hidden * pieces, bias)
+        module = hidden(activation) if isinstance(activation, str) else activation
+        width = d_hidden * inputs(module)
+        if gated and width != d_hidden:
+            name = module.activation.name
+            raise ValueError(
+                f"FeedForward: activation {name!r} is not allowed with gated=True; use an element-wise one"
+            )
+        if not width.is_integer():
+            raise ValueError(f"FeedForward: d_hidden must be even, for crelu gives two outputs for one, got {d_hidden}")
+        self.up = nn.Linear(d_model, int(width), bias)
         self.gate = nn.Linear(d_model, d_hidden, bias) if gated else None
         self.activation = module
         self.dropout = nn.Dropout(dropout)

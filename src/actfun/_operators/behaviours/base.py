@@ -63,6 +63,14 @@ class Behaviour(ABC):
     def slider(self) -> Slider:
         """The curve that shows the activation."""
 
+    def hidden(self) -> nn.Module:
+        """A module for a layer whose units are along the last dimension. Raises ValueError where there is none."""
+        return self.module()()
+
+    def inputs(self, module: nn.Module) -> float:
+        """How many pre-activations a module has for each output."""
+        return 1.0
+
     def largest_slope(self, module: nn.Module) -> float:
         """What a slope is small beside."""
         return 1.0

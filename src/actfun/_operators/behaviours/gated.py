@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from actfun._catalogue.formulas.gated import GATES, PARTS
 from actfun._catalogue.kinds import ELEMENTWISE, GATED
 from actfun._catalogue.registry import Activation, names, nearest, spec
-from actfun._operators.arguments import bind, check_dim
+from actfun._operators.arguments import bind, check_dim, check_whole
 from actfun._operators.autograd import gradient
 from actfun._operators.behaviours.base import POSITIONS, Behaviour, Slider, function_of, implement
 from actfun._operators.dispatch import check_input, evaluate, kernels_for
@@ -184,8 +184,7 @@ class Gated(nn.Module):
         self.dim, self.gate = self.given.pop("dim"), self.given.pop("gate")
         if self.gate is not None:
             check_gate(name, self.gate)
-        if type(self.dim) is not int:
-            raise TypeError(f"{name}: dim must be a whole number, got {self.dim!r}")
+        check_whole(name, "dim", self.dim)
         _settle(self.activation, self.given)
         self._function = function_of(self.activation)
 
@@ -213,8 +212,6 @@ def _settle(activation: Activation, given: dict[str, Any]) -> tuple[Any, ...]:
 @implement(GATED)
 class GatedBehaviour(Behaviour):
     """A registered operator of two tensors; its gradients are by formula."""
-
-    inputs = 2
 
     def function(self) -> Callable[..., Tensor]:
         """A function that calls the operator."""
@@ -283,6 +280,14 @@ class GatedBehaviour(Behaviour):
         forward.__doc__ = Gated.forward.__doc__
         facts = {"__doc__": activation.summary, "__signature__": inspect.Signature(arguments), "activation": activation}
         return type(activation.module, (Gated,), {**facts, "forward": forward})
+
+    def hidden(self) -> nn.Module:
+        """Both halves in one tensor, the gate first."""
+        return self.module()(gate="first")
+
+    def inputs(self, module: nn.Module) -> float:
+        """Gate and value."""
+        return 2.0
 
     def slope(self, module: nn.Module, z: Tensor) -> Tensor:
         """The length of the gradient in gate and value; where z is a gate alone, for a value of 1."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from actfun._catalogue.kinds import REDUCTION
 from actfun._catalogue.registry import spec
-from actfun._operators.arguments import bind, check_dim
+from actfun._operators.arguments import bind, check_dim, check_whole
 from actfun._operators.behaviours.base import Behaviour, Slider, implement
 from actfun._operators.dispatch import check_input
 from actfun._operators.quadrature import normal_mean
@@ -17,10 +17,7 @@ from actfun._operators.quadrature import normal_mean
 
 def check_pieces(name: str, pieces: Any) -> None:
     """Raise TypeError unless `pieces` is a whole number, ValueError unless it is at least 1."""
-    if isinstance(pieces, bool) or not isinstance(pieces, int):
-        raise TypeError(f"{name}: pieces must be a whole number, got {type(pieces).__name__}")
-    if pieces < 1:
-        raise ValueError(f"{name}: pieces must be at least 1, got {pieces}")
+    check_whole(name, "pieces", pieces, low=1)
 
 
 def maxout(x: Tensor, pieces: int, dim: int = -1) -> Tensor:
@@ -81,6 +78,10 @@ class ReductionBehaviour(Behaviour):
     def slope(self, module: nn.Module, z: Tensor) -> Tensor:
         """1: a unit passes the whole gradient to the piece that wins. Units are along the last dimension."""
         return torch.ones_like(z[..., :: module.pieces])
+
+    def inputs(self, module: nn.Module) -> float:
+        """Its pieces."""
+        return float(module.pieces)  # type: ignore[arg-type]
 
     def pieces(self, module: nn.Module, z: Tensor) -> Tensor:
         """Those of each unit."""
