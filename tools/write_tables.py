@@ -15,8 +15,8 @@ TABLE = re.compile(r"(<!-- table of activations.*? -->\n).*?(<!-- end of the tab
 
 
 def _plain(signature: inspect.Signature) -> str:
-    """A signature without types, and without `inplace`, which all have."""
-    shown = (p for p in signature.parameters.values() if p.kind is not inspect.Parameter.KEYWORD_ONLY)
+    """A signature without types, without `inplace`, which all have, and without what torch keeps to itself."""
+    shown = (p for name, p in signature.parameters.items() if name != "inplace" and not name.startswith("_"))
     bare = [p.replace(annotation=inspect.Parameter.empty) for p in shown]
     return str(inspect.Signature(bare)).replace("'", '"')
 

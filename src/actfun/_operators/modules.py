@@ -112,7 +112,7 @@ class FeedForward(nn.Module):
         module = hidden(activation) if isinstance(activation, str) else activation
         width = d_hidden * inputs(module)
         if gated and width != d_hidden:
-            name = module.activation.name
+            name = module.activation.name  # type: ignore[union-attr]
             raise ValueError(
                 f"FeedForward: activation {name!r} is not allowed with gated=True; use an element-wise one"
             )

@@ -17,7 +17,10 @@ from actfun.formula import INFINITY, Parameter, activation, derivative, exp, max
     reference="Bridle, Probabilistic interpretation of feedforward classification network outputs, 1990",
 )
 def softmax(x, level):
-    """Positive shares with sum 1. The level is the logarithm of the sum of all exponentials."""
+    """Positive shares with sum 1.
+
+    The level is the logarithm of the sum of all exponentials.
+    """
     return exp(x - level)
 
 
@@ -96,7 +99,10 @@ def softmax2d_dx(x, level):
     reference="Martins and Astudillo, From softmax to sparsemax, arXiv:1602.02068",
 )
 def sparsemax(x, level):
-    """The nearest shares with sum 1, of which many are exactly 0. The level is subtracted from all entries."""
+    """The nearest shares with sum 1, of which many are exactly 0.
+
+    The level is subtracted from all entries.
+    """
     return maximum(x - level, 0.0)
 
 
@@ -111,14 +117,16 @@ def sparsemax(x, level):
     reference="Jang, Gu and Poole, arXiv:1611.01144; Maddison, Mnih and Teh, arXiv:1611.00712",
 )
 def gumbel_softmax(x, level):
-    """A random choice among the entries, made soft. x is an entry with its noise, over tau."""
+    """A random choice among the entries, made soft.
+
+    x is an entry with its noise, over tau.
+    """
     return exp(x - level)
 
 
 @activation(
     kind=AXIS,
     module="CReLU",
-    keeps="input",
     range=(0.0, INFINITY),
     saturates=("left",),
     kinks=(0.0,),
@@ -128,7 +136,10 @@ def gumbel_softmax(x, level):
     reference="Shang et al., Understanding and improving convolutional neural networks, arXiv:1603.05201",
 )
 def crelu(x, level):
-    """The positive and the negative part, one after the other. The level is 1 in the first half, -1 in the second."""
+    """The positive and the negative part, one after the other.
+
+    The level is 1 in the first half, -1 in the second.
+    """
     return maximum(level * x, 0.0)
 
 
@@ -148,5 +159,8 @@ def crelu_dx(x, level):
     reference="Anil, Lucas and Grosse, Sorting out Lipschitz function approximation, arXiv:1811.05381",
 )
 def groupsort(x, level):
-    """The entries of each group in ascending order. Of two, the level is the other one; this is the second place."""
+    """The entries of each group in ascending order.
+
+    Of two, the level is the other one; this is the second place.
+    """
     return maximum(x, level)

@@ -83,6 +83,55 @@ def _wide(x: Tensor) -> torch.dtype:
     return torch.float64 if x.dtype is torch.float64 else torch.float32
 
 
+class Projection(torch.autograd.Function):
+    """The nearest shares: `apply(x, dim)`. Their derivative follows from which of them are not 0."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, dim: int) -> Tensor:
+        wide = x.to(torch_ops.arithmetic(x))
+        largest = wide.amax(dim, keepdim=True)
+        z = torch.where((wide == largest) & wide.isinf(), 0.0, wide - largest)
+        falling = z.sort(dim, descending=True).values
+        total, count = falling.cumsum(dim), torch.ones_like(z).cumsum(dim)
+        size = (1.0 + count * falling > total).sum(dim, keepdim=True)
+        level = (total.gather(dim, (size - 1).clamp(min=0)) - 1.0) / size
+        return torch.where(z <= level, 0.0, z - level).to(x.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.dim = inputs[1]
+        ctx.save_for_backward(output)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        (shares,) = ctx.saved_tensors
+        return _centred(g, shares, ctx.dim), None
+
+
+class TransformableProjection(Projection):
+    """The same in forward mode too, which torch.compile cannot trace."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        Projection.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(output)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
+        (shares,) = ctx.saved_tensors
+        return _centred(tangent, shares, ctx.dim)
+
+
+def _centred(g: Tensor, shares: Tensor, dim: int) -> Tensor:
+    """g less its mean over the shares that are not 0, there; else 0."""
+    there = shares > 0.0
+    wide = g.to(torch_ops.arithmetic(g))
+    mean = torch.where(there, wide, 0.0).sum(dim, keepdim=True) / there.sum(dim, keepdim=True)
+    return torch.where(there, wide - mean, 0.0).to(g.dtype)
+
+
 def sparsemax(x: Tensor, dim: int = -1) -> Tensor:
     """The nearest shares with sum 1 along `dim`, of which many are exactly 0.
 
@@ -95,19 +144,11 @@ def sparsemax(x: Tensor, dim: int = -1) -> Tensor:
         return shares
     check_input("sparsemax", x)
     check_dim("sparsemax", x, dim)
-    wide = x.to(torch_ops.arithmetic(x))
     try:
-        largest = wide.detach().amax(dim, keepdim=True)
+        function = Projection if torch.compiler.is_compiling() else TransformableProjection
+        return function.apply(x, dim)  # type: ignore[no-any-return,no-untyped-call]
     except IndexError:  # of no entries; rather than a question before, which torch.jit.trace would warn of
         return x.clone()
-    z = torch.where((wide == largest) & wide.isinf(), 0.0, wide - largest)
-    with torch.no_grad():  # which shares are not 0 changes nowhere but at kinks, so it has no gradient
-        falling = z.sort(dim, descending=True).values
-        count = torch.ones_like(z).cumsum(dim)
-        size = (1.0 + count * falling > falling.cumsum(dim)).sum(dim, keepdim=True)
-        support = z >= falling.gather(dim, (size - 1).clamp(min=0))
-    level = (torch.where(support, z, 0.0).sum(dim, keepdim=True) - 1.0) / support.sum(dim, keepdim=True)
-    return torch.where(support | z.isnan(), z - level, 0.0).to(x.dtype)
 
 
 def gumbel_softmax(
@@ -361,7 +402,7 @@ class AxisBehaviour(Behaviour):
         if self.activation.name == "groupsort":
             return torch.ones_like(z)
         if self.activation.name == "crelu":
-            return (module(z) > 0.0).to(z.dtype)
+            return torch.where(module(z) > 0.0, 1.0, 0.0)
         return _own_slope(module, z)
 
     def gain(self, preserve: str, parameters: dict[str, Any]) -> float:
@@ -401,7 +442,8 @@ class AxisBehaviour(Behaviour):
             pair = torch.stack([torch.full_like(x, other), x], -1)
             if name == "softmax2d":
                 return softmax2d(pair[..., None, None])[:, 1, 0, 0]
-            return function(pair, dim=-1)[:, 1]
+            shown: Tensor = function(pair, dim=-1)[:, 1]
+            return shown
 
         return Slider("other", values, 0.0, entry)
 

@@ -21,7 +21,7 @@ from actfun._operators.op import Operator, overload_of, register
 from actfun._operators.quadrature import normal_mean_of_pairs
 from actfun._operators.torch_private import in_dual_level
 
-Gate = Literal["first", "second", "interleaved"]
+Gate = Literal["first", "second", "interleaved", None]
 MEANINGS = {
     "first": "Transformer Engine, Megatron-LM, vLLM",
     "second": "torch.nn.functional.glu, jax.nn.glu, Keras",
@@ -259,7 +259,7 @@ class GatedBehaviour(Behaviour):
             inspect.Parameter("a", positional, annotation=Tensor),
             inspect.Parameter("b", positional, default=None, annotation=Tensor | None),
             *self._parameters(),
-            inspect.Parameter("gate", named, default=None, annotation=Gate | None),
+            inspect.Parameter("gate", named, default=None, annotation=Gate),
             inspect.Parameter("dim", named, default=-1, annotation=int),
         ]
         return inspect.Signature(arguments, return_annotation=Tensor)
@@ -271,7 +271,7 @@ class GatedBehaviour(Behaviour):
         gate = "second" if hasattr(nn, activation.module) else None
         arguments = [
             inspect.Parameter("dim", positional, default=-1, annotation=int),
-            inspect.Parameter("gate", positional, default=gate, annotation=Gate | None),
+            inspect.Parameter("gate", positional, default=gate, annotation=Gate),
             *[argument.replace(kind=positional) for argument in self._parameters()],
         ]
         # A code object for each: torch.compile counts recompilations by it, and gives up at eight.
