@@ -111,17 +111,22 @@ def _by_formula(
     narrow = dtype is not torch.float32
 
     def compute(x: Value, *others: Value) -> Value:
-        value = x.of(lower(formula)(x, *(numbers or others[backward + gated :])))
-        return _passed(value, others[backward]) if gated else value
+        return x.of(lower(formula)(x, *(numbers or others[backward + gated :])))
 
     def emit(*given: Value) -> Value:
         try:
             single = [Single(v.builder, v.vector) for v in given]
             value = compute(*single)
-            value = _product(single[1], value, finite=not gated) if backward else value
+            if gated and backward and narrow:  # the product of two numbers of 16 bits is exact
+                both = _product(single[1], single[2])
+                value = _passed(value, Single(both.builder, both.vector))
+            else:
+                value = _passed(value, single[1 + backward]) if gated else value
+                value = _product(single[1], value, finite=not gated) if backward else value
         except RoundingError:
             wide = [v.widen() for v in given]
             value = compute(*wide)
+            value = _passed(value, wide[1 + backward]) if gated else value
             if backward:
                 value = _product(wide[1], value) if narrow else _product(given[1], value.round())
         return value.round_to_odd() if narrow else value.round()

@@ -7,14 +7,12 @@ from actfun._catalogue.formulas.exponential import sigmoid, sigmoid_dx, silu, si
 from actfun._catalogue.formulas.gaussian import gelu, gelu_dx
 from actfun._catalogue.formulas.rectified import relu, relu_dx
 from actfun._catalogue.kinds import GATED
-from actfun.formula import Parameter, absolute, activation, derivative, maximum, minimum, tanh, where
-
-LARGEST = 1.7976931348623157e308  # above it is infinity, in every dtype
+from actfun.formula import INFINITY, Parameter, absolute, activation, derivative, maximum, minimum, tanh, where
 
 
 def passed(gate, up):
     """gate·up, but 0 where the gate is exactly 0 and `up` is not finite."""
-    finite = where(absolute(up) <= LARGEST, up, 0.0)
+    finite = where(absolute(up) < INFINITY, up, 0.0)
     return gate * where(absolute(gate) <= 0.0, finite, up)
 
 

@@ -359,7 +359,7 @@ def _own_slope(module: nn.Module, z: Tensor) -> Tensor:
     if name == "gumbel_softmax":  # without noise
         share = (z / module.tau).softmax(module.dim)  # type: ignore[operator,arg-type]
         return share * (1.0 - share) / module.tau  # type: ignore[operator]
-    y: Tensor = module(z)
+    y: Tensor = module.forward(z)  # no hooks: it may be one that asks
     if name == "sparsemax":
         there = (y > 0.0).to(y.dtype)
         count: Tensor = there.sum(module.dim, keepdim=True)  # type: ignore[call-overload]
@@ -402,7 +402,7 @@ class AxisBehaviour(Behaviour):
         if self.activation.name == "groupsort":
             return torch.ones_like(z)
         if self.activation.name == "crelu":
-            return torch.where(module(z) > 0.0, 1.0, 0.0)
+            return torch.where(module.forward(z) > 0.0, 1.0, 0.0)
         return _own_slope(module, z)
 
     def gain(self, preserve: str, parameters: dict[str, Any]) -> float:

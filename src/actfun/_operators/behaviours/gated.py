@@ -292,7 +292,7 @@ class GatedBehaviour(Behaviour):
     def slope(self, module: nn.Module, z: Tensor) -> Tensor:
         """The length of the gradient in gate and value; where z is a gate alone, for a value of 1."""
         x, up = (z, torch.ones_like(z)) if module.gate is None else halves(z, module.gate, module.dim)  # type: ignore[arg-type]
-        return _slopes(module, x, up).sqrt()
+        return _slopes(module.forward, x, up).sqrt()  # no hooks: it may be one that asks
 
     def gain(self, preserve: str, parameters: dict[str, Any]) -> float:
         """Of a gate and a value that are independent; backward it is each half's, with both counted in fan_out."""
