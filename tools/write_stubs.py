@@ -9,8 +9,10 @@ from pathlib import Path
 import actfun
 from actfun import nn
 from actfun._catalogue.formulas import NAMES
+from actfun._catalogue.kinds import GATED
 from actfun._catalogue.registry import Activation, Parameter, spec
 from actfun._operators import functional
+from actfun._operators.modules import module_of
 
 SOURCE = Path(actfun.__file__).parent
 HEAD = '"""Written by `tools/write_stubs.py` from the registry: do not edit."""\n'
@@ -31,6 +33,8 @@ def function_stub(activation: Activation) -> str:
 
 def class_stub(activation: Activation) -> str:
     """The constructor of an activation's class, its parameters and what a call gives."""
+    if activation.kind is GATED:
+        return gated_stub(activation)
     arguments = ["self", *map(str, inspect.signature(getattr(nn, activation.module)).parameters.values())]
     kept = [
         f"    {name}: {'nn.Parameter' if p.learned else 'float | nn.Parameter' if p.learnable else 'float'}\n"
@@ -41,6 +45,15 @@ def class_stub(activation: Activation) -> str:
         f'class {activation.module}(Elementwise):\n    """{activation.summary}"""\n\n'
         + "".join(kept)
         + f"    def __init__({', '.join(arguments)}) -> None: ...\n"
+    )
+
+
+def gated_stub(activation: Activation) -> str:
+    """The same of a gated one."""
+    arguments = ["self", *map(str, inspect.signature(module_of(activation)).parameters.values())]
+    return (
+        f'class {activation.module}(Gated):\n    """{activation.summary}"""\n\n'
+        f"    def __init__({', '.join(arguments)}) -> None: ...\n"
     )
 
 
@@ -59,7 +72,7 @@ def stubs() -> dict[str, str]:
     }
     package = [
         HEAD,
-        "from typing import Literal\n\nfrom torch import Generator, Tensor\n",
+        "from typing import Literal\n\nfrom torch import Generator, Tensor, dtype\n",
         "".join(sorted(f"from {place} import {name} as {name}\n" for name, place in imported.items())),
         f"__version__: str\n__all__ = [{listed}]\n",
         *map(function_stub, activations),

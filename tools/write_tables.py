@@ -15,8 +15,9 @@ TABLE = re.compile(r"(<!-- table of activations.*? -->\n).*?(<!-- end of the tab
 
 
 def _plain(signature: inspect.Signature) -> str:
-    """A signature without types, and without `inplace`, which all have; numbers with four digits."""
-    shown = (p for p in signature.parameters.values() if p.kind is not p.KEYWORD_ONLY and p.name != "inplace")
+    """A signature without types, and without what all have, or torch keeps to itself; numbers with four digits."""
+    shown = (p for p in signature.parameters.values() if p.name != "inplace" and p.name[0] != "_")
+    shown = (p for p in shown if p.name != "dim" or p.kind is not p.KEYWORD_ONLY)
     bare = [
         p.replace(annotation=p.empty, default=round(p.default, 4) if type(p.default) is float else p.default)
         for p in shown

@@ -11,10 +11,13 @@ import torch
 from support import CASES, Case, assert_close, points
 from test_primitives import NAMES, check, inside
 
+from actfun import names, spec
 from actfun._accuracy.error import unit
 from actfun._backends import mpmath as oracle
 from actfun._backends import torch as torch_ops
 from actfun._catalogue import primitives
+from actfun._catalogue.kinds import GATED
+from actfun._catalogue.registry import arguments_of
 
 triton = pytest.importorskip("triton", reason="Triton is there on Linux only")
 FUSED = tuple(map(int, triton.__version__.split(".")[:2])) >= (3, 9)
@@ -36,7 +39,7 @@ def compiled(case: Case, element: str, per_element: bool = False, aligned: bool 
 
     from actfun._backends import gpu as gpu
 
-    count = len(case.parameters)
+    count = len(arguments_of(case.formula)) - 1
     signature = {"x": f"*{element}"} | ({"g": f"*{element}"} if case.argument else {})
     signature |= {"y": f"*{element}", "n": "i32"}
     pointers = [(k,) for k, kind in enumerate(signature.values()) if kind[0] == "*"]
@@ -58,6 +61,14 @@ def compiled(case: Case, element: str, per_element: bool = False, aligned: bool 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_kernel_compiles_for_sm_90(case, element, cache):
     assert compiled(case, element).asm["cubin"].startswith(b"\x7fELF")
+
+
+GATED_CASES = [Case(spec(name), argument) for name in names(GATED) for argument in (None, "x", "up")]
+
+
+@pytest.mark.parametrize("case", GATED_CASES, ids=str)
+def test_gated_kernels_compile_for_sm_90(case, cache):
+    assert compiled(case, "bf16", per_element=True).asm["cubin"].startswith(b"\x7fELF")
 
 
 def test_kernels_take_parameters_by_element(cache):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from support import given
 from torch import Tensor, nn
 
 import actfun as af
@@ -180,10 +181,9 @@ assert af.relu(torch.tensor([-1.0, 2.0])).tolist() == [0.0, 2.0]
 
 def kept(made: Activation) -> set[str]:
     """What the backward of an activation really needs."""
-    x, saved = torch.randn(4, 6).requires_grad_(), []
-    more = {REDUCTION: {"pieces": 2}, RANDOM: {"training": True}}
+    x, saved = torch.randn(1, 4, 6).requires_grad_(), []
     with torch.autograd.graph.saved_tensors_hooks(saved.append, lambda held: held):
-        y = getattr(af, made.name)(x, **more.get(made.kind, {}))
+        y = getattr(af, made.name)(x, **given(made.name))
     assert saved
     places = {x.data_ptr(): "input", y.data_ptr(): "output"}
     types = {torch.bool: "mask", torch.int64: "indices", torch.float32: "slope"}

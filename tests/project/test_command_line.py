@@ -12,7 +12,7 @@ from actfun._cli import COMMANDS, main
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["compare", "digits", "--activations", "gelo"], "unknown activation 'gelo'; did you mean gelu?"),
+        (["compare", "digits", "--activations", "gelo"], "unknown activation 'gelo'; did you mean gelu"),
         (["compare", "digist"], "unknown task 'digist'; did you mean digits?"),
         (["compare", "digits", "--lrs", "a,b"], "--lrs must be numbers separated by commas, got 'a,b'"),
         (["compare", "digits", "--lrs", "-1"], "learning rates must be positive numbers, got [-1.0]"),

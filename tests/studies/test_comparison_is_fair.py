@@ -13,10 +13,11 @@ from scipy import stats
 
 import actfun as af
 from actfun._compare import protocol, statistics
-from actfun._compare.models import Candidate, candidate_of, initialise, parameters
+from actfun._compare.models import MLP, Candidate, CharTransformer, candidate_of, initialise, parameters
 from actfun._compare.summary import summarise
 from actfun._compare.tasks import TASKS, task
 from actfun._compare.trial import Trial
+from actfun._models.measures import Meter
 from actfun._report.verdict import table, verdict
 from actfun._runs.job import attempt
 
@@ -232,3 +233,28 @@ def test_the_table_fits_the_terminal_without_cutting_anything_off(width):
     sentence = verdict(summary)
     assert sentence.startswith(f"On digits, {LABELS[0]} scored best: accuracy 97.")
     assert all(label in sentence for label in LABELS)
+
+
+@pytest.mark.parametrize("name", [name for name in af.names() if name != "softmax2d"])
+def test_every_activation_may_be_compared(name):
+    """In a network of its own, with what is measured there."""
+    candidate, x = Candidate(name), torch.randn(8, 10)
+    mlp = MLP(10, 16, 2, 3, candidate)
+    initialise(mlp, candidate, 0, matched=True)
+    with Meter(mlp.activations) as meter:
+        mlp(x).square().mean().backward()
+    assert all(parameter.grad is not None for parameter in mlp.parameters())
+    shares = meter.shares()
+    assert 0.0 <= shares.dead < 1.0
+    assert math.isfinite(shares.std)
+    text = CharTransformer(11, 6, 8, 1, 16, candidate)
+    assert text(torch.randint(11, (2, 6))).shape == (2, 6, 11)
+
+
+def test_what_is_for_images_alone_is_not_compared():
+    with pytest.raises(ValueError, match="softmax2d is for images"):
+        protocol.candidates(["relu", "softmax2d"])
+
+
+def test_gated_candidates_get_an_equal_budget_too():
+    assert protocol.candidates(["swiglu", "crelu"]) == ("swiglu", "swiglu (equal parameters)", "crelu")

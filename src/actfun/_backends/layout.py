@@ -28,3 +28,37 @@ def lay_out_like(y: Tensor, value: Tensor, dtype: torch.dtype) -> Tensor:
     if value.dtype is dtype and value.shape == y.shape and value.device == y.device and alike(value, y):
         return value
     return torch.empty_like(y, dtype=dtype).copy_(value)
+
+
+SHORTEST = 16  # elements of a run: a loop over shorter ones takes longer than to copy them
+
+
+def runs(x: Tensor, y: Tensor) -> tuple[int, int, int] | None:
+    """How both consist of runs of elements without gaps, in one order: a run's length, the gaps of x, and those of y.
+
+    A half of a tensor along some dimension does. None where they do not, or where runs are short.
+    """
+    found = [_runs(x), _runs(y)]
+    if None in found or _order(x) != _order(y):
+        return None
+    (length, gap), (other, other_gap) = found  # type: ignore[misc]
+    shortest = min(length, other)
+    if shortest < min(SHORTEST, x.numel()) or {length, other} - {shortest, x.numel()}:
+        return None
+    return shortest, gap, other_gap
+
+
+def _runs(x: Tensor) -> tuple[int, int] | None:
+    length, distance, reach = 1, 0, 0
+    for stride, n in sorted((stride, n) for stride, n in zip(x.stride(), x.shape, strict=True) if n != 1):
+        if not distance and stride == length:
+            length = length * n
+        elif stride and (not distance or stride == reach):
+            distance, reach = distance or stride, stride * n
+        else:
+            return None
+    return length, distance - length if distance else 0
+
+
+def _order(x: Tensor) -> list[int]:
+    return sorted((dim for dim, n in enumerate(x.shape) if n != 1), key=lambda dim: x.stride(dim))

@@ -25,7 +25,7 @@ from actfun._backends import torch_tails as tails
 from actfun._backends.lowering import Lowering
 from actfun._backends.torch_tails import LOG2_E, polynomial, pow2
 from actfun._catalogue import primitives
-from actfun._catalogue.formulas import exponential, gaussian, rectified
+from actfun._catalogue.formulas import exponential, gated, gaussian, rectified
 
 
 def _where(condition: Tensor, x: Any, y: Any) -> Tensor:
@@ -169,7 +169,15 @@ def _silu_dx_16(x: Tensor) -> Tensor:
     return s * (1.0 + torch.where(torch.abs(x) < 128.0, x, -2.0) * (1.0 - s))
 
 
+def _passed(gate: Tensor, up: Any) -> Any:
+    """Compiled, where PyTorch differentiates by formula, with one comparison: PyTorch would miss the slope at 0."""
+    if torch.compiler.is_compiling():
+        return gate * torch.where(gate == 0.0, 0.0, up)
+    return gate * torch.where((gate == 0.0) & ~(torch.abs(up) < math.inf), 0.0, up)
+
+
 NATIVE: dict[Callable[..., Any], Callable[..., Any]] = {
+    gated.passed: _passed,
     primitives.where: _where,
     primitives.minimum: _minimum,
     primitives.maximum: _maximum,

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from actfun._catalogue.kinds import ELEMENTWISE
 from actfun._catalogue.registry import names, spec
 from actfun._compare.models import MLP, Candidate, CharTransformer
 from actfun._operators.modules import Elementwise
@@ -113,7 +114,8 @@ def networks() -> list[str]:
 
 def exchange(network: nn.Module, make: Callable[[], nn.Module]) -> int:
     """Put a new module in the place of each activation, ours, torch's or transformers'; how many there were."""
-    kinds = (Elementwise, *(getattr(nn, spec(name).module) for name in names() if hasattr(nn, spec(name).module)))
+    modules = [spec(name).module for name in names(ELEMENTWISE)]  # a softmax is no hidden layer's activation
+    kinds = (Elementwise, *(getattr(nn, module) for module in modules if hasattr(nn, module)))
     if "transformers" in sys.modules:
         from transformers.activations import ACT2CLS
 

@@ -26,3 +26,5 @@ class Kind:
 ELEMENTWISE = Kind("element-wise", "input")
 RANDOM = Kind("random", "slope", lambda parameters: ("x", *parameters, "noise"))  # noise: uniform in [0, 1)
 REDUCTION = Kind("reducing", "indices", lambda parameters: ("x", "y"))  # folds pieces, two at a time
+GATED = Kind("gated", "input", lambda parameters: ("x", "up", *parameters))  # x is the gate
+AXIS = Kind("along an axis", "output", lambda parameters: ("x", "level"))  # level: what all entries along it come to

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from actfun._models.gains import gain
-from actfun._operators.modules import FeedForward, module_named
+from actfun._operators.modules import FeedForward, hidden, inputs
 
 EQUAL = " (equal parameters)"
 
@@ -29,9 +29,9 @@ class Candidate:
         return self.activation + (EQUAL if self.equal_parameters else "")
 
     @property
-    def pieces(self) -> int:
+    def pieces(self) -> float:
         """How many pre-activations a hidden unit has."""
-        return getattr(module_named(self.activation), "pieces", 1)
+        return inputs(hidden(self.activation))
 
 
 def candidate_of(label: str) -> Candidate:
@@ -65,11 +65,11 @@ class MLP(Network):
         make: Callable[[], nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        self.activations = [make() if make else module_named(candidate.activation) for _ in range(depth)]
-        hidden: list[nn.Module] = []
+        self.activations = [make() if make else hidden(candidate.activation) for _ in range(depth)]
+        layers: list[nn.Module] = []
         for k, activation in enumerate(self.activations):
-            hidden += [nn.Linear(width if k else in_features, width * candidate.pieces), activation]
-        self.layers = nn.Sequential(*hidden, nn.Linear(width, out_features))
+            layers += [nn.Linear(width if k else in_features, int(width * candidate.pieces)), activation]
+        self.layers = nn.Sequential(*layers, nn.Linear(width, out_features))
         self.fed = [layer for layer in list(self.layers)[1:] if isinstance(layer, nn.Linear)]
 
     def forward(self, x: Tensor) -> Tensor:

@@ -86,3 +86,19 @@ def whole(name: str, argument: str, value: Any) -> int:
     if type(plain) is not int:
         raise TypeError(f"{name}: {argument} must be a whole number, got {type(value).__name__}")
     return plain
+
+
+def check_whole(name: str, argument: str, value: Any, low: float = float("-inf")) -> int:
+    """The same. Raises ValueError unless it is at least `low`."""
+    plain = whole(name, argument, value)
+    if plain < low:
+        raise ValueError(f"{name}: {argument} must be at least {low}, got {plain}")
+    return plain
+
+
+def check_dim(name: str, x: Tensor, dim: Any) -> int:
+    """A dimension of x as Python's number. Raises TypeError unless it is whole, ValueError where x has none such."""
+    plain = whole(name, "dim", dim)
+    if not -x.dim() <= plain < x.dim():
+        raise ValueError(f"{name}: dim must be from {-x.dim()} to {x.dim() - 1} for {x.dim()} dimensions, got {plain}")
+    return plain

@@ -100,7 +100,7 @@ def gradient(formula: Formula, kept: Tensor, parameters: Sequence[Any], g: Tenso
     # Grad mode is on here only under create_graph; in a dual level the gradient itself may need a tangent.
     again = torch.is_grad_enabled() or in_dual_level()
     backend = (None if again else kernels_for(kept, g, *parameters)) or torch_operations(kept, again)
-    if like is kept:
+    if like is kept or (like.shape == kept.shape and like.dtype is kept.dtype):
         y: Tensor = backend.evaluate(formula, kept, *parameters, times=g)
         if again and kept.requires_grad and not y.requires_grad:  # a constant slope: its own gradient is 0, not none
             return torch.where(torch.zeros((), dtype=torch.bool, device=y.device), kept, y)

@@ -7,13 +7,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from actfun._catalogue.names import Meaning, read_config, resolve, write_kinks
+from actfun._catalogue.names import Meaning, read_config, resolve, spec, write_kinks
 from actfun._catalogue.registry import Activation, Choice
 from actfun._catalogue.sides import Sided
 from actfun._once import Once
 from actfun._operators import functional  # noqa: F401  (makes the functions that modules call)
 from actfun._operators.behaviours.base import behaviour_of
 from actfun._operators.behaviours.elementwise import Elementwise as Elementwise
+from actfun._operators.behaviours.gated import Gated as Gated
 from actfun._operators.behaviours.reduction import MaxoutPieces, check_pieces
 
 PUBLIC = "actfun.nn"  # where users find the classes
@@ -146,6 +147,20 @@ def _start(module: nn.Module, name: str, learned: Tensor, default: Any) -> Any:
     return getattr(module, "start", {}).get(name, values.pop() if len(values) == 1 else default)
 
 
+def hidden(name: str) -> nn.Module:
+    """A module for a layer whose units are along the last dimension: what is packed has the gate first.
+
+    name: as `get` takes it. Raises ValueError where there is none.
+    """
+    return module_named(name, **behaviour_of(spec(name)).along_last())
+
+
+def inputs(module: nn.Module) -> float:
+    """How many pre-activations a module has for each output; 1 where it is not of actfun.nn."""
+    activation = getattr(module, "activation", None)
+    return behaviour_of(activation).inputs(module) if isinstance(activation, Activation) else 1.0
+
+
 @Once
 def module_of(activation: Activation) -> type[nn.Module]:
     """The class of an activation, made once."""
@@ -157,9 +172,9 @@ def module_of(activation: Activation) -> type[nn.Module]:
 class FeedForward(nn.Module):
     """The Transformer's position-wise block: up to d_hidden, an activation, dropout, down to d_model.
 
-    gated: act(gate(x)) * up(x) in place of act(up(x)) (arXiv:2002.05202). activation: a name, or a module; "maxout"
-    takes two pieces for each hidden unit and is not allowed with a gate. A module that learns one value for each hidden
-    unit gets dim=-1, which holds them. device and dtype are those of what is made here.
+    gated: act(gate(x)) * up(x) in place of act(up(x)) (arXiv:2002.05202). activation: a name, or a module; "maxout",
+    "swiglu" and the like take two pre-activations for each hidden unit and are not allowed with a gate. A module that
+    learns one value for each hidden unit gets dim=-1, which holds them. device and dtype are for what is made here.
     Input and output (…, d_model).
     """
 
@@ -176,13 +191,18 @@ class FeedForward(nn.Module):
     ) -> None:
         super().__init__()
         factory = {"device": device, "dtype": dtype}
-        module = module_named(activation).to(**factory) if isinstance(activation, str) else activation
+        module = hidden(activation).to(**factory) if isinstance(activation, str) else activation
         if isinstance(module, Elementwise) and module.start and module.num_parameters == d_hidden:
             module.dim = -1
-        pieces = module.pieces if isinstance(module, MaxoutPieces) else 1
-        if gated and pieces > 1:
-            raise ValueError("FeedForward: activation 'maxout' is not allowed with gated=True; use an element-wise one")
-        self.up = nn.Linear(d_model, d_hidden * pieces, bias, **factory)
+        width = d_hidden * inputs(module)
+        if gated and width != d_hidden:
+            name = module.activation.name  # type: ignore[union-attr]
+            raise ValueError(
+                f"FeedForward: activation {name!r} is not allowed with gated=True; use an element-wise one"
+            )
+        if not width.is_integer():
+            raise ValueError(f"FeedForward: d_hidden must be even, for crelu gives two outputs for one, got {d_hidden}")
+        self.up = nn.Linear(d_model, int(width), bias, **factory)
         self.gate = nn.Linear(d_model, d_hidden, bias, **factory) if gated else None
         self.activation = module
         self.dropout = nn.Dropout(dropout)

@@ -30,14 +30,17 @@ class Operator:
 
     Each takes x, then the parameters in order: numbers, or tensors with one value or one a channel, which dimension
     `dim` of x holds.
+    inputs: the arguments that are tensors of one shape.
     """
+
+    inputs: tuple[str, ...] = ("x",)
 
     def __init__(self, activation: Activation) -> None:
         code = activation.formula.__code__
         self.activation, self.arguments = activation, code.co_varnames[: code.co_argcount]
-        numbers = [p for p in activation.parameters.values() if isinstance(p, Parameter)]
-        for argument, differentiable in zip(self.arguments, (True, *(p.learnable for p in numbers)), strict=True):
-            if differentiable and argument not in activation.derivatives:  # now, for torch.compile could not trace that
+        learnable = [name for name, p in activation.parameters.items() if isinstance(p, Parameter) and p.learnable]
+        for argument in (*self.inputs, *learnable):
+            if argument not in activation.derivatives:  # now, for torch.compile could not trace that
                 _derive(activation, argument)
         # A class each, for the profiler and grad_fn show its name.
         recorded: Any = types.new_class(activation.name, (Elementwise,))
@@ -149,7 +152,7 @@ def per_channel(name: str, argument: str, value: Any, x: Tensor, dim: int) -> An
 _registered: dict[str, tuple[Activation, torch.library.Library]] = {}  # an operator lives as long as its library
 
 
-def register(activation: Activation) -> None:
+def register(activation: Activation, make: type[Operator] = Operator) -> None:
     """Make the operators of an activation and its variants; those of an earlier activation of the name go."""
     with working:
         for variant in activation.variants:
@@ -158,7 +161,7 @@ def register(activation: Activation) -> None:
                 if library is not None:
                     remove(library)
                 library = torch.library.Library("actfun", "FRAGMENT")  # type: ignore[no-untyped-call]
-                _define(Operator(variant), library)
+                _define(make(variant), library)
                 _registered[variant.name] = variant, library
                 _tell_caches(variant)
 
@@ -199,8 +202,10 @@ def _define(operator: Operator, library: torch.library.Library) -> None:
         "FuncTorchDynamicLayerFrontMode": (operator.transform, operator.transform_inplace),
         "Tracer": (operator.trace, operator.trace_inplace),
     }
+    inputs = ", ".join(f"Tensor {argument}" for argument in operator.inputs)
     for overload, rest in schemas.items():
-        for inplace, schema in enumerate((f"(Tensor x{rest}) -> Tensor", f"(Tensor(a!) x{rest}) -> Tensor(a!)")):
+        forms = [f"({inputs}{rest}) -> Tensor", f"(Tensor(a!) x{rest}) -> Tensor(a!)"]
+        for inplace, schema in enumerate(forms[: 1 if len(operator.inputs) > 1 else 2]):
             name = f"{activation.name}{'_' * inplace}{overload}"
             library.define(name + schema, tags=torch.Tag.pt2_compliant_tag)  # type: ignore[no-untyped-call]
             for key, methods in ways.items():

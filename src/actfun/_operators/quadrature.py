@@ -14,12 +14,24 @@ END, NODES = 12.0, 32
 
 def normal_mean(function: Callable[[Tensor], Tensor], kinks: tuple[float, ...] = ()) -> float:
     """E[function(z)] for z ~ N(0, 1), by Gauss-Legendre quadrature between kinks, in float64."""
+    around = [k + side * 2.0**-step for k in (0.0, *kinks) for side in (-1, 0, 1) for step in range(1, 16)]
+    z, weights = _rule(tuple(k for k in around if abs(k) < END), NODES)
+    return float((function(z) * weights).sum())
+
+
+def normal_mean_of_pairs(function: Callable[[Tensor, Tensor], Tensor]) -> float:
+    """E[function(x, y)] for independent x, y ~ N(0, 1), whose kinks are whole numbers; half the nodes do."""
+    z, weights = _rule((), NODES // 2)
+    x, y = torch.cartesian_prod(z, z).unbind(1)
+    return float((function(x, y) * (weights[:, None] * weights).flatten()).sum())
+
+
+def _rule(further: tuple[float, ...], count: int) -> tuple[Tensor, Tensor]:
+    """Points and the weights of what is found there; pieces end at whole numbers and at further ones."""
     import numpy  # which calls of activations do without
 
-    around = [k + side * 2.0**-step for k in (0.0, *kinks) for side in (-1, 0, 1) for step in range(1, 16)]
-    ends = numpy.unique([*numpy.arange(-END, END + 1.0), *(k for k in around if abs(k) < END)])
-    nodes, weights = numpy.polynomial.legendre.leggauss(NODES)
+    ends = numpy.unique([*numpy.arange(-END, END + 1.0), *further])
+    nodes, weights = numpy.polynomial.legendre.leggauss(count)
     half = numpy.diff(ends)[:, None] / 2
-    z = torch.from_numpy(ends[:-1, None] + half * (nodes + 1.0))
-    density = torch.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi) * torch.from_numpy(half * weights)
-    return float((function(z) * density).sum())
+    z = torch.from_numpy(ends[:-1, None] + half * (nodes + 1.0)).flatten()
+    return z, torch.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi) * torch.from_numpy(half * weights).flatten()

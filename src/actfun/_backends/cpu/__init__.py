@@ -20,8 +20,9 @@ from torch import Tensor
 
 from actfun._backends import tables
 from actfun._backends.cpu import jit, kernels, polynomials, threads
-from actfun._backends.layout import format_of, lay_out_like
+from actfun._backends.layout import format_of, lay_out_like, runs
 from actfun._backends.lowering import fingerprint
+from actfun._catalogue.formulas.gated import PARTS
 from actfun._once import Once
 
 
@@ -33,15 +34,21 @@ def _kernel(
     out: torch.dtype,
     per_element: tuple[bool, ...],
     numbers: tuple[float, ...] = (),
+    *gate: bool,
 ) -> jit.Function:
-    """The kernel y = formula(x) or y = g * formula(x), from `dtype` to `out`; numbers: built-in parameters."""
-    plain = dtype is out is torch.float32 and not per_element
+    """The kernel y = formula(x) or y = g * formula(x), from `dtype` to `out`; numbers: built-in parameters.
+
+    gate: for a formula that is a gate, whether there is what it multiplies, and whether arrays have gaps.
+    """
+    plain = (dtype is out is torch.float32 and not per_element) or gate
     common = polynomials.of(formula, numbers) if plain else None
 
     def text(name: str) -> str:
-        return kernels.kernel(name, formula, (dtype, out), backward, per_element, jit.lanes(), common, numbers)
+        return kernels.kernel(name, formula, (dtype, out), backward, per_element, jit.lanes(), common, numbers, *gate)
 
-    key = f"{dtype} {out} {backward} {per_element} {numbers} {common} {formula.__module__} {fingerprint(formula)}"
+    key = (
+        f"{dtype} {out} {backward} {per_element} {numbers} {common} {gate} {formula.__module__} {fingerprint(formula)}"
+    )
     return jit.function(key, text, 6)
 
 
@@ -94,6 +101,23 @@ def _compute(formula: Callable[..., Any], x: Tensor, g: Tensor | None, y: Tensor
     threads.run(kernel, x.data_ptr(), 0 if g is None else g.data_ptr(), y.data_ptr(), block.ctypes.data, x.numel())
 
 
+def _pass(gate: Callable[..., Any], x: Tensor, up: Tensor | None, g: Tensor | None, y: Tensor) -> None:
+    """y = gate(x) * up * g, as far as these are given. All have one shape and dtype; y may be a part of a tensor."""
+    whole = torch.empty_like(y)  # y's layout, without gaps
+    alike = up is None or up.stride() == x.stride()
+    form = runs(x, y) if alike else None
+    if form is None:
+        x, up = lay_out_like(whole, x, y.dtype), None if up is None else lay_out_like(whole, up, y.dtype)
+        if (form := runs(x, y)) is None:
+            _pass(gate, x, up, g, whole)
+            y.copy_(whole)
+            return
+    g = None if g is None else lay_out_like(whole, g, y.dtype)
+    block = numpy.array([*([] if up is None else [up.data_ptr()]), *form], numpy.int64)
+    kernel = _kernel(gate, g is not None, x.dtype, y.dtype, (), (), up is not None, form[1:] != (0, 0))
+    threads.run(kernel, x.data_ptr(), 0 if g is None else g.data_ptr(), y.data_ptr(), block.ctypes.data, x.numel())
+
+
 def evaluate(
     formula: Callable[..., Any],
     x: Tensor,
@@ -106,9 +130,13 @@ def evaluate(
 
     x: float32, bfloat16 or float16, any strides. parameters: numbers, or tensors that broadcast against x.
     dtype: of the result; x's when not given. The result is laid out in memory as torch would, or it is `out`, which has
-    no gaps and may be x.
+    no gaps and may be x; of a formula in PARTS, which takes a value of x's shape and dtype, it may be part of a tensor.
     """
     y = torch.empty_like(x, dtype=dtype, memory_format=format_of(x)) if out is None else out
+    if parameters and formula in PARTS and isinstance(parameters[0], Tensor):
+        gate, is_open = PARTS[formula]
+        _pass(gate, x, parameters[0] if is_open else None, times, y)
+        return y
     if not x.is_contiguous():
         x = lay_out_like(y, x, x.dtype)
     if times is not None:

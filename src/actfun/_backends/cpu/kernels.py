@@ -4,6 +4,7 @@ A kernel takes the addresses of x, g (0 where it has none), y and a block of par
 The bits of an element depend neither on its position nor on the width of vectors.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,12 +34,17 @@ def kernel(
     lanes: int,
     common: Polynomials | None = None,
     numbers: Sequence[float] = (),
+    gated: bool = False,
+    runs: bool = False,
 ) -> str:
     """y = formula(x, parameters), or g times that, from the first dtype to the second.
 
     The block holds 8 bytes a parameter: the address of a float32 for each element, where `per_element` says so, or a
     float32.
     common: polynomials that numbers within their radius take, for parameters that are built in: `numbers`.
+    gated: the formula is a gate, which multiplies a further array of the first dtype; its address follows in the block.
+    runs: x and that array, and y, consist of runs with gaps between them. How many elements a run has, and how many the
+    gaps of the inputs and of y have, follow in the block; g has no gaps.
     """
     with function(name, 6) as (builder, made):
         x, g, y, block, start, stop = made.args
@@ -48,42 +54,79 @@ def kernel(
                 return builder.load(llvm.place(builder, block, INT64(k), INT64))
             return llvm.broadcast(builder, builder.load(llvm.place(builder, block, INT64(2 * k), FLOAT)), lanes)
 
+        words = iter(range(len(per_element), len(per_element) + 4))
+
+        def word() -> Any:
+            return builder.load(llvm.place(builder, block, INT64(next(words)), INT64))
+
         parameters = [parameter(k) for k in range(len(per_element))]
+        up = word() if gated else None
+        careful = _by_formula(formula, numbers, backward, gated, dtypes[1])
+        rare = _Rare(builder, careful, common.is_outside, 1 + backward + gated, lanes, dtypes[1]) if common else None
 
-        def inputs(i: Any, mask: Any) -> list[Value]:
-            given = [llvm.load(builder, address, i, dtypes[0], lanes, mask) for address in (x, g)[: 1 + backward]]
-            for k, value in enumerate(parameters):
-                given.append(llvm.load(builder, value, i, torch.float32, lanes, mask) if per_element[k] else value)
-            return [Value(builder, vector) for vector in given]
+        def run(x: Any, up: Any, y: Any, start: Any, stop: Any) -> None:
+            arrays = [address for address, there in ((x, True), (g, backward), (up, gated)) if there]
 
-        def store(i: Any, value: Value, mask: Any) -> None:
-            llvm.store(builder, y, i, value.vector, dtypes[1], mask)
+            def inputs(i: Any, mask: Any) -> list[Value]:
+                given = [llvm.load(builder, address, i, dtypes[0], lanes, mask) for address in arrays]
+                for k, value in enumerate(parameters):
+                    given.append(llvm.load(builder, value, i, torch.float32, lanes, mask) if per_element[k] else value)
+                return [Value(builder, vector) for vector in given]
 
-        careful = _by_formula(formula, numbers, backward, dtypes[1])
-        if common is None:
-            vectors(builder, start, stop, lanes, lambda i, mask: store(i, careful(*inputs(i, mask)), mask))
+            def store(i: Any, value: Value, mask: Any) -> None:
+                llvm.store(builder, y, i, value.vector, dtypes[1], mask)
+
+            if common is None or rare is None:
+                vectors(builder, start, stop, lanes, lambda i, mask: store(i, careful(*inputs(i, mask)), mask))
+            else:
+                rare.run(inputs, _by_polynomials(common, backward, gated), store, y, start, stop)
+
+        if not runs:
+            run(x, up, y, start, stop)
         else:
-            _Rare(builder, careful, common.is_outside, 1 + backward, lanes).run(
-                inputs, _by_polynomials(common, backward), store, y, start, stop
-            )
+            length, *gaps = word(), word(), word()
+            gap, gap_out = (builder.mul(n, INT64(dtype.itemsize)) for n, dtype in zip(gaps, dtypes, strict=True))
+
+            def one(k: Any) -> None:
+                first = builder.mul(k, length)
+                last = builder.add(first, length)
+                shift, shift_out = builder.mul(k, gap), builder.mul(k, gap_out)
+                run(
+                    builder.add(x, shift),
+                    builder.add(up, shift) if gated else None,
+                    builder.add(y, shift_out),
+                    builder.select(builder.icmp_signed(">", first, start), first, start),
+                    builder.select(builder.icmp_signed("<", last, stop), last, stop),
+                )
+
+            end = builder.sdiv(builder.add(stop, builder.sub(length, INT64(1))), length)
+            emit_loop(builder, builder.sdiv(start, length), end, 1, one)
     return str(made.module)
 
 
-def _by_formula(formula: Callable[..., Any], numbers: Sequence[float], backward: bool, dtype: torch.dtype) -> Emitter:
+def _by_formula(
+    formula: Callable[..., Any], numbers: Sequence[float], backward: bool, gated: bool, dtype: torch.dtype
+) -> Emitter:
     """In float64, or in float32 where that rounds no more than once; rounded to odd for what is rounded to 16 bits."""
     narrow = dtype is not torch.float32
 
     def compute(x: Value, *others: Value) -> Value:
-        return x.of(lower(formula)(x, *(numbers or others[backward:])))
+        return x.of(lower(formula)(x, *(numbers or others[backward + gated :])))
 
     def emit(*given: Value) -> Value:
         try:
             single = [Single(v.builder, v.vector) for v in given]
             value = compute(*single)
-            value = _product(single[1], value, finite=True) if backward else value
+            if gated and backward and narrow:  # the product of two numbers of 16 bits is exact
+                both = _product(single[1], single[2])
+                value = _passed(value, Single(both.builder, both.vector))
+            else:
+                value = _passed(value, single[1 + backward]) if gated else value
+                value = _product(single[1], value, finite=not gated) if backward else value
         except RoundingError:
             wide = [v.widen() for v in given]
             value = compute(*wide)
+            value = _passed(value, wide[1 + backward]) if gated else value
             if backward:
                 value = _product(wide[1], value) if narrow else _product(given[1], value.round())
         return value.round_to_odd() if narrow else value.round()
@@ -102,10 +145,11 @@ def rounds_once(formula: Callable[..., Any], parameters: int, backward: bool) ->
             return False
 
 
-def _by_polynomials(common: Polynomials, backward: bool) -> Emitter:
+def _by_polynomials(common: Polynomials, backward: bool, gated: bool) -> Emitter:
     def emit(x: Value, *others: Value) -> Value:
         value = common.emit(x)
-        return _product(others[0], value, finite=True) if backward else value
+        value = _passed(value, others[backward]) if gated else value
+        return _product(others[0], value, finite=not gated) if backward else value
 
     return emit
 
@@ -116,8 +160,18 @@ def _product(g: Value, slope: Value, finite: bool = False) -> Value:
     finite: whether slopes are, so that a g of 0 needs no look.
     """
     smaller = slope if finite else where(g.call("fabs") < slope.call("fabs"), g, slope)
-    nothing = NOTHING if slope.vector.type.element is DOUBLE else 0.0
-    return where(smaller.call("fabs") <= nothing, smaller, g * slope)
+    return where(smaller.call("fabs") <= _nothing(slope), smaller, g * slope)
+
+
+def _nothing(value: Value) -> float:
+    """The largest magnitude that is 0 in float32."""
+    return NOTHING if value.vector.type.element is DOUBLE else 0.0
+
+
+def _passed(gate: Value, up: Value) -> Value:
+    """gate·up, but 0 where the gate is 0 in float32 and `up` is not finite."""
+    product = gate * up
+    return where(gate.call("fabs") <= _nothing(gate), where(up.call("fabs") < math.inf, product, gate), product)
 
 
 class _Rare:
@@ -128,9 +182,15 @@ class _Rare:
     """
 
     def __init__(
-        self, builder: Any, careful: Emitter, condition: Callable[[Value], Value], arguments: int, lanes: int
+        self,
+        builder: Any,
+        careful: Emitter,
+        condition: Callable[[Value], Value],
+        arguments: int,
+        lanes: int,
+        dtype: torch.dtype,
     ) -> None:
-        self.builder, self.careful, self.condition, self.lanes = builder, careful, condition, lanes
+        self.builder, self.careful, self.condition, self.lanes, self.dtype = builder, careful, condition, lanes, dtype
 
         def buffer(element: ir.Type) -> Any:
             return builder.ptrtoint(builder.alloca(ir.ArrayType(element, BLOCK + lanes)), INT64)
@@ -182,16 +242,16 @@ class _Rare:
     def _again(self, y: Any, first: Any) -> None:
         """Do what was noted."""
         builder, results = self.builder, self.inputs[0]
-        count = builder.load(self.count)
+        count, element = builder.load(self.count), FLOAT if self.dtype is torch.float32 else INT16
 
-        def vector(k: Any) -> None:
+        def vector(k: Any) -> None:  # a result takes no more room than what was read before
             given = [Value(builder, llvm.load(builder, b, k, torch.float32, self.lanes)) for b in self.inputs]
-            llvm.write(builder, results, k, self.careful(*given).vector)
+            llvm.store(builder, results, k, self.careful(*given).vector, self.dtype)
 
         def place(k: Any) -> None:
             to = builder.add(first, builder.zext(builder.load(llvm.place(builder, self.places, k, INT32)), INT64))
-            value = builder.load(llvm.place(builder, results, k, FLOAT))
-            builder.store(value, llvm.place(builder, y, to, FLOAT), align=1)
+            value = builder.load(llvm.place(builder, results, k, element))
+            builder.store(value, llvm.place(builder, y, to, element), align=1)
 
         emit_loop(builder, INT64(0), count, self.lanes, vector)
         emit_loop(builder, INT64(0), count, 1, place)

@@ -63,6 +63,14 @@ class Behaviour(ABC):
     def slider(self) -> Slider:
         """The curve that shows the activation."""
 
+    def along_last(self) -> dict[str, Any]:
+        """What the class takes for units along the last dimension. Raises ValueError where they cannot be there."""
+        return {}
+
+    def inputs(self, module: nn.Module) -> float:
+        """How many pre-activations a module has for each output."""
+        return 1.0
+
     def largest_slope(self, module: nn.Module) -> float:
         """What a slope is small beside."""
         return 1.0

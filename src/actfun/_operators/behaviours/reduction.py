@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from actfun._catalogue.kinds import REDUCTION
 from actfun._catalogue.registry import spec
-from actfun._operators.arguments import bind, whole
+from actfun._operators.arguments import bind, check_dim, check_whole
 from actfun._operators.behaviours.base import Behaviour, Slider, implement
 from actfun._operators.dispatch import check_input
 from actfun._operators.quadrature import normal_mean
@@ -17,10 +17,7 @@ from actfun._operators.quadrature import normal_mean
 
 def check_pieces(name: str, pieces: Any) -> int:
     """`pieces` as Python's number. Raises TypeError unless it is whole, ValueError unless it is at least 1."""
-    count = whole(name, "pieces", pieces)
-    if count < 1:
-        raise ValueError(f"{name}: pieces must be at least 1, got {count}")
-    return count
+    return check_whole(name, "pieces", pieces, low=1)
 
 
 def maxout(x: Tensor, pieces: int, dim: int = -1) -> Tensor:
@@ -35,9 +32,7 @@ def maxout(x: Tensor, pieces: int, dim: int = -1) -> Tensor:
         largest: Tensor = torch.overrides.handle_torch_function(maxout, (x,), x, pieces, dim)
         return largest
     check_input("maxout", x)
-    pieces, dim = check_pieces("maxout", pieces), whole("maxout", "dim", dim)
-    if not -x.dim() <= dim < x.dim():
-        raise ValueError(f"maxout: dim must be from {-x.dim()} to {x.dim() - 1} for {x.dim()} dimensions, got {dim}")
+    pieces, dim = check_pieces("maxout", pieces), check_dim("maxout", x, dim)
     try:
         parts = x.unflatten(dim, (-1, pieces))  # type: ignore[no-untyped-call]
     except RuntimeError:  # rather than a question before, which torch.jit.trace would warn of
@@ -53,7 +48,7 @@ class MaxoutPieces(nn.Module):
 
     def __init__(self, pieces: int = 2, dim: int = -1) -> None:
         super().__init__()
-        self.pieces, self.dim = check_pieces("MaxoutPieces", pieces), whole("MaxoutPieces", "dim", dim)
+        self.pieces, self.dim = check_pieces("MaxoutPieces", pieces), check_whole("MaxoutPieces", "dim", dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """The maximum of each run of pieces."""
@@ -81,6 +76,10 @@ class ReductionBehaviour(Behaviour):
     def slope(self, module: nn.Module, z: Tensor) -> Tensor:
         """1: a unit passes the whole gradient to the piece that wins. Units are along the last dimension."""
         return torch.ones_like(z[..., :: module.pieces])
+
+    def inputs(self, module: nn.Module) -> float:
+        """Its pieces."""
+        return float(module.pieces)  # type: ignore[arg-type]
 
     def pieces(self, module: nn.Module, z: Tensor) -> Tensor:
         """Those of each unit."""
