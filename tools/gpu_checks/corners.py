@@ -131,8 +131,7 @@ def learnable(run: Run, section: Section) -> None:
 
 
 def _learned(name: str, x: Tensor, g: Tensor, count: int) -> Tensor:
-    module = af.get(name, learnable=True, num_parameters=count).to(x.device, x.dtype)
+    more = {} if af.spec(name).learned else {"learnable": True}
+    module = af.get(name, num_parameters=count, device=x.device, dtype=x.dtype, **more)
     module(x).backward(g)
-    (parameter,) = module.parameters()
-    assert parameter.grad is not None
-    return parameter.grad
+    return torch.cat([parameter.grad for parameter in module.parameters() if parameter.grad is not None])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from actfun._accuracy.error import TARGETS, Bound
 from actfun._backends import torch as torch_ops
-from actfun._catalogue.registry import Activation, Choice, Parameter, names, spec
+from actfun._catalogue.registry import Activation, Choice, names, spec
 from actfun._operators.arguments import bind
 from actfun._operators.functional import function_of
 
@@ -99,12 +99,9 @@ def _of_torch(activation: Activation) -> Callable[[Tensor], Tensor] | None:
         function: Callable[..., Tensor] = getattr(torch.nn.functional, activation.torch)
         if activation.torch == "threshold":  # the only one whose parameters have no defaults
             return functools.partial(function, **{name: p.default for name, p in activation.parameters.items()})
-        for parameter in activation.parameters.values():
-            if (
-                isinstance(parameter, Parameter) and parameter.learned
-            ):  # torch wants a tensor, in the dtype of the input
-                start = parameter.default
-                return lambda x: function(x, x.new_tensor(start))
+        if activation.learned:  # of which torch wants a tensor, in the dtype of the input
+            start = activation.parameters[activation.learned].default
+            return lambda x: function(x, x.new_tensor(start))
         return function
     for other in map(spec, names()):
         for argument, choice in other.parameters.items():

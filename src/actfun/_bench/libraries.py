@@ -120,6 +120,9 @@ def _jax(name: str, x: Tensor, g: Tensor | None) -> Call | None:
     return lambda: jax.block_until_ready(compiled(*arguments))
 
 
+OPSET = 20  # of ONNX
+
+
 def _onnxruntime(name: str, x: Tensor, g: Tensor | None) -> Call | None:
     if g is not None or x.dtype is not torch.float32:  # it has neither gradients nor 16 bits on a CPU
         return None
@@ -130,13 +133,13 @@ def _onnxruntime(name: str, x: Tensor, g: Tensor | None) -> Call | None:
     operator = "".join(part.capitalize() for part in of.split("_"))
     if name == "silu":
         nodes = [helper.make_node("Sigmoid", ["x"], ["s"]), helper.make_node("Mul", ["x", "s"], ["y"])]
-    elif defs.has(operator):
+    elif defs.has(operator, OPSET):
         nodes = [helper.make_node(operator, ["x"], ["y"], **option)]
     else:
         return None
     x_info, y_info = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [x.numel()]) for n in "xy")
     graph = helper.make_graph(nodes, name, [x_info], [y_info])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # its threads would take others' cores

@@ -133,6 +133,12 @@ class Activation:
         return any(isinstance(parameter, Parameter) and parameter.learnable for parameter in self.parameters.values())
 
     @property
+    def learned(self) -> str | None:
+        """The parameter that its module always learns, or None."""
+        free = ((name, parameter) for name, parameter in self.parameters.items() if isinstance(parameter, Parameter))
+        return next((name for name, parameter in free if parameter.learned), None)
+
+    @property
     def variants(self) -> tuple["Activation", ...]:
         """The activation itself and those that its choices lead to."""
         choices = (parameter for parameter in self.parameters.values() if isinstance(parameter, Choice))

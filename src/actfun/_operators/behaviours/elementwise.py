@@ -44,11 +44,11 @@ class Elementwise(nn.Module):
     def __init__(self, *values: Any, **named: Any) -> None:
         super().__init__()
         name, given = type(self).__name__, self._settle(values, named)
-        parameters = self.activation.parameters
-        always = [argument for argument, p in parameters.items() if isinstance(p, Parameter) and p.learned]
-        given |= {argument: given.pop("init") for argument in always}
+        parameters, always = self.activation.parameters, self.activation.learned
+        if always:
+            given[always] = given.pop("init")
         self.inplace: bool = given.pop("inplace", False)
-        learnable = given.pop("learnable", bool(always))
+        learnable = given.pop("learnable", always is not None)
         for argument, value in (("inplace", self.inplace), ("learnable", learnable)):
             if not isinstance(value, bool):
                 raise TypeError(f"{name}: {argument} must be True or False, got {value!r}")
@@ -121,10 +121,9 @@ class Elementwise(nn.Module):
 
     def extra_repr(self) -> str:
         """As torch's class of the name has it; what is learned as the constructor takes it."""
-        theirs = getattr(nn, self.activation.module, None)
-        always = "init" in self.__signature__.parameters
-        if theirs is not None and (always or not self.start):
-            shown = [theirs.extra_repr(self)]
+        always = self.activation.learned
+        if self.activation.torch and (always or not self.start):
+            shown = [getattr(nn, self.activation.module).extra_repr(self)]
         else:
             given = [argument for argument in self.__signature__.parameters if argument in self.activation.parameters]
             shown = [f"{argument}={self.start.get(argument, getattr(self, argument))!r}" for argument in given]
@@ -249,10 +248,9 @@ class ElementwiseBehaviour(Behaviour):
         activation, of_device = self.activation, torch.device | str | int | None
         learned: dict[str, tuple[Any, Any]] = {"num_parameters": (1, int), "dim": (1, int), "device": (None, of_device)}
         learned |= {"dtype": (None, torch.dtype | None)}
-        for parameter in activation.parameters.values():
-            if isinstance(parameter, Parameter) and parameter.learned:
-                learned["init"] = (parameter.default, float)
-                return named({name: learned[name] for name in ("num_parameters", "init", "device", "dtype", "dim")})
+        if activation.learned:
+            learned["init"] = (activation.parameters[activation.learned].default, float)
+            return named({name: learned[name] for name in ("num_parameters", "init", "device", "dtype", "dim")})
         arguments = [_argument(name, p, float) for name, p in activation.parameters.items()]
         arguments += named({"inplace": (False, bool)} if activation.inplace else {})
         return arguments + named({"learnable": (False, bool), **learned} if activation.learnable else {})
