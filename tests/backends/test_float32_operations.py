@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from support import CASES, COMPILES, Case
+from support import CASES, COMPILES, STEEP, Case
 from torch import Tensor
 
 import actfun as af
@@ -26,9 +26,6 @@ LEFT |= {"sigmoid-dx": 4.8, "tanh-dx": 5.0, "elu-dx": 4.8}  # measured 3.8 to 4.
 LEFT |= {"gelu_10": 8.0, "gelu_10-dx": 8.5, "phish": 9.5, "selu": 5.8, "smish": 5.1, "smu": 5.6, "tanh_shrink": 5.1}
 LEFT |= {"isrlu-dx": 8.2, "log1mexp-dx": 5.3, "phish-dx": 13.0, "smish-dx": 9.4, "sqrtsoftplus-dx": 5.0}
 LEFT |= {"squareplus-dx": 6.3, "tanh_shrink-dx": 7.6, "xielu-dx": 9.8, "xielu-dalpha_n": 6.9, "snake-dalpha": 7.8}
-# What stands in an exponent is a multiple of x, rounded: that costs its size. Relative errors, in units of 2⁻²⁴ too.
-STEEP = {"aria": 30.0, "aria-dx": 30.0, "laplace": 220.0, "laplace-dx": 220.0, "smu-dmu": 300.0}
-STEEP |= {"serf-dx": 22.0, "telu-dx": 11.0, "xielu": 13.0}  # not far from a root
 PERIODIC = ("gcu", "sin", "snake", "snake_beta")
 NORMAL = 1.2e-5  # relative error of normal numbers: x of -92 times log2(e), rounded, costs half of that
 SUNK = 2.0**-120  # silu: what is smaller loses bits to the factor of 2⁻⁵ that keeps its left side from overflow

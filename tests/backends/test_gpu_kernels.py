@@ -8,11 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from support import CASES, Case, assert_close, points
+from support import CASES, STEEP, Case, assert_close, points
 from test_primitives import NAMES, check, inside
 
 from actfun import names, spec
 from actfun._accuracy.error import unit
+from actfun._accuracy.implementation import roots
 from actfun._backends import mpmath as oracle
 from actfun._backends import torch as torch_ops
 from actfun._catalogue import primitives
@@ -143,7 +144,7 @@ def test_a_kernel_that_is_known_is_launched_with_what_triton_would_launch_it_wit
 
 RUN = """
 import sys, torch
-from support import CASES, points
+from support import STEEP, CASES, points
 from actfun import spec
 from actfun._backends import gpu
 from actfun._backends.tables import arguments
@@ -212,8 +213,8 @@ def test_interpreted_kernels_agree_with_mpmath(case, interpreted):
     assert_close(
         interpreted[str(case), "torch.float32"],
         exact,
-        7.0 if case.argument else 4.0,
-        2.0**-21 if case.argument else 0.0,
+        max(7.0 if case.argument else 4.0, 2.0 * STEEP.get(str(case), 0.0)),
+        2.0**-21 if case.argument or roots(case.formula, case.rounded) else 0.0,
     )
 
 
@@ -234,7 +235,8 @@ def test_what_serves_16_bits_is_off_by_a_hundredth_of_their_last_place(case, dty
     x, got = interpreted[str(case), str(dtype), "16"]
     exact = torch_ops.evaluate(case.formula, x.double(), *case.rounded)
     off = (got.double() - exact).abs()
-    near = (off <= 0.01 * unit(exact, dtype)) | (off <= 1e-7) | (exact.abs() > torch.finfo(torch.float32).max)
+    size = 4e-7 if str(case) in STEEP else 1e-7  # beside roots
+    near = (off <= 0.01 * unit(exact, dtype)) | (off <= size) | (exact.abs() > torch.finfo(torch.float32).max)
     assert (near | (got == exact) | (got.isnan() & exact.isnan())).all(), x[~near]
 
 

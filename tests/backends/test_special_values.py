@@ -5,7 +5,7 @@ import math
 import mpmath
 import pytest
 import torch
-from support import ELEMENTWISE, WIDER, Case
+from support import ALL, WIDER, Case
 from torch import Tensor
 
 from actfun._accuracy.error import TARGETS, nearest, ulps
@@ -18,7 +18,7 @@ from actfun._operators import functional
 
 FAR = 1e9  # where every activation is as it is at infinity, or still grows
 
-each = pytest.mark.parametrize("activation", ELEMENTWISE, ids=lambda activation: activation.name)
+each = pytest.mark.parametrize("activation", ALL, ids=lambda activation: activation.name)
 in_each_dtype = pytest.mark.parametrize("dtype", list(TARGETS), ids=str)
 
 

@@ -106,7 +106,7 @@ def ulps_in_digits(got: Tensor, exact: Sequence[Any]) -> Tensor:
     rounded = torch.tensor([float(value) for value in exact], dtype=torch.float64)
     distance = [float(abs(true - value)) for true, value in zip(exact, got.tolist(), strict=True)]
     error = torch.tensor(distance, dtype=torch.float64) / unit(rounded, got.dtype)
-    right = (rounded.isinf() & (got == rounded)) | (rounded.isnan() & got.isnan())
+    right = (got.isinf() & (got == nearest(rounded, got.dtype))) | (rounded.isnan() & got.isnan())
     return torch.where(right, 0.0, torch.where(error.isnan(), math.inf, error))
 
 

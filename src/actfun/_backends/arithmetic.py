@@ -156,8 +156,9 @@ DERIVED = {
 
 
 def exp_16(x):
-    """2 to the power x·log2(e), of which exp2 has no subnormal results: hence 24 more, and 2⁻²⁴ in the end."""
-    return exp2(fma(minimum(x, 89.0), LOG2_E, 24.0)) * 5.960464477539063e-08
+    """2 to the power x·log2(e), of which exp2 has no subnormal results: hence 24 more on the left, and 2⁻²⁴ there."""
+    left = x < 0.0
+    return exp2(fma(minimum(x, 89.0), LOG2_E, where(left, 24.0, 0.0))) * where(left, 5.960464477539063e-08, 1.0)
 
 
 def decay_16(x, y):
