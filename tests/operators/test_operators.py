@@ -306,7 +306,7 @@ WITHOUT = """
 import sys, torch
 from torch.autograd import forward_ad
 for owner, name in ((torch._C, "_dispatch_keys"), (forward_ad, "_current_level"),
-                    (torch._C._functorch, "get_interpreter_stack"), (torch._C._functorch, "maybe_current_level")):
+                    (torch._C._functorch, "get_interpreter_stack")):
     if name == sys.argv[1]:
         delattr(owner, name)
 if sys.argv[1] == "_FunctionBase":

@@ -69,12 +69,6 @@ def functorch_cannot_follow() -> bool:
         return True
 
 
-def is_transformed() -> bool:
-    """Whether functorch is at work; where PyTorch does not tell, it counts as such."""
-    level = getattr(torch._C._functorch, "maybe_current_level", None)
-    return level is None or level() is not None
-
-
 def apply_of(function: type[torch.autograd.Function]) -> Callable[..., Any]:
     """The apply of a Function that no transformation of functorch meets: without its look for one, which takes 2 µs."""
     base = getattr(torch._C, "_FunctionBase", None)
