@@ -253,7 +253,7 @@ def test_a_survey_that_breaks_ends_with_one_line_and_goes_on(tmp_path, monkeypat
     ("call", "words"),
     [
         (lambda: af.compare("digist"), "unknown task 'digist'; did you mean digits?"),
-        (lambda: af.compare("digits", "gelo"), "unknown activation 'gelo'; did you mean gelu?"),
+        (lambda: af.compare("digits", "gelo"), "unknown activation 'gelo'; did you mean gelu"),
         (lambda: af.compare("digits", workers=0), "`workers` must be at least 1, got 0"),
         (lambda: af.compare("digits", seeds=0), "`seeds` must be at least 1, got 0"),
         (lambda: af.compare("digits", resume=True), "`resume` goes on with what is in a folder"),
@@ -265,7 +265,7 @@ def test_a_survey_that_breaks_ends_with_one_line_and_goes_on(tmp_path, monkeypat
         (lambda: af.bench(sizes=[]), "`sizes` names nothing"),
         (lambda: af.bench(spreads=[-1.0]), "`spreads`: -1.0 is not a standard deviation"),
         (lambda: af.bench(threads=0), "`threads` must be at least 1, got 0"),
-        (lambda: af.show("gelo"), "unknown activation 'gelo'; did you mean gelu?"),
+        (lambda: af.show("gelo"), "unknown activation 'gelo'; did you mean gelu"),
     ],
     ids=lambda value: value if isinstance(value, str) else "call",
 )
