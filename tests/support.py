@@ -57,7 +57,6 @@ def given(name: str) -> dict[str, Any]:
     more: dict[str, dict[str, Any]] = {
         "gated": {"gate": "first"},
         "along an axis": {"dim": -1},
-        "random": {"training": True},
         "reducing": {"pieces": 2},
     }
     return more.get(spec(name).kind.name, {})

@@ -24,6 +24,12 @@ from actfun._runs.job import attempt
 SINGLE, DOUBLE = TARGETS[torch.float32], TARGETS[torch.float64]
 
 
+def inside(case: Case, x: torch.Tensor) -> torch.Tensor:
+    """The numbers at which an activation has a value."""
+    low, high = case.activation.domain
+    return x[(x >= low) & (x <= high)]
+
+
 def off_by(case: Case, x: torch.Tensor, y: torch.Tensor, numbers: tuple[float, ...], bound: Bound) -> float:
     """The largest error of a formula's values y, in ulp, but for what is excused beside a root."""
     exact = [oracle.evaluate(case.formula, value, *numbers) for value in x.double().tolist()]
@@ -70,7 +76,7 @@ def test_the_torch_ops_form_agrees_with_mpmath_in_float64(case):
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_torch_ops_form_rounds_once_in_float32(case):
-    x = points(count=2_000)
+    x = inside(case, points(count=2_000))
     wide = torch_ops.evaluate(case.formula, x.double(), *case.rounded)
     assert torch.equal(torch_ops.evaluate(case.formula, x, *case.parameters), wide.float())
 
@@ -136,7 +142,7 @@ def test_derivatives_are_the_slopes_of_their_formulas(case):
     """Numerically, in 60 digits, away from kinks."""
     arguments = case.activation.formula.__code__.co_varnames
     place = arguments.index(case.argument)
-    for value in (-7.3, -2.1, -0.4, 0.3, 1.9, 6.2):
+    for value in inside(case, torch.tensor([-7.3, -2.1, -0.4, 0.3, 1.9, 6.2], dtype=torch.float64)).tolist():
         with mpmath.workdps(60):
             at = [mpmath.mpf(value), *(mpmath.mpf(p) for p in case.parameters)]
             formula = oracle.lower(case.activation.formula)

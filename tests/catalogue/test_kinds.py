@@ -183,7 +183,7 @@ def kept(made: Activation) -> set[str]:
     """What the backward of an activation really needs."""
     x, saved = torch.randn(1, 4, 6).requires_grad_(), []
     with torch.autograd.graph.saved_tensors_hooks(saved.append, lambda held: held):
-        y = getattr(af, made.name)(x, **given(made.name))
+        y = getattr(af, made.name)(x, **given(made.name), **({"training": True} if made.kind is RANDOM else {}))
     assert saved
     places = {x.data_ptr(): "input", y.data_ptr(): "output"}
     types = {torch.bool: "mask", torch.int64: "indices", torch.float32: "slope"}

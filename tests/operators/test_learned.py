@@ -84,20 +84,20 @@ def test_all_that_may_be_learned_is(name):
 def test_one_value_a_channel_is_taken_along_any_dimension(name, dim):
     """Alike to a call for each channel with its numbers, forward, backward and in place, in each dtype."""
     module = randomised(made(name, num_parameters=image.shape[dim], dim=dim))
-    function, rest = getattr(af, name), [2.0] if name == "two_sided" else []
+    function = getattr(af, name)
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
         at = image.to(dtype).requires_grad_()
         module.to(dtype)
         y = module(at)
         (slope,) = torch.autograd.grad(y.sum(), at)
-        values = [p.detach() for p in module.parameters()]
-        assert torch.equal(function(at, *values, *rest, dim=dim), y)
+        values = {argument: p.detach() for argument, p in module.named_parameters()}
+        assert torch.equal(function(at, **values, dim=dim), y)
         buffer = at.detach().clone()
-        assert function(buffer, *values, *rest, inplace=True, dim=dim) is buffer
+        assert function(buffer, **values, inplace=True, dim=dim) is buffer
         assert torch.equal(buffer, y)
         for channel in range(image.shape[dim]):
             part = at.detach().select(dim, channel).requires_grad_()
-            one = function(part, *(value[channel].item() for value in values), *rest)
+            one = function(part, **{argument: value[channel].item() for argument, value in values.items()})
             close = {"rtol": 2e-2 if dtype is torch.bfloat16 else 2e-6, "atol": 1e-6}
             torch.testing.assert_close(y.select(dim, channel), one, **close)
             torch.testing.assert_close(slope.select(dim, channel), torch.autograd.grad(one.sum(), part)[0], **close)
@@ -106,14 +106,15 @@ def test_one_value_a_channel_is_taken_along_any_dimension(name, dim):
 @learns
 @pytest.mark.parametrize("dim", [1, -1])
 def test_gradients_hold_to_second_order_in_both_modes(name, dim):
-    function, rest = getattr(af, name), [2.0] if name == "two_sided" else []
+    function = getattr(af, name)
     at = image[:1, :, :2].double().requires_grad_()
     for count in (1, at.shape[dim]):
         module = randomised(made(name, num_parameters=count).double())
+        learned = [argument for argument, _ in module.named_parameters()]
         values = [p.detach().requires_grad_() for p in module.parameters()]
 
-        def call(v, *p, function=function):
-            return function(v, *p, *rest, dim=dim)
+        def call(v, *p, learned=learned):
+            return function(v, **dict(zip(learned, p, strict=True)), dim=dim)
 
         assert gradcheck(call, (at, *values), check_forward_ad=True, check_batched_grad=True)
         assert gradgradcheck(call, (at, *values))
@@ -156,9 +157,10 @@ def test_a_function_of_tensors_and_numbers_may_be_traced(name):
             return af.two_sided(v, p, 0.3)
 
     else:
+        first = next(argument for argument, p in af.spec(name).parameters.items() if p.learnable)
 
         def call(v, p):
-            return getattr(af, name)(v, p)
+            return getattr(af, name)(v, **{first: p})
 
     for at, value in ((x, torch.tensor(0.7)), (x.double(), torch.tensor(0.7, dtype=torch.float64))):
         wanted = call(at, value)

@@ -44,6 +44,12 @@ def _maximum(x: Tensor, y: Any) -> Tensor:
     return torch.maximum(x, y) if isinstance(y, Tensor) else torch.clamp(x, min=y)
 
 
+def _copysign(x: Tensor, y: Tensor) -> Tensor:
+    """torch.copysign, which an exporter of ONNX does not know; x is a zero where y is one."""
+    size = torch.abs(x)
+    return torch.where(y > 0.0, size, torch.where(y < 0.0, -size, y))
+
+
 def _decay(x: Tensor, y: Any) -> Any:
     return y * torch.exp(-x)
 
@@ -182,7 +188,7 @@ NATIVE: dict[Callable[..., Any], Callable[..., Any]] = {
     primitives.minimum: _minimum,
     primitives.maximum: _maximum,
     primitives.absolute: torch.abs,
-    primitives.copysign: torch.copysign,
+    primitives.copysign: _copysign,
     primitives.exp: torch.exp,
     primitives.sqrt: torch.sqrt,
     primitives.log: torch.log,

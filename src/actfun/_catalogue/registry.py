@@ -27,6 +27,7 @@ class Parameter:
     low: the smallest value that a learnable one may take in training.
     learnable: whether a tensor may be given, which then receives a gradient (its derivative formula must exist).
     nonzero: whether 0 is not allowed.
+    extra: whether torch's function has no such argument; it comes by keyword then, after torch's.
     least: the name of a parameter before it, than which this one may not be less.
     learned: whether the module always learns it, and takes torch.nn.PReLU's arguments (`num_parameters`, `init`, …).
     """
@@ -35,6 +36,7 @@ class Parameter:
     low: float = -INFINITY
     learnable: bool = False
     nonzero: bool = False
+    extra: bool = False
     least: str | None = None
     learned: bool = False
 

@@ -8,7 +8,6 @@ from actfun.formula import (
     Parameter,
     absolute,
     activation,
-    copysign,
     decay,
     derivative,
     exp,
@@ -59,8 +58,8 @@ def log_sigmoid_dx(x):
 )
 def softsign(x):
     """A tanh without an exponential, whose slope falls slowly."""
-    t = minimum(absolute(x), 1e30)
-    return copysign(t / (1.0 + t), x)
+    z = minimum(maximum(x, -1e30), 1e30)
+    return z / (1.0 + absolute(z))
 
 
 @derivative(softsign, "x")
@@ -81,7 +80,7 @@ def softsign_dx(x):
 def tanh_shrink(x):
     """x less its tanh: small near 0, where the difference is a series, and x ∓ 1 far from it."""
     t = absolute(x)
-    near = minimum(t, 1.0)
+    near = minimum(maximum(x, -1.0), 1.0)
     e = decay(t, 1.0)
     ee = e * e
     s = near * near
@@ -91,7 +90,7 @@ def tanh_shrink(x):
     p = 1.0 / 3.0 + s * (1.0 / 30.0 + s * (6.0 / 5040.0 + s * (8.0 / 362880.0 + s * p)))
     inside = near * s * p * (2.0 * e / (1.0 + ee))
     outside = (t - 1.0) + 2.0 * ee / (1.0 + ee)
-    return copysign(where(t < 1.0, inside, outside), x)
+    return where(t < 1.0, inside, where(x > 0.0, outside, -outside))
 
 
 @derivative(tanh_shrink, "x")

@@ -92,8 +92,8 @@ def hard_tanh(x, min_val, max_val):
     convex=False,
     latex=r"\min(\max(s x + o, 0), 1)",
     reference="Courbariaux, Bengio and David, arXiv:1511.00363",
-    slope=Parameter(1.0 / 6.0),
-    offset=Parameter(0.5),
+    slope=Parameter(1.0 / 6.0, extra=True),
+    offset=Parameter(0.5, extra=True),
 )
 def hard_sigmoid(x, slope, offset):
     """A straight line from 0 to 1: torch's slope is 1/6, that of Keras 2 and of ONNX 1/5."""

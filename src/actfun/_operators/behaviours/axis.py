@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 from actfun._backends import torch as torch_ops
 from actfun._catalogue.kinds import AXIS
 from actfun._catalogue.registry import spec
-from actfun._operators.arguments import bind, check_dim, check_whole
+from actfun._operators.arguments import bind, check_dim, check_whole, number
 from actfun._operators.behaviours.base import POSITIONS, Behaviour, Slider, implement
 from actfun._operators.dispatch import check_input
 from actfun._operators.quadrature import normal_mean, normal_mean_of_pairs
@@ -173,7 +173,7 @@ def gumbel_softmax(
         return chosen
     check_input("gumbel_softmax", logits)
     check_dim("gumbel_softmax", logits, dim)
-    _check_tau(tau)
+    tau = _check_tau(tau)
     noise = -torch.empty_like(logits, dtype=_wide(logits)).exponential_(generator=generator).log()
     soft = nn.functional.softmax((logits + noise) / tau, dim)
     if hard:
@@ -182,11 +182,11 @@ def gumbel_softmax(
     return soft.to(logits.dtype)
 
 
-def _check_tau(tau: Any) -> None:
-    if isinstance(tau, bool) or not isinstance(tau, int | float):
-        raise TypeError(f"gumbel_softmax: tau must be a number, got {type(tau).__name__}")
-    if not 0.0 < tau < math.inf:
-        raise ValueError(f"gumbel_softmax: tau must be positive and finite, got {tau}")
+def _check_tau(tau: Any) -> float:
+    plain = number("gumbel_softmax", "tau", tau)
+    if not 0.0 < plain < math.inf:
+        raise ValueError(f"gumbel_softmax: tau must be positive and finite, got {plain}")
+    return plain
 
 
 def crelu(x: Tensor, dim: int = 1) -> Tensor:
@@ -300,9 +300,7 @@ class GumbelSoftmax(_Along):
 
     def __init__(self, tau: float = 1.0, hard: bool = False, dim: int = -1) -> None:
         super().__init__()
-        _check_tau(tau)
-        check_whole("GumbelSoftmax", "dim", dim)
-        self.tau, self.hard, self.dim = tau, hard, dim
+        self.tau, self.hard, self.dim = _check_tau(tau), hard, check_whole("GumbelSoftmax", "dim", dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """A choice along `dim`; same shape and dtype."""

@@ -123,7 +123,9 @@ class Elementwise(nn.Module):
         """As torch's class of the name has it; what is learned as the constructor takes it."""
         always = self.activation.learned
         if self.activation.torch and (always or not self.start):
-            shown = [getattr(nn, self.activation.module).extra_repr(self)]
+            extra = {n: getattr(self, n) for n in self.activation.parameters if _is_extra(self.activation, n)}
+            changed = [f"{n}={v!r}" for n, v in extra.items() if v != self.activation.parameters[n].default]
+            shown = [getattr(nn, self.activation.module).extra_repr(self), *changed]
         else:
             given = [argument for argument in self.__signature__.parameters if argument in self.activation.parameters]
             shown = [f"{argument}={self.start.get(argument, getattr(self, argument))!r}" for argument in given]
@@ -154,12 +156,18 @@ def largest_slope(formula: Any, values: tuple[tuple[float, ...], ...]) -> float:
 POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
+def _is_extra(activation: Activation, name: str) -> bool:
+    parameter = activation.parameters[name]
+    return isinstance(parameter, Parameter) and parameter.extra
+
+
 def _argument(name: str, parameter: Parameter | Choice | Ignored, learnable: Any) -> inspect.Parameter:
     """A parameter as an argument; learnable: what it may be where it may be learned."""
     allowed: Any = learnable if isinstance(parameter, Parameter) and parameter.learnable else float
     if isinstance(parameter, Choice):
         allowed = Literal[*parameter.options]
-    return inspect.Parameter(name, POSITIONAL, default=parameter.default, annotation=allowed)
+    kind = inspect.Parameter.KEYWORD_ONLY if isinstance(parameter, Parameter) and parameter.extra else POSITIONAL
+    return inspect.Parameter(name, kind, default=parameter.default, annotation=allowed)
 
 
 def named(arguments: dict[str, tuple[Any, Any]]) -> list[inspect.Parameter]:
@@ -181,7 +189,8 @@ class ElementwiseBehaviour(Behaviour):
         activation = self.activation
         register(activation)
         variant, numbers = default = bind(activation, {})
-        places = (*activation.parameters, *["inplace"] * activation.inplace)
+        places = tuple(name for name in activation.parameters if not _is_extra(activation, name))
+        places += ("inplace",) * activation.inplace
         overload, strided = overload_of(variant, False), torch.strided
 
         def general(x: Any, values: tuple[Any, ...], named: dict[str, Any], inplace: bool) -> Tensor:
@@ -237,8 +246,10 @@ class ElementwiseBehaviour(Behaviour):
         """Those of the function: torch's, with `inplace` in torch's place, or else by keyword."""
         place = POSITIONAL if self.activation.inplace else inspect.Parameter.KEYWORD_ONLY
         arguments = [inspect.Parameter("input", POSITIONAL, annotation=Tensor)]
-        arguments += [_argument(name, p, float | Tensor) for name, p in self.activation.parameters.items()]
+        free = [_argument(name, p, float | Tensor) for name, p in self.activation.parameters.items()]
+        arguments += [argument for argument in free if argument.kind is POSITIONAL]
         arguments.append(inspect.Parameter("inplace", place, default=False, annotation=bool))
+        arguments += [argument for argument in free if argument.kind is not POSITIONAL]
         if self.activation.learnable:
             arguments.append(inspect.Parameter("dim", inspect.Parameter.KEYWORD_ONLY, default=1, annotation=int))
         return arguments
@@ -253,6 +264,7 @@ class ElementwiseBehaviour(Behaviour):
             return named({name: learned[name] for name in ("num_parameters", "init", "device", "dtype", "dim")})
         arguments = [_argument(name, p, float) for name, p in activation.parameters.items()]
         arguments += named({"inplace": (False, bool)} if activation.inplace else {})
+        arguments.sort(key=lambda argument: argument.kind)  # extra ones last
         return arguments + named({"learnable": (False, bool), **learned} if activation.learnable else {})
 
     def module(self) -> type[nn.Module]:
@@ -295,5 +307,6 @@ class ElementwiseBehaviour(Behaviour):
             return Slider.fixed(function)
         argument, parameter = free[0]
         low, top = parameter.low, max(3.0 * parameter.default, 0.5)
-        values = numpy.unique([*numpy.linspace(max(low, top / 20, 0.0), top, POSITIONS - 1), parameter.default])
-        return Slider(argument, tuple(values.round(3).tolist()), parameter.default, function)
+        values = numpy.linspace(max(low, top / 20, 0.0), top, POSITIONS - 1).round(3)
+        positions = tuple(numpy.unique([*values, parameter.default]).tolist())
+        return Slider(argument, positions, parameter.default, lambda x, value: function(x, **{argument: value}))

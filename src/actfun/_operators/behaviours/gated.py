@@ -185,7 +185,7 @@ class Gated(nn.Module):
         if self.gate is not None:
             check_gate(name, self.gate)
         check_whole(name, "dim", self.dim)
-        _settle(self.activation, self.given)
+        self.given |= zip(self.activation.parameters, _settle(self.activation, self.given), strict=True)
         self._function = function_of(self.activation)
 
     def forward(self, a: Tensor, b: Tensor | None = None) -> Tensor:
@@ -195,8 +195,11 @@ class Gated(nn.Module):
         return y
 
     def extra_repr(self) -> str:
-        """The dimension, the gate and the parameters."""
+        """The dimension, the gate and the parameters; as torch's class of the name, what is not its own."""
         shown = {"dim": self.dim, "gate": self.gate, **self.given}
+        if hasattr(nn, self.activation.module):
+            usual = {name: p.default for name, p in self.__signature__.parameters.items() if name != "dim"}
+            shown = {name: value for name, value in shown.items() if name not in usual or value != usual[name]}
         return ", ".join(f"{argument}={value!r}" for argument, value in shown.items())
 
 
