@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import altair as alt
 import numpy
 import torch
+from torch import Tensor
 
-from actfun._catalogue.names import resolve
+from actfun._backends.torch import evaluate
+from actfun._catalogue.kinds import ELEMENTWISE, GATED, RANDOM
+from actfun._catalogue.names import Meaning, resolve
+from actfun._catalogue.registry import spec
+from actfun._operators.arguments import bind
 from actfun._operators.behaviours.base import POSITIONS, Slider, behaviour_of
 from actfun._operators.functional import function_of
 from actfun._operators.modules import module_named
@@ -17,6 +24,9 @@ from actfun._report.charts import COLOURS, INK, finish
 END, POINTS = 4.0, 161
 TICKS = [float(x) for x in range(-4, 5)]
 SHOWN = {"function": "f(x)", "derivative": "f′(x)"}
+Chart = alt.Chart
+# Of functions and their derivatives; after the last colour the next pair is taken.
+DASHES = [([1, 0], [6, 3]), ([14, 4], [2, 2]), ([12, 4, 2, 4], [7, 3, 2, 3, 2, 3])]
 
 
 def _slider(name: str) -> Slider:
@@ -39,9 +49,14 @@ def rows(name: str) -> tuple[list[dict[str, Any]], Slider]:
         y = slider.function(x, value)
         (slope,) = torch.autograd.grad(y.sum(), x)
         for line, values in (("function", y.detach()), ("derivative", slope)):
-            points = zip(x.tolist(), values.tolist(), strict=True)
-            found += [{"x": round(a, 3), "y": round(b, 4), "line": SHOWN[line], "at": position} for a, b in points]
+            found += [{**point, "at": position} for point in _points(x, values, SHOWN[line])]
     return found, slider
+
+
+def _points(x: Tensor, values: Tensor, line: str) -> list[dict[str, Any]]:
+    """The points of a line; where it has no finite value it has none."""
+    points = zip(x.tolist(), values.tolist(), strict=True)
+    return [{"x": round(a, 3), "y": round(b, 4), "line": line} for a, b in points if math.isfinite(b)]
 
 
 def first(slider: Slider) -> int:
@@ -82,3 +97,51 @@ def sliders(name: str) -> dict[str, Any]:
     """What the page's input element needs; no values where there is nothing to move."""
     slider = _slider(name)
     return {"name": slider.name, "values": slider.values if slider.name else (), "start": first(slider)}
+
+
+def overlay(meanings: Iterable[Meaning], derivative: bool) -> Chart:
+    """The curves of activations over one another, and their derivatives too if asked for."""
+    x = torch.linspace(-END, END, POINTS, dtype=torch.float64)
+    points: list[dict[str, Any]] = []
+    styles: dict[str, tuple[str, list[int]]] = {}
+    for k, (name, meaning) in enumerate({str(meaning): meaning for meaning in meanings}.items()):
+        colour, dashes = COLOURS[k % len(COLOURS)], DASHES[k // len(COLOURS) % len(DASHES)]
+        lines = zip((name, f"{name}′"), _values(meaning, x), dashes, strict=True)
+        for line, values, dash in list(lines)[: 1 + derivative]:
+            styles[line] = colour, dash
+            points += _points(x, values, line)
+    colour, dash = (alt.Scale(domain=list(styles), range=list(of)) for of in zip(*styles.values(), strict=True))
+    title = "f(x), f′(x)" if derivative else "f(x)"
+    chart: Chart = (
+        alt.Chart(alt.InlineData(values=points))
+        .mark_line(strokeWidth=2.2, clip=True)
+        .encode(
+            x=alt.X("x:Q", title="x", scale=alt.Scale(domain=[-END, END], nice=False)),
+            y=alt.Y("y:Q", title=title, scale=alt.Scale(domain=_heights(points), nice=False)),
+            color=alt.Color("line:N", title=None, scale=colour),
+            strokeDash=alt.StrokeDash("line:N", title=None, scale=dash),
+            tooltip=["line:N", "x:Q", "y:Q"],
+        )
+        .properties(width=480, height=320)
+    )
+    return chart
+
+
+def _values(meaning: Meaning, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Values and slopes at points. Raises ValueError or TypeError for parameters that do not make a curve."""
+    activation = meaning.activation
+    if activation.kind in (ELEMENTWISE, GATED, RANDOM):
+        activation, numbers = bind(activation, dict(meaning.parameters))
+        if activation.mean is not None:
+            formula, numbers = activation.mean(*numbers)
+            activation = spec(formula.__name__)
+        given = (torch.ones_like(x), *numbers) if activation.kind is GATED else numbers
+        return evaluate(activation.formula, x, *given), evaluate(activation.derivatives["x"], x, *given)
+    slider = behaviour_of(activation).slider()
+    if others := meaning.changed.keys() - {slider.name}:
+        also = f"; its {slider.name} can" if slider.name in activation.parameters else ""
+        raise ValueError(f"plot: {min(others)} of {activation.name} cannot be shown by a curve{also}")
+    at = x.clone().requires_grad_()
+    y = slider.function(at, meaning.changed.get(slider.name, slider.start))
+    (slope,) = torch.autograd.grad(y.sum(), at)
+    return y.detach(), slope
