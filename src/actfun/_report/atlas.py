@@ -171,12 +171,10 @@ def _points(name: str) -> Row:
     if activation.kind in (ELEMENTWISE, GATED):
         return {}
     slider = behaviour_of(activation).slider()
-    x = torch.arange(-FAR, FAR + STEP, STEP, dtype=torch.float64, requires_grad=True)
-    found = []
+    x, found = torch.arange(-FAR, FAR + STEP, STEP, dtype=torch.float64), []
     for value in _shown(slider):
-        y = slider.function(x, value)
-        (slope,) = torch.autograd.grad(y.sum(), x)
-        found.append([[round(v, 4) for v in line.tolist()] for line in (y.detach(), slope)])
+        lines = curves.values_and_slopes(slider, value, x)
+        found.append([[round(number, 4) for number in line.tolist()] for line in lines])
     return {"points": found, "far": FAR}
 
 
