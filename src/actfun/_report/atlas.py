@@ -19,6 +19,7 @@ from actfun._report.accuracy import dtype_name
 from actfun._report.charts import COLOURS
 from actfun._report.formatting import MINUS
 from actfun._report.speed import WAYS, median, of_kind
+from actfun._runs.host import threads
 
 Row = dict[str, Any]
 
@@ -44,7 +45,8 @@ def write_atlas(path: Path, accuracy: Row | None = None, bench: Row | None = Non
 
 def atlas_page(accuracy: Row | None = None, bench: Row | None = None) -> str:
     """The page as HTML text."""
-    entries = [_entry(spec(name), accuracy, bench) for name in names()]
+    with threads(1):  # which wait for one another where other programs take the cores
+        entries = [_entry(spec(name), accuracy, bench) for name in names()]
     return html.environment().get_template("atlas.html.j2").render(
         entries=entries,
         kinds={kind.name: chinese for kind, chinese in KINDS.items()},
@@ -74,8 +76,7 @@ def facts(name: str, accuracy: Row | None = None, bench: Row | None = None) -> R
         "kinks": list(activation.kinks),
         "learned": learned,
         "bounded": all(map(math.isfinite, activation.range)),
-        "gain": gain(name),
-        "gain_backward": gain(name, "backward"),
+        **{key: _finite(gain(name, way)) for key, way in (("gain", "forward"), ("gain_backward", "backward"))},
     }
     if accuracy:
         ours = _errors(name, accuracy).get(SINGLE, {}).get("actfun", [None, None])
@@ -84,6 +85,11 @@ def facts(name: str, accuracy: Row | None = None, bench: Row | None = None) -> R
         ratios = _speeds(name, bench).get(SINGLE, [None, None])
         found |= dict(zip(("torchs_time", "torchs_time_with_gradient"), ratios, strict=True))
     return found
+
+
+def _finite(number: float) -> float | None:
+    """A number, or None, as JSON has it, where it is none: log1mexp has values on one side only."""
+    return number if math.isfinite(number) else None
 
 
 def _entry(activation: Activation, accuracy: Row | None, bench: Row | None) -> Row:

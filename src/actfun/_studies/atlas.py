@@ -8,6 +8,7 @@ from typing import Any
 from actfun._catalogue.registry import names
 from actfun._report import atlas as report
 from actfun._report.tables import Section, fit_columns
+from actfun._runs.host import threads
 from actfun._studies.results import Result
 
 
@@ -16,7 +17,8 @@ class Atlas(Result):
 
     def __init__(self, accuracy: dict[str, Any] | None, bench: dict[str, Any] | None) -> None:
         self.accuracy, self.bench = accuracy, bench
-        rows = [report.facts(name, accuracy, bench) for name in names()]
+        with threads(1):
+            rows = [report.facts(name, accuracy, bench) for name in names()]
         columns = {fact.replace("_", " "): [report.in_words(row[fact]) for row in rows] for fact in rows[0]}
         super().__init__(
             title="Activations",

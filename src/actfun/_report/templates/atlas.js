@@ -224,7 +224,7 @@
     const key = (row) => row.cells[column].dataset.sort ?? row.cells[column].textContent.trim();
     const compare = (a, b) => {
       const [x, y] = [key(a), key(b)];
-      if (x === "" || y === "") return (x === "") - (y === "") || 0; // without a value: last
+      if (x === "" || y === "") return (x === "") - (y === ""); // without a value: last
       const order = Number.isNaN(Number(x)) || Number.isNaN(Number(y)) ? x.localeCompare(y, "en") : x - y;
       return down ? -order : order;
     };
