@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 OUT ?= runs/compare-digits
 
 .DEFAULT_GOAL := help
-.PHONY: help compare accuracy bench claims pictures docs test test-slow check
+.PHONY: help compare accuracy atlas bench claims pictures docs test test-slow check
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ accuracy: $(READY) ## write docs/accuracy.md: every float32 through every activa
 	@$(BIN)/actfun accuracy --exhaustive --lib torch --out runs/accuracy --resume
 	@$(BIN)/actfun accuracy --compiled --out runs/accuracy-compiled --resume
 	@{ cat runs/accuracy/accuracy.md; echo; cat runs/accuracy-compiled/compiled.md; } > docs/accuracy.md
+
+atlas: $(READY) ## all activations on one page that works offline: runs/atlas/atlas.html
+	@$(BIN)/actfun atlas --out runs/atlas
 
 bench: $(READY) ## write docs/speed.md: training steps and every activation beside torch; about an hour
 	@$(BIN)/actfun bench --out runs/bench --resume

@@ -1,7 +1,7 @@
 """What MkDocs makes beside the files of docs/, as a hook of mkdocs.yml.
 
 The start pages are the READMEs. `<!-- include FILE: HEADING -->` brings in a section of a file at the root. The
-page of the activations comes from the registry.
+page of the activations and the atlas come from the registry.
 """
 
 import json
@@ -15,10 +15,11 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 from actfun import names, spec
-from actfun._report import curves, html, show
+from actfun._report import atlas, curves, html, show
 
 ROOT = Path(__file__).parent.parent
 STARTS = {"index.md": "README.md", "zh.md": "README.zh.md"}  # page -> the file that it is
+ATLAS = {"index.md": "[Atlas of all activations](atlas.html)", "zh.md": "[激活函数图谱](atlas.html#;lang=zh)"}
 PAGES = {text: page for page, text in STARTS.items()} | {"CONTRIBUTING.md": "code.md"}  # file -> where the site has it
 INCLUDE = re.compile(r"^<!-- include (\S+): (.+) -->$", flags=re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#\s]+)")
@@ -81,7 +82,8 @@ def activations() -> str:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made here."""
-    made = {page: text_of(name) for page, name in STARTS.items()} | {"activations.md": activations()}
+    starts = {page: text_of(name).replace("\n\n", f"\n\n{ATLAS[page]} | ", 1) for page, name in STARTS.items()}
+    made = {**starts, "activations.md": activations(), "atlas.html": atlas.atlas_page()}  # the last is no Markdown
     for page, text in made.items():
         files.append(File.generated(config, page, content=text))
     return files

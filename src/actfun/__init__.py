@@ -14,7 +14,7 @@ from actfun._catalogue.registry import Activation, names
 from actfun._catalogue.sides import is_sided, named
 from actfun._version import __version__
 
-_STUDIES = ("compare", "claims", "accuracy", "bench", "show")  # these need the extra `compare`
+_STUDIES = ("compare", "claims", "accuracy", "bench", "show", "atlas", "plot")  # these need the extra `compare`
 _LAZY = {
     "nn": "actfun.nn",
     "get": "actfun._operators.modules",

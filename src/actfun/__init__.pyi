@@ -14,9 +14,11 @@ from actfun._models.gains import gain as gain
 from actfun._operators.modules import config as config
 from actfun._operators.modules import get as get
 from actfun._studies.accuracy import accuracy as accuracy
+from actfun._studies.atlas import atlas as atlas
 from actfun._studies.bench import bench as bench
 from actfun._studies.claims import claims as claims
 from actfun._studies.compare import compare as compare
+from actfun._studies.plot import plot as plot
 from actfun._studies.show import show as show
 
 __version__: str
@@ -26,6 +28,7 @@ __all__ = [
     "accuracy",
     "acon_c",
     "aria",
+    "atlas",
     "bench",
     "bilinear",
     "celu",
@@ -65,6 +68,7 @@ __all__ = [
     "names",
     "nn",
     "phish",
+    "plot",
     "prelu",
     "quick_gelu",
     "reglu",

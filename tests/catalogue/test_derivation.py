@@ -15,7 +15,7 @@ from actfun._backends import torch as torch_ops
 from actfun._catalogue import derivation as rules
 from actfun._catalogue import notation
 from actfun._catalogue.primitives import CONTRACTS
-from actfun.formula import absolute, activation, copysign, decay, exp, log1p, maximum, sqrt, tanh, where
+from actfun.formula import INFINITY, absolute, activation, copysign, decay, exp, log1p, maximum, sqrt, tanh, where
 
 X = torch.tensor([-7.3, -2.1, -1.3, -0.4, 0.3, 0.7, 1.9, 6.2], dtype=torch.float64)
 
@@ -38,6 +38,15 @@ def test_a_wrong_rule_is_caught(monkeypatch):
     monkeypatch.setitem(rules.SLOPES, next(p for p in CONTRACTS if p.__name__ == "exp"), (lambda y, x: 1.0,))
     assert differs(Case(af.spec("exponential"), "x"))
     assert differs(tanh) == []
+
+
+def test_a_derived_derivative_knows_infinity():
+    def formula(x):
+        return where(x < INFINITY, x * x, 0.0)
+
+    slope = rules.derive(formula, "x")
+    assert (slope(1.5), slope(INFINITY)) == (3.0, 0.0)
+    assert float(oracle.evaluate(slope, 1.5)) == 3.0
 
 
 def test_there_is_a_rule_for_every_primitive():

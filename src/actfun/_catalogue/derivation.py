@@ -176,10 +176,10 @@ def _outer(operation: Any, k: int) -> Callable[..., Value]:
 
 def write(name: str, formula: Callable[..., Any], value: Value) -> FunctionType:
     """A value as a function with a formula's arguments, which has a source for compilers that read one."""
-    lines, result, functions = _lines(value)
+    lines, result, functions = assignments(value)
     body = textwrap.indent("\n".join([*lines, f"return {result}"]), "    ")
     text = f"def {name}({', '.join(arguments_of(formula))}):\n{body}\n"
-    return compile_text(name, text, {**functions, "__name__": formula.__module__})
+    return compile_text(name, text, {**functions, "inf": primitives.INFINITY, "__name__": formula.__module__})
 
 
 def compile_text(name: str, text: str, names: dict[str, Any]) -> FunctionType:
@@ -190,8 +190,11 @@ def compile_text(name: str, text: str, names: dict[str, Any]) -> FunctionType:
     return names[name]  # type: ignore[no-any-return]
 
 
-def _lines(value: Value) -> tuple[list[str], str, dict[str, Any]]:
-    """Assignments of what is used more than once, the expression of the value, and the functions called, by name."""
+def assignments(value: Value) -> tuple[list[str], str, dict[str, Any]]:
+    """What is used more than once, assigned, then the expression of the value, and the functions called, by name.
+
+    But for what begins and ends a statement, JavaScript has the same words for it.
+    """
     numbers: dict[Any, int] = {}  # an operation and the numbers of its operands -> its own
     nodes: list[tuple[Any, tuple[int, ...]]] = []
     seen: dict[int, int] = {}

@@ -93,11 +93,14 @@ def check_number(value: object) -> None:
         raise ValueError(f"{value!r} is not a number; {ALLOWED}")
 
 
-def trace(function: Callable[..., Any]) -> "Number | float":
-    """What a formula computes. Raises ValueError, which names what is wrong, where it leaves the language."""
+def trace(function: Callable[..., Any], inline: bool = False) -> "Number | float":
+    """What a formula computes. Raises ValueError, which names what is wrong, where it leaves the language.
+
+    inline: whether calls of activations are traced too, so that only primitives are called.
+    """
     name = getattr(function, "__name__", repr(function))
     try:
-        runnable = _check(function, ())
+        runnable = _check(function, (), inline)
         result = runnable(*(Number("argument", argument) for argument in arguments_of(function)))
         if result is None:
             raise ValueError("it returns nothing; a formula ends with `return` and a number")
@@ -115,12 +118,12 @@ def arguments_of(formula: Callable[..., Any]) -> tuple[str, ...]:
     return code.co_varnames[: code.co_argcount]
 
 
-def _check(function: Any, callers: tuple[Any, ...]) -> Callable[..., Any]:
-    """A formula that can be run with what stands for numbers; callers: those that call it."""
+def _check(function: Any, callers: tuple[Any, ...], inline: bool) -> Callable[..., Any]:
+    """A formula that can be run with what stands for numbers; callers: those that call it; inline: as in `trace`."""
     _check_form(function)
     if function in callers:
         raise ValueError("it calls itself; a formula has no recursion")
-    names = {name: _meaning(function, name, (*callers, function)) for name in function.__code__.co_names}
+    names = {name: _meaning(function, name, (*callers, function), inline) for name in function.__code__.co_names}
     return FunctionType(function.__code__, {"__builtins__": {}, **names}, function.__name__)
 
 
@@ -148,7 +151,7 @@ def _check_form(function: Any) -> None:
         raise ValueError(f"no import, global and del; {ALLOWED}")
 
 
-def _meaning(function: Any, name: str, callers: tuple[Any, ...]) -> Any:
+def _meaning(function: Any, name: str, callers: tuple[Any, ...], inline: bool) -> Any:
     """What stands for a name of a formula's module: a number, a primitive, or another formula."""
     if name not in function.__globals__:
         if hasattr(builtins, name):
@@ -166,8 +169,8 @@ def _meaning(function: Any, name: str, callers: tuple[Any, ...]) -> Any:
     if value in primitives.CONTRACTS:
         return _opaque(value)
     try:
-        checked = _check(value, callers)
-        return _opaque(value) if hasattr(value, "slopes") else checked
+        checked = _check(value, callers, inline)
+        return _opaque(value) if hasattr(value, "slopes") and not inline else checked
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 

@@ -355,6 +355,25 @@ def rows_of(name: str | None = None) -> list[Convention]:
     return [row for row in table() if row.key == key or row.canonical == canonical]
 
 
+def by_meaning(rows: Iterable[Convention]) -> list[tuple[str, list[Convention]]]:
+    """Rows that mean the same, together, each time with the name of ours that is asked for by theirs."""
+    ours = {key_of(own): own for own in reversed(registry.names())}
+    groups: dict[tuple[str, str], list[Convention]] = {}
+    for row in rows:
+        own = ours.get(row.key, row.canonical)
+        groups.setdefault((own, str(row.meaning) if row.known else ""), []).append(row)
+    return [(own, group) for (own, _), group in groups.items()]
+
+
+def other_differences(rows: Sequence[Convention]) -> dict[str, list[str]]:
+    """What else differs -> the names that ask for it."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row.differs:
+            found.setdefault(row.differs, []).append(row.asked)
+    return found
+
+
 def write_kinks(kinks: Sides) -> dict[str, str | float]:
     """As JSON has them: keys are text."""
     return {repr(point).removesuffix(".0"): side for point, side in kinks.items()}

@@ -124,6 +124,13 @@ class Activation:
     def __reduce__(self) -> tuple[Any, ...]:
         return spec, (self.name,)  # copies and pickles are the registered one
 
+    def _repr_html_(self) -> str | None:
+        """Curve and facts, in a notebook; nothing where the packages that draw are not installed."""
+        try:
+            return sys.modules[PACKAGE].show(self.name)._repr_html_()  # type: ignore[no-any-return]
+        except ImportError:
+            return None
+
     @property
     def summary(self) -> str:
         """The first line of the formula's docstring."""

@@ -7,13 +7,14 @@ from typing import Any
 from typer.exceptions import TyperException
 
 from actfun._catalogue.registry import nearest
-from actfun._cli import accuracy, bench, claims, compare, conventions, listing, show
+from actfun._cli import accuracy, atlas, bench, claims, compare, conventions, listing, show
 from actfun._cli.common import BadInputError, app
 from actfun._runs.job import JobsFailedError
 
 __all__ = [
     "COMMANDS",
     "accuracy",
+    "atlas",
     "bench",
     "claims",
     "compare",

@@ -6,7 +6,7 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
-from actfun._catalogue import names, registry
+from actfun._catalogue import names
 from actfun._catalogue.names import Convention, Meaning
 from actfun._cli.common import app, console, user_input
 
@@ -35,24 +35,16 @@ def _meanings(rows: list[Convention]) -> Table:
     table = Table(box=SIMPLE, pad_edge=False)
     for heading in ("means", "slope at kinks", OFF, "called so by"):
         table.add_column(heading, justify="right" if heading == OFF else "left", overflow="fold")
-    groups: dict[tuple[str, str], list[Convention]] = {}
-    for row in rows:
-        groups.setdefault((_ours(row), str(row.meaning) if row.known else ""), []).append(row)
-    for (ours, means), group in groups.items():
+    for ours, group in names.by_meaning(rows):
         called = ", ".join(row.asked for row in group)
-        if means:
+        if group[0].known:
             meaning, usual = group[0].meaning, Meaning(ours)
             off = meaning.difference(usual)
             slopes = ", ".join(f"{slope:.4g} at {x:g}" for x, slope in meaning.slopes().items())
-            table.add_row(means, slopes, "" if off is None else f"{off:.2g}" if off else "0", called)
+            table.add_row(str(meaning), slopes, "" if off is None else f"{off:.2g}" if off else "0", called)
         else:
             table.add_row(f"(not in the catalogue) {group[0].canonical}", "", "", called)
     return table
-
-
-def _ours(row: Convention) -> str:
-    """What we would give for the name: our own of that name, or else the same function at its usual parameters."""
-    return next((own for own in registry.names() if names.key_of(own) == row.key), row.canonical)
 
 
 def _notes(rows: list[Convention]) -> Table:
@@ -60,6 +52,6 @@ def _notes(rows: list[Convention]) -> Table:
     table = Table(box=SIMPLE, pad_edge=False)
     table.add_column("name", overflow="fold")
     table.add_column("what else differs", overflow="fold")
-    for differs in dict.fromkeys(row.differs for row in rows if row.differs):
-        table.add_row(", ".join(row.asked for row in rows if row.differs == differs), differs)
+    for differs, called in names.other_differences(rows).items():
+        table.add_row(", ".join(called), differs)
     return table

@@ -74,15 +74,15 @@ def get(name: str | Mapping[str, Any], **params: Any) -> nn.Module:
     once in a process.
     Raises ValueError, with the nearest names, for an unknown name; TypeError for an unknown parameter.
     """
-    return _make(read_config(name) if isinstance(name, Mapping) else resolve(name, ours_too=True), params)
+    return module_meant(read_config(name) if isinstance(name, Mapping) else resolve(name, ours_too=True), params)
 
 
 def module_named(name: str, **params: Any) -> nn.Module:
     """The same for a name that is settled, so that nothing needs to be said of it."""
-    return _make(resolve(name), params)
+    return module_meant(resolve(name), params)
 
 
-def _make(meaning: Meaning, params: dict[str, Any]) -> nn.Module:
+def module_meant(meaning: Meaning, params: dict[str, Any]) -> nn.Module:
     """The module of a meaning. Parameters that a call gives replace those that a framework's name brings."""
     made = module_of(meaning.activation)
     constructor = inspect.signature(made).parameters

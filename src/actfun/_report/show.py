@@ -18,6 +18,8 @@ from uniplot import plot_to_string
 from actfun._catalogue.names import resolve, spec
 from actfun._catalogue.registry import Activation, Parameter
 from actfun._models.gains import gain
+from actfun._operators.functional import function_of
+from actfun._operators.modules import module_of
 from actfun._report import curves, html
 
 PLOT_HEIGHT = 14
@@ -59,6 +61,35 @@ def _yes(fact: bool) -> str:
 def _parameter(argument: str, parameter: Any) -> str:
     learnable = ", may be learned" if isinstance(parameter, Parameter) and parameter.learnable else ""
     return f"{argument} = {parameter.default!r}{learnable}"
+
+
+def _plain(signature: inspect.Signature) -> str:
+    """A signature without types, and without what all have, or torch keeps to itself; numbers with four digits."""
+    shown = (p for p in signature.parameters.values() if p.name != "inplace" and p.name[0] != "_")
+    shown = (p for p in shown if p.name != "dim" or p.kind is not p.KEYWORD_ONLY)
+    bare = [
+        p.replace(annotation=p.empty, default=round(p.default, 4) if type(p.default) is float else p.default)
+        for p in shown
+    ]
+    return str(inspect.Signature(bare)).replace("'", '"')
+
+
+def function_call(activation: Activation) -> str:
+    """How the function is called, with its defaults."""
+    function = function_of(activation)
+    first = (function.__doc__ or "").partition("\n")[0].replace("'", '"')
+    return first if first.startswith(f"{activation.name}(") else activation.name + _plain(inspect.signature(function))
+
+
+def class_call(activation: Activation) -> str:
+    """How the class is called, with its defaults."""
+    return f"nn.{activation.module}{_plain(inspect.signature(module_of(activation)))}"
+
+
+def values(activation: Activation) -> str:
+    """The range, for a reader."""
+    low, high = ("∞" if math.isinf(end) else f"{end:.4g}" for end in activation.range)
+    return f"{'−' * (activation.range[0] == -math.inf)}{low} … {high}".replace("-", "−")
 
 
 def code(activation: Activation) -> str:

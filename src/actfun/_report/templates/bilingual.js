@@ -1,17 +1,17 @@
 "use strict";
-(function () {
+// Both languages are in the page; `data-zh` has the Chinese of a title, a placeholder or an option.
+const speak = (function () {
   const root = document.documentElement;
   const buttons = document.querySelectorAll(".languages button");
-  const links = document.querySelectorAll(".map a");
-  const title = document.querySelector("title");
-  const titles = new Map([[title, document.title], ...Array.from(links, (link) => [link, link.title])]);
+  const property = (element) => ({ TITLE: "textContent", OPTION: "textContent", INPUT: "placeholder" })[element.tagName] || "title";
+  const texts = Array.from(document.querySelectorAll("[data-zh]"), (element) => [element, element[property(element)]]);
 
   function speak(language) {
     root.dataset.lang = language;
     root.lang = language;
     for (const button of buttons) button.setAttribute("aria-pressed", button.value === language);
-    for (const link of links) link.title = language === "zh" ? link.dataset.zh : titles.get(link);
-    document.title = language === "zh" ? title.dataset.zh : titles.get(title);
+    for (const [element, english] of texts) element[property(element)] = language === "zh" ? element.dataset.zh : english;
+    dispatchEvent(new Event("language"));
   }
 
   for (const button of buttons) button.addEventListener("click", () => speak(button.value));
@@ -22,4 +22,5 @@
     addEventListener("beforeprint", () => { before.open = details.open; details.open = true; });
     addEventListener("afterprint", () => { details.open = before.open; });
   }
+  return speak;
 })();
