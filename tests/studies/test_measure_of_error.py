@@ -5,7 +5,7 @@ import math
 import numpy
 import pytest
 import torch
-from support import DERIVATIVES, assert_close
+from support import DERIVATIVES, ELEMENTWISE, assert_close
 
 from actfun._accuracy.error import worst
 from actfun._accuracy.implementation import Implementation, roots
@@ -74,8 +74,12 @@ def test_beside_a_root_of_gelus_derivative_only_the_absolute_error_counts(off, e
 
 def test_roots_are_found_from_the_formula_alone():
     found = {case.activation.name: roots(case.formula, case.parameters) for case in DERIVATIVES if case.argument == "x"}
-    several = {name: [round(root, 2) for root in at] for name, at in found.items() if at}
-    assert several == {"gelu": [-0.75], "gelu_tanh": [-0.75], "mish": [-1.19], "silu": [-1.28], "swish": [-1.28]}
+    dips = {"gelu": -0.75, "gelu_tanh": -0.75, "mish": -1.19, "silu": -1.28, "swish": -1.28}
+    dips |= {"aria": -0.46, "hard_mish": -1.0, "hard_swish": -1.5, "quick_gelu": -0.75, "telu": -1.08, "xielu": -0.98}
+    assert {name: [round(root, 2) for root in found[name]] for name in dips} == {
+        name: [at] for name, at in dips.items()
+    }
+    assert not any(found[a.name] for a in ELEMENTWISE if a.monotonic)
     assert abs(oracle.evaluate(gelu_dx, found["gelu"][0])) < 2.0**-52
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from actfun._accuracy.implementation import library_function
+from actfun._catalogue.names import resolve
 from actfun._catalogue.registry import Choice, names, spec
 from actfun._version import __version__
 
@@ -123,6 +124,14 @@ def _jax(name: str, x: Tensor, g: Tensor | None) -> Call | None:
 OPSET = 20  # of ONNX
 
 
+def _means(operator: str, name: str) -> bool:
+    """Whether an operator of ONNX is the activation of the name: its HardSigmoid has another slope."""
+    try:
+        return str(resolve(f"{operator}@onnx")) == name
+    except ValueError:
+        return False
+
+
 def _onnxruntime(name: str, x: Tensor, g: Tensor | None) -> Call | None:
     if g is not None or x.dtype is not torch.float32:  # it has neither gradients nor 16 bits on a CPU
         return None
@@ -133,7 +142,7 @@ def _onnxruntime(name: str, x: Tensor, g: Tensor | None) -> Call | None:
     operator = "".join(part.capitalize() for part in of.split("_"))
     if name == "silu":
         nodes = [helper.make_node("Sigmoid", ["x"], ["s"]), helper.make_node("Mul", ["x", "s"], ["y"])]
-    elif defs.has(operator, OPSET):
+    elif defs.has(operator, OPSET) and _means(operator, of):
         nodes = [helper.make_node(operator, ["x"], ["y"], **option)]
     else:
         return None

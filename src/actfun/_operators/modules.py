@@ -74,7 +74,7 @@ def get(name: str | Mapping[str, Any], **params: Any) -> nn.Module:
     once in a process.
     Raises ValueError, with the nearest names, for an unknown name; TypeError for an unknown parameter.
     """
-    return module_meant(read_config(name) if isinstance(name, Mapping) else resolve(name, ours_too=True), params)
+    return module_meant(read_config(name) if isinstance(name, Mapping) else resolve(name, ours_too=not params), params)
 
 
 def module_named(name: str, **params: Any) -> nn.Module:
