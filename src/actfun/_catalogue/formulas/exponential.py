@@ -100,6 +100,11 @@ def silu_dx(x):
     return where(x >= 0.0, 1.0 - left, left)
 
 
+def finite(x):
+    """x, but a very large number in the place of an infinity: times 0 that is 0."""
+    return where(absolute(x) >= INFINITY, where(x > 0.0, 3e38, -3e38), x)
+
+
 @activation(
     range=(-0.2784645427610738, INFINITY),
     saturates=("left",),
@@ -113,7 +118,7 @@ def silu_dx(x):
 )
 def swish(x, beta):
     """x weighted by the sigmoid of beta times x: silu for a beta of 1, x/2 for 0, and near relu for a large one."""
-    z = beta * x
+    z = beta * finite(x)
     t = minimum(absolute(z), FAR)
     left = decay(t, where(t < FAR, x, where(x < 0.0, -1.0, 1.0)))  # from FAR on a zero with the sign of x
     return where(z >= 0.0, x, left) / (1.0 + decay(t, 1.0))
@@ -121,12 +126,12 @@ def swish(x, beta):
 
 @derivative(swish, "x")
 def swish_dx(x, beta):
-    return silu_dx(beta * x)
+    return silu_dx(beta * finite(x))
 
 
 @derivative(swish, "beta")
 def swish_dbeta(x, beta):
-    t = absolute(beta * x)
+    t = absolute(beta * finite(x))
     root = decay(0.5 * t, where(t < FAR, x, 0.0)) / (1.0 + decay(t, 1.0))
     return root * root
 

@@ -82,7 +82,7 @@ def threshold(x, threshold, value):
     chinese="把 x 限制在两个界之间。",
     used_in="binarised networks, quantisation, mobile networks",
     min_val=Parameter(-1.0),
-    max_val=Parameter(1.0),
+    max_val=Parameter(1.0, least="min_val"),
 )
 def hard_tanh(x, min_val, max_val):
     """x held between two bounds."""
