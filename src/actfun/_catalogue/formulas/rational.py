@@ -6,6 +6,8 @@ Up to |x| = 1 it is computed as it stands, beyond with both polynomials over x‚Å
 from actfun._catalogue.formulas.weighted import product
 from actfun.formula import Parameter, absolute, activation, derivative, maximum, minimum, where
 
+FOUR_THIRDS = 1.3333333333333333
+
 
 def near(x):
     """x, held where it is not used."""
@@ -78,10 +80,10 @@ def rational_dx(x, a0, a1, a2, a3, a4, a5, b1, b2, b3, b4):
     u, w = near(x), inverse(x)
     side = where(lower(x, b1, b2, b3, b4) < 0.0, -1.0, 1.0)
     y = ratio(x, a0, a1, a2, a3, a4, a5, b1, b2, b3, b4)
-    p = a1 + u * (2.0 * a2 + u * (3.0 * a3 + u * (4.0 * a4 + u * (5.0 * a5))))
-    q = b1 + u * (2.0 * b2 + u * (3.0 * b3 + u * (4.0 * b4)))
-    p_far = w * w * (a3 + w * (2.0 * a2 + w * (3.0 * a1 + w * (4.0 * a0))))
-    q_far = w * (4.0 * (w * w * w) + side * (b3 + w * (2.0 * b2 + w * (3.0 * b1))))
+    p = a1 + 2.0 * u * (a2 + 1.5 * u * (a3 + FOUR_THIRDS * u * (a4 + 1.25 * u * a5)))
+    q = b1 + 2.0 * u * (b2 + 1.5 * u * (b3 + FOUR_THIRDS * u * b4))
+    p_far = w * w * (a3 + 2.0 * w * (a2 + 1.5 * w * (a1 + FOUR_THIRDS * w * a0)))
+    q_far = w * (4.0 * (w * w * w) + side * (b3 + 2.0 * w * (b2 + 1.5 * w * b1)))
     slope = where(absolute(x) > 1.0, a5 - p_far + y * q_far, p - y * (side * q))
     return slope / below(x, b1, b2, b3, b4)
 
