@@ -54,9 +54,13 @@ def given(name: str) -> dict[str, Any]:
     """What a function and a module that is called without further arguments need to know."""
     if name == "softmax2d":
         return {}
-    return {"gated": {"gate": "first"}, "along an axis": {"dim": -1}, "reducing": {"pieces": 2}}.get(
-        spec(name).kind.name, {}
-    )
+    more: dict[str, dict[str, Any]] = {
+        "gated": {"gate": "first"},
+        "along an axis": {"dim": -1},
+        "random": {"training": True},
+        "reducing": {"pieces": 2},
+    }
+    return more.get(spec(name).kind.name, {})
 
 
 def forget() -> None:

@@ -2,7 +2,8 @@
 
     python tools/fit_polynomials.py [NAME]...
 
-With names only the functions of these activations are fitted anew, as after a change of a formula; without names all.
+With names only the functions of these activations are fitted anew, as after a change of a formula; without names all
+that the file has. Others take their formula everywhere, which is as right.
 Then `make accuracy` shows what they are worth. The search's arithmetic is LAPACK's, so another processor may find
 others that are as good: what each must fulfil is in tests/backends/test_polynomials.py.
 """
@@ -112,8 +113,9 @@ def text_of(entries: dict[str, Any]) -> str:
 
 def write(activations: Sequence[str]) -> None:
     """Fit the functions of some activations anew, or of all where none are given; drop those of none."""
-    known = json.loads(FILE.read_text()) if activations else {}
-    for formula, numbers, derivative in functions(activations or names()):
+    known = json.loads(FILE.read_text())
+    every = [f for f in functions(activations or names()) if activations or key(f[0], f[1]) in known]
+    for formula, numbers, derivative in every:
         found = fitted(Sample(formula, numbers, derivative))
         print(key(formula, numbers), "none" if found is None else f"up to {found.radius}", flush=True)
         known.pop(key(formula, numbers), None)

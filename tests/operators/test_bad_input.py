@@ -80,7 +80,7 @@ def test_wrong_kinds_of_tensors_are_named(name, kind):
         (lambda: af.stochastic_gelu(x, rate=0.1), TypeError, "unknown parameter 'rate'; it takes none"),
         (lambda: af.elu(x, 1.0, alpha=1.0), TypeError, "alpha was given twice"),
         (lambda: af.get("gelo"), ValueError, "unknown activation 'gelo'; did you mean gelu"),
-        (lambda: af.spec("zzz"), ValueError, "unknown activation 'zzz'; known: bilinear"),
+        (lambda: af.spec("zzz"), ValueError, "unknown activation 'zzz'; known: acon_c"),
         (lambda: af.gain("relu", "sideways"), ValueError, "preserve must be 'forward' or 'backward', got 'sideways'"),
         (lambda: af.gain("maxout", pieces=0), ValueError, "pieces must be at least 1"),
         (lambda: af.nn.GELU(approximate="erf"), ValueError, "approximate must be one of"),

@@ -23,7 +23,7 @@ from actfun._cli import COMMANDS, main
         (["compare", "digits", "--out", "/dev/null/x"], "/dev/null"),
         (["compare", "digits", "--activations", ""], "name at least one activation"),
         (["compare"], "Missing argument"),
-        (["accuracy", "gelo"], "unknown activation 'gelo'; did you mean gelu?"),
+        (["accuracy", "gelo"], "unknown activation 'gelo'; did you mean gelu"),
         (["accuracy", "maxout"], "maxout is no element-wise activation"),
         (["accuracy", "--dtype", "float8"], "--dtype: 'float8' is not known; did you mean float"),
         (["accuracy", "--lib", "jax"], "--lib: 'jax' is not known; known: actfun, torch"),

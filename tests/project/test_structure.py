@@ -30,6 +30,7 @@ SOURCE = ROOT / "src" / "actfun"
 LAYERS = (
     ("_version", "_once", "_catalogue/primitives", "_catalogue/kinds"),
     ("_catalogue/language",),
+    ("_catalogue/derivation", "_catalogue/facts", "_catalogue/notation"),
     ("_catalogue/registry",),
     ("_catalogue/sides",),
     ("_catalogue/names",),
@@ -204,21 +205,21 @@ import torch, actfun as af
 from actfun.formula import absolute, activation, derivative
 
 @activation(range=(-1.0, 1.0), saturates=("left", "right"), zero_centred=True, monotonic=True, convex=False,
-            torch="softsign", latex="x / (1 + |x|)", reference="a test")
-def softsign(x):
+            latex="x / (1 + |x|)", reference="a test")
+def elliott(x):
     """A tanh without an exponential."""
     return x / (1.0 + absolute(x))
 
-@derivative(softsign, "x")
-def softsign_dx(x):
+@derivative(elliott, "x")
+def elliott_dx(x):
     return 1.0 / ((1.0 + absolute(x)) * (1.0 + absolute(x)))
 
 x = torch.randn(1000, requires_grad=True)
-for f in (af.softsign, af.nn.Softsign(), af.get("softsign")):
+for f in (af.elliott, af.nn.Elliott(), af.get("elliott")):
     y, theirs = f(x), torch.nn.functional.softsign(x)
     torch.testing.assert_close(y, theirs)
     torch.testing.assert_close(torch.autograd.grad(y.sum(), x), torch.autograd.grad(theirs.sum(), x))
-assert "softsign" in af.names() and af.gain("softsign") > 1
+assert "elliott" in af.names() and af.gain("elliott") > 1
 '''
     subprocess.run([sys.executable, "-c", code], check=True)
 

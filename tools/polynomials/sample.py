@@ -35,7 +35,7 @@ class Sample:
         size = [between(self.bits, 2.0**-14, 128.0, SIZE), between(self.bits, 0.0, 3e38, SIZE // 8)]
         size = numpy.sort(numpy.concatenate([*size, numpy.arange(0.0, 128.0, 0.125, numpy.float32)]))
         self.x = numpy.concatenate([-size[::-1], size, numpy.float32([-numpy.inf, numpy.inf, numpy.nan])])
-        self.roots = self._roots() if derivative else []
+        self.roots = self._roots()
 
     def exact(self, x: Any) -> Any:
         """The formula in float64."""
@@ -43,7 +43,7 @@ class Sample:
         return torch_operations.evaluate(self.formula, wide, *self.numbers).numpy()
 
     def _roots(self) -> list[float]:
-        """Where the derivative changes its sign, but for jumps, 0 and far tails."""
+        """Where the formula changes its sign, but for jumps, 0 and far tails."""
         x = self.x[:-3]
         y, size = self.exact(x), numpy.abs(x[1:])
         sign = numpy.signbit(y)
@@ -70,7 +70,8 @@ class Sample:
     def errors(self, evaluate: Callable[[Any], Any], x: Any) -> Any:
         """Of a function's values at an array, in what is allowed; infinite where a special value is wrong."""
         y, exact = evaluate(x), self.exact(x)
-        right = exact.astype(numpy.float32)
+        with numpy.errstate(over="ignore"):
+            right = exact.astype(numpy.float32)
         finite = numpy.isfinite(right)
         unit = numpy.ldexp(1.0, numpy.maximum(numpy.frexp(numpy.where(finite, exact, 1.0))[1] - 24, -149))
         near = numpy.zeros(len(x), bool)

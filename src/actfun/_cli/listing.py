@@ -18,10 +18,14 @@ def list_activations() -> None:
         facts = spec(name)
         cells = {
             "name": name,
-            "parameters": ", ".join(f"{argument}={p.default}" for argument, p in facts.parameters.items()),
+            "parameters": ", ".join(f"{argument}={_short(p.default)}" for argument, p in facts.parameters.items()),
             "range": f"{facts.range[0]:.4g} .. {facts.range[1]:.4g}",
             "module": facts.module,
             "what it is": facts.summary,
         }
         table.add_row(*(cells[heading] for heading in shown))
     out.print(table)
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
