@@ -87,12 +87,17 @@ WIDER |= {"quick_gelu": 160.0, "quick_gelu-dx": 160.0}
 WIDER |= {"xielu": 92.0, "hard_sigmoid": 12.0}  # beside a root of the value
 WIDER |= {"phish-dx": 11.0, "smish-dx": 9.0, "telu-dx": 10.0, "xielu-dx": 12.0}  # beyond what is beside a root
 WIDER |= {"gcu-dx": 17.0, "serf-dx": 8.0, "snake-dx": 1100.0, "snake_beta-dx": 1100.0, "snake-dalpha": 20.0}  # likewise
+# On the left the terms of rational's numerator are some 50 times their sum, which all but a0 to a5 multiply by.
+WIDER |= {"rational": 80.0, "rational-dx": 80.0, "rational-da0": 4.6}
+WIDER |= {"rational-db1": 60.0, "rational-db2": 50.0, "rational-db3": 42.0, "rational-db4": 36.0}
 
 
 # What stands in an exponent is a multiple of x, rounded: that costs its size. Relative errors, in units of 2⁻²⁴ too.
 STEEP: dict[str, float] = {"aria": 30.0, "aria-dx": 30.0, "laplace": 220.0, "laplace-dx": 220.0, "smu-dmu": 300.0}
 STEEP |= {"quick_gelu": 14.0, "quick_gelu-dx": 220.0}
 STEEP |= {"serf-dx": 22.0, "telu-dx": 11.0, "xielu": 13.0}  # not far from a root
+STEEP |= {"rational": 85.0, "rational-dx": 60.0}  # as in WIDER
+STEEP |= {f"rational-db{k}": 85.0 for k in (1, 2, 3, 4)}
 
 
 def same(y: Tensor, right: Tensor) -> Tensor:

@@ -1,13 +1,13 @@
-"""Fit the approximations of `_backends`: double.py, arithmetic.py and torch*.py; print their numbers.
+"""Fit the approximations of `_backends`, double.py, arithmetic.py and torch*.py, and rational; print their numbers.
 
 `python tools/fit_coefficients.py` takes some seconds (mpmath, 80 digits). Coefficients come highest power first, as the
-arithmetic that uses them holds them. The error beside each fit is the worst one with those coefficients, relative to
-the function that they serve, on 2,001 points.
+arithmetic that uses them holds them; those of rational come lowest first. The error beside each fit is the worst one
+with those coefficients, on 2,001 points: relative to the function that they serve, or absolute.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import mpmath
 import numpy
@@ -27,6 +27,7 @@ class Approximation(Protocol):
 
     name: str
     interval: tuple[str, str]
+    error: ClassVar[str]  # "relative" or "absolute"
 
     def coefficients(self) -> list[float]: ...
 
@@ -52,6 +53,7 @@ class Fit:
     terms: int
     whole: Callable[[mpf, mpf], mpf]
     wide: int = 0
+    error: ClassVar[str] = "relative"
 
     def coefficients(self) -> list[float]:
         """Interpolation at Chebyshev's points."""
@@ -81,6 +83,7 @@ class Quotient:
     target: Function
     nodes: tuple[str, ...]
     whole: Callable[[mpf, mpf], mpf]
+    error: ClassVar[str] = "relative"
 
     def coefficients(self) -> list[float]:
         """From p(t) - target(t)·(q(t) - tⁿ) = target(t)·tⁿ in each node."""
@@ -101,6 +104,50 @@ class Quotient:
             for t in points(self.interval)
         ]
         return max(float(abs(value / exact - 1)) for value, exact in values)
+
+
+@dataclass(frozen=True)
+class LeakyReLU:
+    """Leaky ReLU by P(x)/(1 + |Q(x)|), P of degree 5, Q of degree 4 without a constant, by least squares.
+
+    It is s·x + (1 - s)·|x| with s half of 1 and the slope. So the best Q is even, and all there is to fit is |x|:
+    P = s·x·(1 + Q) + (1 - s)·E, with E/(1 + Q) near |x|.
+    """
+
+    name: str
+    interval: tuple[str, str]
+    slope: str
+    error: ClassVar[str] = "absolute"
+
+    def coefficients(self) -> list[float]:
+        """a0 to a5, b2 and b4; to six decimals."""
+        even, s = self._even(), (1 + mpf(self.slope)) / 2
+        a0, a2, a4 = ((1 - s) * c for c in even[:3])
+        b2, b4 = even[3:]
+        return [round(float(c), 6) for c in (a0, s, a2, s * b2, a4, s * b4, b2, b4)]
+
+    def _even(self) -> list[mpf]:
+        """E's coefficients and Q's: steps of Newton's method as Gauss shortens it, from a fit that is linear."""
+        x = points(("0", self.interval[1]))
+        e0, e2, e4, b2, b4 = (mpf(0),) * 5
+        for _ in range(20):
+            rows, right = [], []
+            for t in x:
+                s, below = t * t, 1 + b2 * t**2 + b4 * t**4
+                y = (e0 + e2 * s + e4 * s * s) / below if e2 else t
+                rows.append([1 / below, s / below, s * s / below, -y * s / below, -y * s * s / below])
+                right.append(t - y if e2 else t)
+            step = mpmath.lu_solve(mpmath.matrix(rows), mpmath.matrix(right))
+            e0, e2, e4, b2, b4 = (c + d for c, d in zip((e0, e2, e4, b2, b4), step, strict=True))
+        return [e0, e2, e4, b2, b4]
+
+    def worst_error(self, coefficients: Sequence[float]) -> float:
+        """The largest distance on the interval."""
+        b2, b4 = coefficients[6:]
+        fits = [
+            (x, mpmath.polyval(coefficients[5::-1], x) / (1 + b2 * x**2 + b4 * x**4)) for x in points(self.interval)
+        ]
+        return max(float(abs(y - (x if x > 0 else mpf(self.slope) * x))) for x, y in fits)
 
 
 def _exp_rest(r: mpf) -> mpf:
@@ -207,6 +254,7 @@ FITS: dict[str, tuple[Approximation, ...]] = {
         Fit("GELU_SLOPE", ("0", "0.81596"), _slope_by_root, 8, lambda v, p: p),
         Fit("GELU_SLOPE_16", ("0", "0.81596"), _slope_by_root, 6, lambda v, p: p),
     ),
+    "_catalogue/formulas/rational": (LeakyReLU("RATIONAL", ("-3", "3"), "0.01"),),
 }
 
 
@@ -249,6 +297,7 @@ CONSTANTS: dict[str, dict[str, tuple[float, ...]]] = {
         "CUBIC, CUBIC_LOW": split(SLOPE * mpf("0.044715")),
         "ASYMPTOTE": (float(ASYMPTOTE),),
     },
+    "_catalogue/formulas/rational": {},
     "_backends/torch": {
         "LINEAR, LINEAR_LOW": split(SLOPE, 53, float),
         "CUBIC, CUBIC_LOW": split(SLOPE * mpf("0.044715"), 53, float),
@@ -262,5 +311,5 @@ if __name__ == "__main__":
             print(f"{names} = {', '.join(map(repr, numbers))}")
         for fit in FITS.get(module, ()):
             coefficients = fit.coefficients()
-            print(f"# relative error {fit.worst_error(coefficients):.1e} on [{', '.join(fit.interval)}]")
+            print(f"# {fit.error} error {fit.worst_error(coefficients):.1e} on [{', '.join(fit.interval)}]")
             print(f"{fit.name} = (\n" + "".join(f"    {value!r},\n" for value in coefficients) + ")")

@@ -27,6 +27,7 @@ LEFT |= {"gelu_10": 8.0, "gelu_10-dx": 8.5, "phish": 9.5, "selu": 5.8, "smish": 
 LEFT |= {"isrlu-dx": 8.2, "log1mexp-dx": 5.3, "phish-dx": 13.0, "smish-dx": 9.4, "sqrtsoftplus-dx": 5.0}
 LEFT |= {"squareplus-dx": 6.3, "tanh_shrink-dx": 7.6, "xielu-dx": 9.8, "xielu-dalpha_n": 6.9, "snake-dalpha": 7.8}
 LEFT |= {"acon_c-dx": 6.4, "acon_c-dp1": 7.4, "acon_c-dp2": 7.4, "acon_c-dbeta": 6.9}
+LEFT |= {"rational-dx": 52.0, "rational-da0": 5.8, "rational-da1": 5.3, "rational-da5": 5.1}
 PERIODIC = ("gcu", "sin", "snake", "snake_beta")
 NORMAL = 1.2e-5  # relative error of normal numbers: x of -92 times log2(e), rounded, costs half of that
 SUNK = 2.0**-120  # silu: what is smaller loses bits to the factor of 2⁻⁵ that keeps its left side from overflow

@@ -8,6 +8,7 @@ import torch
 from support import ALL, WIDER, Case
 from torch import Tensor
 
+import actfun as af
 from actfun._accuracy.error import TARGETS, nearest, ulps
 from actfun._accuracy.implementation import library_function
 from actfun._backends import cpu
@@ -127,6 +128,18 @@ def slopes(case: Case, at: float, numbers: tuple[float, ...]) -> list[mpmath.mpf
             for point in ([-size, size] if at == 0.0 else [math.copysign(size, at)])
             for side in (-1, 1)
         ]
+
+
+@in_each_dtype
+def test_swish_of_beta_0_is_half_of_x_at_infinity_too(dtype):
+    x = torch.tensor([-math.inf, -2.0, 0.0, 3.0, math.inf], dtype=dtype, requires_grad=True)
+    y = af.swish(x, 0.0)
+    assert torch.equal(y, 0.5 * x)
+    assert torch.autograd.grad(y.sum(), x)[0].tolist() == [0.5] * 5
+    assert af.swish(torch.full_like(x, math.nan), 0.0).isnan().all()
+    beta = torch.zeros(1, dtype=dtype, requires_grad=True)
+    (slope,) = torch.autograd.grad(af.swish(torch.full((1,), math.inf, dtype=dtype), beta).sum(), beta)
+    assert slope.item() == math.inf
 
 
 @each

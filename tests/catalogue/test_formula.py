@@ -73,6 +73,8 @@ def test_a_formula_alone_is_an_activation():
     assert not facts.monotonic and not facts.convex and not facts.zero_centred
     assert af.gain("alone") > 1.0
     assert "found" in report.facts("alone")["range"]
+    assert (facts.chinese, facts.used_in) == ("", "")
+    assert "used in" not in report.facts("alone")
 
 
 def test_what_is_stated_is_not_found():

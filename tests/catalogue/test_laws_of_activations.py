@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 import pytest
 import torch
@@ -11,7 +12,9 @@ from support import ELEMENTWISE
 
 from actfun._backends import torch as torch_ops
 from actfun._catalogue import facts
-from actfun._catalogue.registry import Activation, Parameter
+from actfun._catalogue.formulas import NAMES
+from actfun._catalogue.registry import Activation, Parameter, spec
+from actfun._report import show as report
 
 numbers = st.floats(-50.0, 50.0, allow_nan=False)
 law = pytest.mark.parametrize("activation", ELEMENTWISE, ids=lambda activation: activation.name)
@@ -87,6 +90,20 @@ def test_it_says_what_it_is(activation):
     assert activation.summary.endswith(".") or ":" in activation.summary
     assert activation.latex
     assert activation.reference
+
+
+def untold(activation: Activation) -> list[str]:
+    """What an activation of the package leaves unsaid: its summary in Chinese, and who uses it."""
+    chinese = re.search(r"[\u4e00-\u9fff].*。$", activation.chinese)
+    return ["chinese"] * (not chinese) + ["used_in"] * (not activation.used_in)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_says_so_in_chinese_and_who_uses_it(name):
+    activation = spec(name)
+    assert untold(activation) == []
+    assert report.facts(name)["used in"] == activation.used_in
+    assert untold(dataclasses.replace(activation, chinese=activation.summary, used_in="")) == ["chinese", "used_in"]
 
 
 def test_the_laws_catch_falsehoods():

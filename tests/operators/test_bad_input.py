@@ -73,6 +73,8 @@ def test_wrong_kinds_of_tensors_are_named(name, kind):
         (lambda: af.nn.PReLU(init=torch.ones(1)), TypeError, "PReLU: weight must be a number, got a tensor"),
         (lambda: af.rrelu(x, 0.5, 0.25), ValueError, "rrelu: upper must be at least lower, 0.5, got 0.25"),
         (lambda: af.nn.RReLU(0.5, 0.25), ValueError, "rrelu: upper must be at least lower, 0.5, got 0.25"),
+        (lambda: af.hard_tanh(x, 1.0, -1.0), ValueError, "hard_tanh: max_val must be at least min_val, 1.0, got -1.0"),
+        (lambda: af.nn.Hardtanh(2.0), ValueError, "hard_tanh: max_val must be at least min_val, 2.0, got 1.0"),
         (lambda: af.rrelu(x, training="yes"), TypeError, "rrelu: training must be True or False, got 'yes'"),
         (lambda: af.rrelu(x, generator=3), TypeError, "rrelu: generator must be a torch.Generator or None, got int"),
         (lambda: af.stochastic_gelu(x, rate=0.1), TypeError, "unknown parameter 'rate'; it takes none"),

@@ -6,6 +6,7 @@ is for `actfun._backends.derivation` to see.
 
 import itertools
 import linecache
+import math
 import textwrap
 from collections import Counter
 from collections.abc import Callable
@@ -179,7 +180,8 @@ def write(name: str, formula: Callable[..., Any], value: Value) -> FunctionType:
     lines, result, functions = assignments(value)
     body = textwrap.indent("\n".join([*lines, f"return {result}"]), "    ")
     text = f"def {name}({', '.join(arguments_of(formula))}):\n{body}\n"
-    return compile_text(name, text, {**functions, "inf": primitives.INFINITY, "__name__": formula.__module__})
+    unwritten = {"inf": math.inf, "nan": math.nan}  # numbers that have no literal
+    return compile_text(name, text, {**functions, **unwritten, "__name__": formula.__module__})
 
 
 def compile_text(name: str, text: str, names: dict[str, Any]) -> FunctionType:

@@ -87,6 +87,8 @@ class Activation:
     - kinks: where the derivative jumps.
     - latex: the formula for people.
     - reference: where it was introduced.
+    - chinese: the summary, in Chinese.
+    - used_in: who uses it: models, libraries, domains.
     - module: its class name in `actfun.nn` (and `torch.nn`).
     - inplace: whether torch's takes `inplace=`.
     - torch: name in `torch.nn.functional`, or None where torch has no such function.
@@ -106,6 +108,8 @@ class Activation:
     convex: bool = False
     latex: str = ""
     reference: str = ""
+    chinese: str = ""
+    used_in: str = ""
     range: tuple[float, float] = (-INFINITY, INFINITY)
     domain: tuple[float, float] = (-INFINITY, INFINITY)
     zero_centred: bool = False

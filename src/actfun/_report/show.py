@@ -31,6 +31,8 @@ def facts(name: str) -> dict[str, str]:
     activation = meaning.activation
     gains = {"gain, forward": f"{gain(name):.6f}", "gain, backward": f"{gain(name, 'backward'):.6f}"}
     origin = {"module": f"actfun.nn.{activation.module}", "source": activation.reference or "none stated"}
+    if activation.used_in:
+        origin["used in"] = activation.used_in
     if meaning.changed:
         return {
             "parameters": ", ".join(f"{a} = {value!r}" for a, value in meaning.changed.items()),

@@ -33,6 +33,8 @@ LN2 = 0.6931471805599453
     convex=False,
     latex=r"-\log(1 + e^{-x})",
     reference="the logarithm of sigmoid: Rumelhart, Hinton and Williams, Nature 323, 1986",
+    chinese="sigmoid 的对数，不受 sigmoid 舍入的影响。",
+    used_in="DPO and contrastive losses, forget gates",
 )
 def log_sigmoid(x):
     """The logarithm of sigmoid, which no rounding of sigmoid spoils."""
@@ -55,6 +57,8 @@ def log_sigmoid_dx(x):
     convex=False,
     latex=r"\frac{x}{1 + |x|}",
     reference="Turian, Bergstra and Bengio, Quadratic features and deep architectures for chunking, NAACL 2009",
+    chinese="不用指数的 tanh，导数衰减缓慢。",
+    used_in="torch, JAX, Keras, TensorFlow, ONNX and MLX offer it",
 )
 def softsign(x):
     """A tanh without an exponential, whose slope falls slowly."""
@@ -76,6 +80,8 @@ def softsign_dx(x):
     convex=False,
     latex=r"x - \tanh(x)",
     reference="torch.nn.Tanhshrink; the rest of Tanh",
+    chinese="x 减去其 tanh：在 0 附近很小，那里的差用级数计算；远离 0 时为 x ∓ 1。",
+    used_in="torch and Keras offer it",
 )
 def tanh_shrink(x):
     """x less its tanh: small near 0, where the difference is a series, and x ∓ 1 far from it."""
@@ -106,6 +112,8 @@ def tanh_shrink_dx(x):
     convex=False,
     latex=r"\Phi\left(\frac{x - \mu}{\sigma}\right)",
     reference="Ma et al., Mega: moving average equipped gated attention, arXiv:2209.10655",
+    chinese="正态分布的分布函数，其位置和尺度使它在注意力中可以代替 relu_squared。",
+    used_in="attention of Mega",
     mu=Parameter(0.7071067811865476),
     sigma=Parameter(0.28209479177387814, nonzero=True),
 )
@@ -126,6 +134,8 @@ def laplace_dx(x, mu, sigma):
     convex=True,
     latex="e^x",
     reference="Keras has it as an activation; the inverse link of Poisson regression",
+    chinese="e 的 x 次幂。",
+    used_in="outputs of Poisson regression; Keras offers it",
 )
 def exponential(x):
     """e to the power x."""
@@ -145,6 +155,8 @@ def exponential_dx(x):
     convex=False,
     latex=r"c \tanh(x / c)",
     reference="Gemma Team, Gemma 2, arXiv:2408.00118, section 2",
+    chinese="把 x 平滑地限制在 -cap 与 cap 之间，常用于 logit。",
+    used_in="Gemma 2, Gemma 3n, Inkling 2",
     cap=Parameter(30.0, nonzero=True),
 )
 def softcap(x, cap):
@@ -167,6 +179,8 @@ def softcap_dx(x, cap):
     convex=False,
     latex=r"\log(1 - e^{-x})",
     reference="Mächler, Accurately computing log(1 - exp(-|a|)), 2012",
+    chinese="1 - exp(-x) 的对数，用于以对数形式保存的概率；x 为负时是 NaN。",
+    used_in="log-probabilities; JAX and TensorFlow offer it",
 )
 def log1mexp(x):
     """The logarithm of 1 - exp(-x), for probabilities kept as logarithms; NaN below 0."""

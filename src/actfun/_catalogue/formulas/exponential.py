@@ -32,6 +32,8 @@ FAR = 800.0
     convex=False,
     latex=r"\frac{1}{1 + e^{-x}}",
     reference="Rumelhart, Hinton and Williams, Learning representations by back-propagating errors, Nature 323, 1986",
+    chinese="把数压缩到 (0, 1)；其反函数是对数几率。",
+    used_in="gates, squeeze-and-excitation, output layers",
 )
 def sigmoid(x):
     """A number squeezed into (0, 1); its inverse is the logarithm of the odds."""
@@ -55,6 +57,8 @@ def sigmoid_dx(x):
     convex=False,
     latex=r"\frac{e^x - e^{-x}}{e^x + e^{-x}}",
     reference="LeCun et al., Efficient backprop, 1998, section 4.4",
+    chinese="把数压缩到 (-1, 1)，奇函数：2·sigmoid(2x) - 1。",
+    used_in="recurrent networks, poolers of Transformers",
 )
 def tanh(x):
     """A number squeezed into (-1, 1), odd: 2·sigmoid(2x) - 1."""
@@ -78,6 +82,8 @@ def tanh_dx(x):
     convex=False,
     latex=r"\frac{x}{1 + e^{-x}}",
     reference="Elfwing, Uchibe and Doya, arXiv:1702.03118; also known as swish",
+    chinese="x 乘以其 sigmoid。",
+    used_in="Llama, Qwen, Mistral, EfficientNet, YOLO, diffusion models",
 )
 def silu(x):
     """x weighted by its sigmoid."""
@@ -94,6 +100,11 @@ def silu_dx(x):
     return where(x >= 0.0, 1.0 - left, left)
 
 
+def finite(x):
+    """x, but a very large number in the place of an infinity: times 0 that is 0."""
+    return where(absolute(x) >= INFINITY, where(x > 0.0, 3e38, -3e38), x)
+
+
 @activation(
     range=(-0.2784645427610738, INFINITY),
     saturates=("left",),
@@ -101,11 +112,13 @@ def silu_dx(x):
     convex=False,
     latex=r"\frac{x}{1 + e^{-\beta x}}",
     reference="Ramachandran, Zoph and Le, Searching for activation functions, arXiv:1710.05941, section 3",
+    chinese="x 乘以 beta·x 的 sigmoid：beta 为 1 时是 silu，为 0 时是 x/2，很大时接近 relu。",
+    used_in="forks of EfficientNet that learn beta",
     beta=Parameter(1.0, learnable=True),
 )
 def swish(x, beta):
     """x weighted by the sigmoid of beta times x: silu for a beta of 1, x/2 for 0, and near relu for a large one."""
-    z = beta * x
+    z = beta * finite(x)
     t = minimum(absolute(z), FAR)
     left = decay(t, where(t < FAR, x, where(x < 0.0, -1.0, 1.0)))  # from FAR on a zero with the sign of x
     return where(z >= 0.0, x, left) / (1.0 + decay(t, 1.0))
@@ -113,12 +126,12 @@ def swish(x, beta):
 
 @derivative(swish, "x")
 def swish_dx(x, beta):
-    return silu_dx(beta * x)
+    return silu_dx(beta * finite(x))
 
 
 @derivative(swish, "beta")
 def swish_dbeta(x, beta):
-    t = absolute(beta * x)
+    t = absolute(beta * finite(x))
     root = decay(0.5 * t, where(t < FAR, x, 0.0)) / (1.0 + decay(t, 1.0))
     return root * root
 
@@ -131,6 +144,8 @@ def swish_dbeta(x, beta):
     convex=True,
     latex=r"\frac{1}{\beta} \log(1 + e^{\beta x})",
     reference="Dugas et al., Incorporating second-order functional knowledge for better option pricing, NIPS 2000",
+    chinese="平滑的 ReLU，即 sigmoid 的积分；beta 为负时是平滑的 min(x, 0)。",
+    used_in="step sizes of Mamba, variances, NeuS",
     beta=Parameter(1.0, nonzero=True),
     threshold=Ignored(20.0),  # from where torch takes it for a line
 )
@@ -160,6 +175,8 @@ def softplus_dx(x, beta):
     convex=False,
     latex=r"x \tanh(\log(1 + e^x))",
     reference="Misra, arXiv:1908.08681",
+    chinese="x 乘以其 softplus 的 tanh；记 e^x = a/b，这个 tanh 即 a(a + 2b)/((a + b)² + b²)。",
+    used_in="YOLOv4, diffusion models, bi-encoders",
 )
 def mish(x):
     """x weighted by the tanh of its softplus: with e^x = a/b, that is a(a + 2b)/((a + b)² + b²)."""
@@ -189,6 +206,8 @@ def mish_dx(x):
     convex=True,
     latex=r"\begin{cases} x & x > 0 \\ \alpha (e^x - 1) & x \le 0 \end{cases}",
     reference="Clevert, Unterthiner and Hochreiter, arXiv:1511.07289",
+    chinese="正数保持不变，负半轴是趋于 -alpha 的指数函数。",
+    used_in="EnCodec, Mimi, WavTokenizer, Informer, policies of reinforcement learning",
     alpha=Parameter(1.0, low=0.01, learnable=True),
 )
 def elu(x, alpha):

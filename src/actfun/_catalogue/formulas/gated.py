@@ -24,6 +24,8 @@ def passed(gate, up):
     convex=False,
     latex=r"u\,\sigma(x)",
     reference="Dauphin et al., Language modeling with gated convolutional networks, arXiv:1612.08083",
+    chinese="数值乘以门的 sigmoid。",
+    used_in="conformers, wav2vec",
 )
 def glu(x, up):
     """A value weighted by the sigmoid of its gate."""
@@ -47,6 +49,8 @@ def glu_dup(x, up):
     convex=False,
     latex=r"u\,x",
     reference="Shazeer, GLU variants improve Transformer, arXiv:2002.05202",
+    chinese="两半的乘积：不带激活函数的门控线性单元。",
+    used_in="the paper of GLU variants, which compares it",
 )
 def bilinear(x, up):
     """The product of both halves: a gated linear unit without an activation."""
@@ -72,6 +76,8 @@ def bilinear_dup(x, up):
     convex=False,
     latex=r"u\,\max(x, 0)",
     reference="Shazeer, GLU variants improve Transformer, arXiv:2002.05202",
+    chinese="数值乘以门的 ReLU。",
+    used_in="Transformer Engine offers it",
 )
 def reglu(x, up):
     """A value weighted by the ReLU of its gate."""
@@ -96,6 +102,8 @@ def reglu_dup(x, up):
     convex=False,
     latex=r"u\,x\,\Phi(x)",
     reference="Shazeer, GLU variants improve Transformer, arXiv:2002.05202",
+    chinese="数值乘以门的 GELU。",
+    used_in="diffusion models; with gelu_tanh as the gate, T5 1.1 and Gemma",
 )
 def geglu(x, up):
     """A value weighted by the GELU of its gate."""
@@ -120,6 +128,8 @@ def geglu_dup(x, up):
     convex=False,
     latex=r"u\,\frac{x}{1 + e^{-x}}",
     reference="Shazeer, GLU variants improve Transformer, arXiv:2002.05202",
+    chinese="数值乘以门的 SiLU。",
+    used_in="Llama, Phi-3, GLM, Granite",
 )
 def swiglu(x, up):
     """A value weighted by the SiLU of its gate."""
@@ -145,6 +155,8 @@ def swiglu_dup(x, up):
     convex=False,
     latex=r"(\operatorname{clip}(u, \pm c) + 1)\, h\, \sigma(\alpha h), \quad h = \min(x, c)",
     reference="OpenAI, gpt-oss-120b and gpt-oss-20b model card, arXiv:2508.10925",
+    chinese="gpt-oss 的 swiglu：两半都限制在界内，数值加 1，sigmoid 更陡。",
+    used_in="gpt-oss",
     alpha=Parameter(1.702, nonzero=True),
     limit=Parameter(7.0, low=0.0),
 )
@@ -173,6 +185,8 @@ def swiglu_oai_dup(x, up, alpha, limit):
     convex=False,
     latex=r"\beta_1 \tanh\left(\frac{x}{\beta_1}\right) \sigma(x)\, \beta_2 \tanh\left(\frac{u}{\beta_2}\right)",
     reference="Transformer Engine, pull request 3402",
+    chinese="两半都会饱和的 swiglu：tanh 把门限制在 beta1 以内，把数值限制在 beta2 以内。",
+    used_in="Transformer Engine offers it; said to be Kimi K3's",
     beta1=Parameter(4.0, nonzero=True),
     beta2=Parameter(25.0, nonzero=True),
 )

@@ -37,6 +37,8 @@ def ndtr(x):
     convex=False,
     latex=r"\frac{x}{2} \left(1 + \tanh\left(\sqrt{2/\pi}\,(x + 0.044715\,x^3)\right)\right)",
     reference="Hendrycks and Gimpel, arXiv:1606.08415, section 2",
+    chinese="用 tanh 近似 Φ 的 GELU，相差不超过 4.8e-4：x·sigmoid(2u)，u 是该 tanh 的自变量。",
+    used_in="GPT-2, T5 1.1, Gemma, SigLIP",
 )
 def gelu_tanh(x):
     """GELU with Φ approximated through tanh, off by at most 4.8e-4: x·sigmoid(2u), u the argument of that tanh."""
@@ -63,6 +65,8 @@ def gelu_tanh_dx(x):
     convex=False,
     latex=r"x\,\Phi(x)",
     reference="Hendrycks and Gimpel, arXiv:1606.08415, section 2",
+    chinese="x 乘以标准正态变量小于 x 的概率。",
+    used_in="BERT, ViT, Whisper, ConvNeXt",
     approximate=Choice("none", {"none": None, "tanh": gelu_tanh}),
 )
 def gelu(x):
@@ -89,6 +93,8 @@ def gelu_dx(x):
     convex=False,
     latex=r"x\,m, \quad m \sim \mathrm{Bernoulli}(\Phi(x))",
     reference="Hendrycks and Gimpel, arXiv:1606.08415, section 2",
+    chinese="以概率 Φ(x) 保留 x，否则为 0：其均值就是 GELU。",
+    used_in="the paper of GELU, which starts from it",
 )
 def stochastic_gelu(x, noise):
     """x kept with probability Φ(x), else 0: what GELU is the mean of."""

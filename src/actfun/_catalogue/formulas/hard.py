@@ -14,6 +14,8 @@ BOTH = ("left", "right")
     zero_centred=True,
     latex="x",
     reference="what every framework calls linear, or identity",
+    chinese="x 本身，用于必须写明激活函数的地方。",
+    used_in="Keras, transformers and Transformer Engine, as linear",
 )
 def identity(x):
     """x itself, for where an activation must be named."""
@@ -32,6 +34,8 @@ def identity(x):
     convex=False,
     latex=r"\min(\max(x, 0), 6)",
     reference="Krizhevsky, Convolutional deep belief networks on CIFAR-10, 2010",
+    chinese="到 6 为止的 ReLU，适合低比特运算。",
+    used_in="MobileNet v1 and v2",
 )
 def relu6(x):
     """ReLU that ends at 6, for arithmetic of few bits."""
@@ -53,6 +57,8 @@ def relu6_dx(x):
     convex=False,
     latex=r"\begin{cases} x & x > \theta \\ v & x \le \theta \end{cases}",
     reference="Konda, Memisevic and Krueger, arXiv:1402.3337",
+    chinese="x 高于阈值时保持不变，否则取固定值。",
+    used_in="zero-bias autoencoders; a building block",
     threshold=Parameter(1.0),
     value=Parameter(0.0),
 )
@@ -73,8 +79,10 @@ def threshold(x, threshold, value):
     convex=False,
     latex=r"\min(\max(x, a), b)",
     reference="Collobert, Large scale machine learning, 2004",
+    chinese="把 x 限制在两个界之间。",
+    used_in="binarised networks, quantisation, mobile networks",
     min_val=Parameter(-1.0),
-    max_val=Parameter(1.0),
+    max_val=Parameter(1.0, least="min_val"),
 )
 def hard_tanh(x, min_val, max_val):
     """x held between two bounds."""
@@ -92,6 +100,8 @@ def hard_tanh(x, min_val, max_val):
     convex=False,
     latex=r"\min(\max(s x + o, 0), 1)",
     reference="Courbariaux, Bengio and David, arXiv:1511.00363",
+    chinese="从 0 到 1 的直线：torch 的斜率为 1/6，Keras 2 和 ONNX 的为 1/5。",
+    used_in="squeeze-and-excitation of MobileNetV3, LSTM gates of early Keras",
     slope=Parameter(1.0 / 6.0, extra=True),
     offset=Parameter(0.5, extra=True),
 )
@@ -109,6 +119,8 @@ def hard_sigmoid(x, slope, offset):
     convex=False,
     latex=r"\min(\max(\tfrac{x + 1}{2}, 0), 1)",
     reference="Blondel, Martins and Niculae, arXiv:1901.02324, section 6.2",
+    chinese="sparse_plus 的导数：在 -1 和 1 处达到 0 和 1。",
+    used_in="entmax-type losses; the derivative of sparse_plus",
 )
 def sparse_sigmoid(x):
     """The derivative of sparse_plus: 0 and 1 are reached at -1 and 1."""
@@ -124,6 +136,8 @@ def sparse_sigmoid(x):
     convex=False,
     latex=r"\begin{cases} x & |x| > \lambda \\ 0 & |x| \le \lambda \end{cases}",
     reference="Donoho and Johnstone, Ideal spatial adaptation by wavelet shrinkage, Biometrika 81, 1994",
+    chinese="绝对值大的 x 保持不变，其余变为 0。",
+    used_in="sparse coding, LISTA",
     lambd=Parameter(0.5),
 )
 def hard_shrink(x, lambd):
@@ -140,6 +154,8 @@ def hard_shrink(x, lambd):
     convex=False,
     latex=r"\operatorname{sign}(x) \max(|x| - \lambda, 0)",
     reference="Donoho, De-noising by soft-thresholding, IEEE Transactions on Information Theory 41, 1995",
+    chinese="把 x 向 0 移动固定的一步。",
+    used_in="ISTA and LISTA, unrolled MRI reconstruction, variants of FNO",
     lambd=Parameter(0.5),
 )
 def soft_shrink(x, lambd):
@@ -158,6 +174,8 @@ def soft_shrink(x, lambd):
     convex=False,
     latex=r"x \min(\max(\tfrac{x + 3}{6}, 0), 1)",
     reference="Howard et al., Searching for MobileNetV3, arXiv:1905.02244, section 5.2",
+    chinese="x 乘以其 hard_sigmoid。",
+    used_in="MobileNetV3, LeViT, PP-LCNet",
 )
 def hard_swish(x):
     """x weighted by its hard sigmoid."""
@@ -177,6 +195,8 @@ def hard_swish_dx(x):
     convex=False,
     latex=r"\tfrac{x}{2} \min(\max(x + 2, 0), 2)",
     reference="Misra, https://github.com/digantamisra98/H-Mish",
+    chinese="由直线和抛物线构成的 Mish。",
+    used_in="timm offers it",
 )
 def hard_mish(x):
     """Mish of straight lines and a parabola."""
@@ -195,6 +215,8 @@ def hard_mish_dx(x):
     convex=True,
     latex=r"\begin{cases} x & x \ge \beta \\ \tfrac{1}{4 \beta} \max(x + \beta, 0)^2 & x < \beta \end{cases}",
     reference="Blondel, Martins and Niculae, arXiv:1901.02324; with beta as SmeLU, Shamir and Lin, arXiv:2202.06499",
+    chinese="拐角处换成抛物线的 ReLU，抛物线从 -beta 到 beta。",
+    used_in="sparse losses; as SmeLU, ranking of ads at Google",
     beta=Parameter(1.0, nonzero=True),
 )
 def sparse_plus(x, beta):
@@ -215,6 +237,8 @@ def sparse_plus_dx(x, beta):
     convex=True,
     latex=r"s \max(x, 0)^2 + b",
     reference="Yu et al., MetaFormer baselines for vision, arXiv:2210.13452",
+    chinese="ReLU 的平方，对正态输入调整为均值 0、方差 1。",
+    used_in="CAFormer and ConvFormer, in timm",
     scale=Parameter(0.8944, learnable=True),
     bias=Parameter(-0.4472, learnable=True),
 )

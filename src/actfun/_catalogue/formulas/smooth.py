@@ -36,6 +36,8 @@ def expm1_of_any(x):
     convex=True,
     latex=r"\max(x, 0) + \min(0, \alpha (e^{x/\alpha} - 1))",
     reference="Barron, Continuously differentiable exponential linear units, arXiv:1704.07483",
+    chinese="指数也按 alpha 缩放的 ELU，因此对任何 alpha 导数都连续。",
+    used_in="networks for molecules (ANI), NeRF-like models",
     alpha=Parameter(1.0, nonzero=True),
 )
 def celu(x, alpha):
@@ -59,6 +61,8 @@ def celu_dx(x, alpha):
     convex=False,
     latex=r"\lambda \begin{cases} x & x > 0 \\ \alpha (e^x - 1) & x \le 0 \end{cases}",
     reference="Klambauer, Unterthiner, Mayr and Hochreiter, Self-normalizing neural networks, arXiv:1706.02515",
+    chinese="经过缩放的 ELU，使各层保持均值 0、方差 1。",
+    used_in="self-normalising networks for tables",
 )
 def selu(x):
     """ELU, scaled so that layers of it keep mean 0 and variance 1."""
@@ -86,6 +90,8 @@ def expm1_less_x(x):
     convex=True,
     latex=r"\begin{cases} \alpha_p x^2 + \beta x & x > 0 \\ \alpha_n (e^x - 1 - x) + \beta x & x \le 0 \end{cases}",
     reference="Huang and Schlag, Deriving activation functions using integration, arXiv:2411.13010",
+    chinese="可训练的 ELU 的积分：右侧是抛物线，左侧接近直线。",
+    used_in="Apertus",
     alpha_p=Parameter(0.8, low=0.0, learnable=True),
     alpha_n=Parameter(0.8, low=0.0, learnable=True),
     beta=Parameter(0.5),
@@ -120,6 +126,8 @@ def xielu_dalpha_n(x, alpha_p, alpha_n, beta):
     convex=False,
     latex=r"\sqrt{\log(1 + e^x)}",
     reference="DeepSeek-AI, DeepSeek-V4, whose router scores experts by it",
+    chinese="softplus 的平方根，增长缓慢。",
+    used_in="DeepSeek-V4, whose router scores experts by it",
 )
 def sqrtsoftplus(x):
     """The square root of softplus, which grows slowly."""
@@ -146,6 +154,8 @@ LARGE = 1e9  # where x² + b is x² to the last bit, for b up to 100
     convex=True,
     latex=r"\tfrac{1}{2} \left(x + \sqrt{x^2 + b}\right)",
     reference="Barron, Squareplus: a softplus-like algebraic rectifier, arXiv:2112.11687",
+    chinese="不用指数的 softplus：x 与一条双曲线之和的一半。",
+    used_in="JAX and Keras offer it, as a cheap softplus",
     b=Parameter(4.0, low=0.0),
 )
 def squareplus(x, b):
@@ -174,6 +184,8 @@ def squareplus_dx(x, b):
     convex=True,
     latex=r"\begin{cases} x & x \ge 0 \\ \frac{x}{\sqrt{1 + \alpha x^2}} & x < 0 \end{cases}",
     reference="Carlile et al., Improving deep learning by inverse square root linear units, arXiv:1710.09967",
+    chinese="正数保持不变，负半轴是平方根倒数的形式，趋于 -1/√alpha。",
+    used_in="rarely used",
     alpha=Parameter(1.0, low=0.0),
 )
 def isrlu(x, alpha):

@@ -38,6 +38,8 @@ SQRT2 = 1.4142135623730951
     convex=False,
     latex=r"x\,\sigma(1.702\,x)",
     reference="Hendrycks and Gimpel, arXiv:1606.08415, section 2",
+    chinese="用 sigmoid 近似 Φ 的 GELU，相差不超过 0.02。",
+    used_in="CLIP, OWL-ViT, ImageGPT",
 )
 def quick_gelu(x):
     """GELU with Φ approximated by a sigmoid, off by at most 0.02."""
@@ -64,6 +66,8 @@ def product(p, x):
     convex=False,
     latex=r"(p_1 - p_2) x\,\sigma(\beta (p_1 - p_2) x) + p_2 x",
     reference="Ma et al., Activate or not: learning customized activation, arXiv:2009.04759",
+    chinese="在斜率为 p1 和 p2 的两条直线之间切换，beta 越大切换越陡；初始时就是 silu。",
+    used_in="forks of YOLOv5 and YOLOv7",
     p1=Parameter(1.0, learnable=True),
     p2=Parameter(0.0, learnable=True),
     beta=Parameter(1.0, learnable=True),
@@ -104,6 +108,8 @@ def acon_c_dbeta(x, p1, p2, beta):
     convex=False,
     latex=r"\min(x\,\Phi(x), 10)",
     reference="Wu et al., Integer quantization for deep learning inference, arXiv:2004.09602",
+    chinese="到 10 为止的 GELU，适合低比特运算。",
+    used_in="quantised BERT",
 )
 def gelu_10(x):
     """GELU that ends at 10, for arithmetic of few bits."""
@@ -118,9 +124,11 @@ def gelu_10(x):
     convex=False,
     latex=r"x \tanh(e^x)",
     reference="Liu and Di, TanhExp, arXiv:2003.09855; Fernandez and Mali, TeLU, arXiv:2412.20269",
+    chinese="x 乘以其指数的 tanh。",
+    used_in="little evidence of use",
 )
 def telu(x):
-    """x weighted by the tanh of its exponential. Few networks use it."""
+    """x weighted by the tanh of its exponential."""
     t = minimum(absolute(x), FAR)
     return where(x < -20.0, decay(t, -t), x * tanh(exp(minimum(x, 4.0))))  # tanh(e⁴) is 1
 
@@ -140,9 +148,11 @@ def telu_dx(x):
     convex=False,
     latex=r"x \tanh(x\,\Phi(x))",
     reference="Naveen, Phish: a novel hyper-optimizable activation function, TechRxiv, 2022",
+    chinese="x 乘以其 GELU 的 tanh：从不为负。",
+    used_in="little evidence of use",
 )
 def phish(x):
-    """x weighted by the tanh of its GELU: never negative. Few networks use it."""
+    """x weighted by the tanh of its GELU: never negative."""
     t = minimum(absolute(x), GAUSSIAN_FAR)
     return where(x < -8.0, gaussian_decay(t, t * t * ndtr_scaled(t)), x * tanh(gelu(x)))
 
@@ -163,6 +173,8 @@ def phish_dx(x):
     convex=False,
     latex=r"x \tanh(\log(1 + \sigma(x)))",
     reference="Wang, Ren and Wang, Smish, Electronics 11(4), 540, 2022",
+    chinese="x 乘以 log(1 + sigmoid) 的 tanh；记 sigmoid 为 s，这个 tanh 即 s(s + 2)/(s(s + 2) + 2)。",
+    used_in="TEED, an edge detector",
 )
 def smish(x):
     """x weighted by the tanh of log(1 + sigmoid), which with s for sigmoid is s(s + 2)/(s(s + 2) + 2)."""
@@ -191,9 +203,11 @@ def smish_dx(x):
     convex=False,
     latex=r"x \tanh(x)",
     reference="Roy et al., LiSHT, arXiv:1901.05894",
+    chinese="x 乘以其 tanh：偶函数，相当于平滑的 |x|。",
+    used_in="little evidence of use",
 )
 def lisht(x):
-    """x weighted by its tanh: even, a smooth |x|. Few networks use it."""
+    """x weighted by its tanh: even, a smooth |x|."""
     return x * tanh(x)
 
 
@@ -209,11 +223,13 @@ def lisht_dx(x):
     convex=False,
     latex=r"x\,(1 + e^{-\beta x})^{-\alpha}",
     reference="Patwardhan, Ingalhalikar and Walambe, ARiA, arXiv:1805.08878",
+    chinese="x 乘以其 sigmoid 的幂，即 Richards 曲线。",
+    used_in="little evidence of use",
     alpha=Parameter(1.5),
     beta=Parameter(2.0),
 )
 def aria(x, alpha, beta):
-    """x weighted by a power of its sigmoid: Richards' curve. Few networks use it."""
+    """x weighted by a power of its sigmoid: Richards' curve."""
     z = beta * x
     s = alpha * (where(z >= 0.0, 0.0, -z) + log1p(decay(absolute(z), 1.0)))
     return where(x >= 0.0, x * exp(-s), decay(s, maximum(x, -FAR)))
@@ -234,11 +250,13 @@ def aria_dx(x, alpha, beta):
     convex=False,
     latex=r"\tfrac{1}{2} \left((1 + a) x + (1 - a) x \operatorname{erf}(\mu (1 - a) x)\right)",
     reference="Biswas et al., SMU, arXiv:2111.04682",
+    chinese="平滑的 Leaky ReLU，负半轴斜率为 alpha，mu 越大拐角越尖。",
+    used_in="little evidence of use",
     alpha=Parameter(0.25),
     mu=Parameter(1.0, low=0.01, learnable=True),
 )
 def smu(x, alpha, mu):
-    """A smooth Leaky ReLU of slope alpha, sharper with mu. Few networks use it."""
+    """A smooth Leaky ReLU of slope alpha, sharper with mu."""
     scale = SQRT2 * mu * (1.0 - alpha)
     z = scale * x
     return alpha * x + (1.0 - alpha) * where(x >= 0.0, x * ndtr(z), gelu(minimum(z, 0.0)) / scale)
@@ -265,9 +283,11 @@ ERF_SLOPE = 1.1283791670955126  # 2/√π
     convex=False,
     latex=r"x \operatorname{erf}(\log(1 + e^x))",
     reference="Nag and Bhattacharyya, SERF, arXiv:2108.09598",
+    chinese="x 乘以其 softplus 的误差函数值。",
+    used_in="little evidence of use",
 )
 def serf(x):
-    """x weighted by the error function of its softplus. Few networks use it."""
+    """x weighted by the error function of its softplus."""
     t = minimum(absolute(x), FAR)
     s = maximum(x, 0.0) + log1p(decay(t, 1.0))
     return where(x < -40.0, decay(t, -ERF_SLOPE * t), x * erf(s))
@@ -290,9 +310,11 @@ def serf_dx(x):
     zero_centred=True,
     latex=r"x \cos(x)",
     reference="Noel, Arunkumar and Trivedi, Growing cosine unit, arXiv:2108.12943",
+    chinese="x 乘以其余弦：振荡，且无界。",
+    used_in="little evidence of use",
 )
 def gcu(x):
-    """x weighted by its cosine: it oscillates without bounds. Few networks use it."""
+    """x weighted by its cosine: it oscillates without bounds."""
     return x * cos(x)
 
 
