@@ -5,6 +5,7 @@ Each takes the gate x and the value `up`. A gate that is exactly 0 passes 0, wha
 
 from actfun._catalogue.formulas.exponential import sigmoid, sigmoid_dx, silu, silu_dx, tanh_dx
 from actfun._catalogue.formulas.gaussian import gelu, gelu_dx
+from actfun._catalogue.formulas.hard import identity
 from actfun._catalogue.formulas.rectified import relu, relu_dx
 from actfun._catalogue.kinds import GATED
 from actfun.formula import INFINITY, Parameter, absolute, activation, derivative, maximum, minimum, tanh, where
@@ -207,13 +208,8 @@ def situ_glu_dup(x, up, beta1, beta2):
     return beta1 * tanh(x / beta1) * sigmoid(x) * tanh_dx(up / beta2)
 
 
-def identity(x):
-    """The gate of bilinear."""
-    return x
-
-
 def constant(x):
-    """Its slope."""
+    """The slope of bilinear's gate, which is `identity`."""
     return 1.0
 
 
