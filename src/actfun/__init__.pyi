@@ -190,7 +190,7 @@ def hard_shrink(input: Tensor, lambd: float = 0.5, *, inplace: bool = False) -> 
     """x where it is large, else 0."""
 
 def hard_sigmoid(
-    input: Tensor, slope: float = 0.16666666666666666, offset: float = 0.5, inplace: bool = False
+    input: Tensor, inplace: bool = False, *, slope: float = 0.16666666666666666, offset: float = 0.5
 ) -> Tensor:
     """A straight line from 0 to 1: torch's slope is 1/6, that of Keras 2 and of ONNX 1/5."""
 

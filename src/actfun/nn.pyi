@@ -127,7 +127,7 @@ class Hardsigmoid(Elementwise):
 
     slope: float
     offset: float
-    def __init__(self, slope: float = 0.16666666666666666, offset: float = 0.5, inplace: bool = False) -> None: ...
+    def __init__(self, inplace: bool = False, slope: float = 0.16666666666666666, offset: float = 0.5) -> None: ...
 
 class Hardswish(Elementwise):
     """x weighted by its hard sigmoid."""
