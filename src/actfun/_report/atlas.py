@@ -31,7 +31,7 @@ FACTS = {  # what can be asked for: key -> English, Chinese
     "zero_centred": ("zero-centred", "零中心"),
     "saturates": ("saturates", "饱和"),
     "kinked": ("kinked", "有折点"),
-    "learned": ("learned parameter", "可学习参数"),
+    "learned": ("learned", "可学习参数"),
     "bounded": ("bounded", "有界"),
 }
 SINGLE = dtype_name(torch.float32)
