@@ -53,9 +53,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--seconds", type=float, default=225.0, help="for the whole run; sections end in time")
     parser.add_argument("--only", default="", help="sections, by name, separated by commas")
-    parser.add_argument(
-        "--activations", default="", help="names, separated by commas, or all; without, those that torch has too"
-    )
+    parser.add_argument("--activations", default="", help="names, or all; without, those torch has")
     return parser.parse_args()
 
 
