@@ -78,6 +78,7 @@ DERIVATIVES = [
     for argument in ("x", *(a for a, p in activation.parameters.items() if getattr(p, "learnable", False)))
 ]
 CASES = VALUES + DERIVATIVES
+CORE = [case for case in CASES if case.activation.torch]  # for what takes long, and the others share the code of
 CAREFUL = [case for case in CASES if uses(case.formula, DERIVED)]  # those that need a transcendental function
 
 # Float64, in ulp: what was measured, rounded up.
@@ -93,7 +94,7 @@ WIDER |= {"rational-db1": 60.0, "rational-db2": 50.0, "rational-db3": 42.0, "rat
 
 
 # What stands in an exponent is a multiple of x, rounded: that costs its size. Relative errors, in units of 2⁻²⁴ too.
-STEEP: dict[str, float] = {"aria": 30.0, "aria-dx": 30.0, "laplace": 220.0, "laplace-dx": 220.0, "smu-dmu": 300.0}
+STEEP: dict[str, float] = {"aria": 32.0, "aria-dx": 32.0, "laplace": 220.0, "laplace-dx": 220.0, "smu-dmu": 300.0}
 STEEP |= {"quick_gelu": 14.0, "quick_gelu-dx": 220.0}
 STEEP |= {"serf-dx": 22.0, "telu-dx": 11.0, "xielu": 13.0}  # not far from a root
 STEEP |= {"rational": 85.0, "rational-dx": 60.0}  # as in WIDER

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from support import CASES, COMPILES, STEEP, Case
+from support import CASES, COMPILES, CORE, STEEP, Case
 from torch import Tensor
 
 import actfun as af
@@ -78,7 +78,7 @@ def failures(case: Case, x: Tensor, got: Tensor) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_float32_is_as_close_as_promised(case):
-    x = numbers()
+    x = numbers()[:: 1 if case in CORE else 5]
     assert failures(case, x, torch32.evaluate(case.formula, x, *case.parameters)) == {}
 
 
@@ -118,7 +118,7 @@ def test_infinities_and_zeros_give_limits(case, dtype):
 @pytest.mark.parametrize("case", [case for case in CASES if case.argument == "x"], ids=str)
 def test_only_what_is_flat_passes_nothing(case, dtype):
     """Only slopes that are subnormal, in bfloat16 those that round to 0; no slope is 0 without being taken for it."""
-    x = numbers().to(dtype)
+    x = numbers()[:: 1 if case in CORE else 5].to(dtype)
     exact = torch64.evaluate(case.formula, x.double(), *case.rounded)
     passed = torch32.evaluate(case.formula, x, *case.parameters, times=torch.full_like(x, math.inf))
     assert x[passed.isnan() & ~exact.isnan()].tolist() == []

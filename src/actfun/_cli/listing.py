@@ -2,8 +2,10 @@
 
 from rich.table import Table
 
-from actfun import names, spec
+from actfun import Activation, names, spec
 from actfun._cli.common import app, console
+
+MANY = 4  # parameters
 
 
 @app.command("list")
@@ -18,13 +20,20 @@ def list_activations() -> None:
         facts = spec(name)
         cells = {
             "name": name,
-            "parameters": ", ".join(f"{argument}={_short(p.default)}" for argument, p in facts.parameters.items()),
+            "parameters": _parameters(facts),
             "range": f"{facts.range[0]:.4g} .. {facts.range[1]:.4g}",
             "module": facts.module,
             "what it is": facts.summary,
         }
         table.add_row(*(cells[heading] for heading in shown))
     out.print(table)
+
+
+def _parameters(facts: Activation) -> str:
+    """Names and defaults, of many only how many."""
+    if len(facts.parameters) > MANY:
+        return f"{len(facts.parameters)} coefficients"
+    return ", ".join(f"{argument}={_short(p.default)}" for argument, p in facts.parameters.items())
 
 
 def _short(value: object) -> str:
