@@ -67,6 +67,7 @@ __all__ = [
     "phish",
     "prelu",
     "quick_gelu",
+    "rational",
     "reglu",
     "relu",
     "relu6",
@@ -120,7 +121,7 @@ def acon_c(
     """A switch between two lines, of slopes p1 and p2, as sharp as beta: silu to begin with."""
 
 def aria(input: Tensor, alpha: float = 1.5, beta: float = 2.0, *, inplace: bool = False) -> Tensor:
-    """x weighted by a power of its sigmoid: Richards' curve. Few networks use it."""
+    """x weighted by a power of its sigmoid: Richards' curve."""
 
 def bilinear(
     a: Tensor, b: Tensor | None = None, *, gate: Literal["first", "second", "interleaved", None] = None, dim: int = -1
@@ -140,7 +141,7 @@ def exponential(input: Tensor, *, inplace: bool = False) -> Tensor:
     """e to the power x."""
 
 def gcu(input: Tensor, *, inplace: bool = False) -> Tensor:
-    """x weighted by its cosine: it oscillates without bounds. Few networks use it."""
+    """x weighted by its cosine: it oscillates without bounds."""
 
 def geglu(
     a: Tensor, b: Tensor | None = None, *, gate: Literal["first", "second", "interleaved", None] = None, dim: int = -1
@@ -211,7 +212,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     """x where it is positive, else a small multiple of it, so that no unit loses its gradient."""
 
 def lisht(input: Tensor, *, inplace: bool = False) -> Tensor:
-    """x weighted by its tanh: even, a smooth |x|. Few networks use it."""
+    """x weighted by its tanh: even, a smooth |x|."""
 
 def log1mexp(input: Tensor, *, inplace: bool = False) -> Tensor:
     """The logarithm of 1 - exp(-x), for probabilities kept as logarithms; NaN below 0."""
@@ -229,13 +230,31 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x weighted by the tanh of its softplus: with e^x = a/b, that is a(a + 2b)/((a + b)² + b²)."""
 
 def phish(input: Tensor, *, inplace: bool = False) -> Tensor:
-    """x weighted by the tanh of its GELU: never negative. Few networks use it."""
+    """x weighted by the tanh of its GELU: never negative."""
 
 def prelu(input: Tensor, weight: float | Tensor = 0.25, *, inplace: bool = False, dim: int = 1) -> Tensor:
     """x where it is positive, else a multiple of it that is learned."""
 
 def quick_gelu(input: Tensor, *, inplace: bool = False) -> Tensor:
     """GELU with Φ approximated by a sigmoid, off by at most 0.02."""
+
+def rational(
+    input: Tensor,
+    a0: float | Tensor = 0.033377,
+    a1: float | Tensor = 0.505,
+    a2: float | Tensor = 1.656706,
+    a3: float | Tensor = 2.015921,
+    a4: float | Tensor = 0.935109,
+    a5: float | Tensor = 0.152987,
+    b1: float | Tensor = 0.0,
+    b2: float | Tensor = 3.991924,
+    b3: float | Tensor = 0.0,
+    b4: float | Tensor = 0.302945,
+    *,
+    inplace: bool = False,
+    dim: int = 1,
+) -> Tensor:
+    """A quotient of two polynomials whose ten coefficients may be learned: to begin with, near leaky_relu."""
 
 def reglu(
     a: Tensor, b: Tensor | None = None, *, gate: Literal["first", "second", "interleaved", None] = None, dim: int = -1
@@ -265,7 +284,7 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """ELU, scaled so that layers of it keep mean 0 and variance 1."""
 
 def serf(input: Tensor, *, inplace: bool = False) -> Tensor:
-    """x weighted by the error function of its softplus. Few networks use it."""
+    """x weighted by the error function of its softplus."""
 
 def sigmoid(input: Tensor, *, inplace: bool = False) -> Tensor:
     """A number squeezed into (0, 1); its inverse is the logarithm of the odds."""
@@ -291,7 +310,7 @@ def smish(input: Tensor, *, inplace: bool = False) -> Tensor:
     """x weighted by the tanh of log(1 + sigmoid), which with s for sigmoid is s(s + 2)/(s(s + 2) + 2)."""
 
 def smu(input: Tensor, alpha: float = 0.25, mu: float | Tensor = 1.0, *, inplace: bool = False, dim: int = 1) -> Tensor:
-    """A smooth Leaky ReLU of slope alpha, sharper with mu. Few networks use it."""
+    """A smooth Leaky ReLU of slope alpha, sharper with mu."""
 
 def snake(input: Tensor, alpha: float | Tensor = 1.0, *, inplace: bool = False, dim: int = 1) -> Tensor:
     """x and a wave of learned frequency, which never falls. An alpha of 0 leaves x."""
@@ -376,7 +395,7 @@ def tanh_shrink(input: Tensor, *, inplace: bool = False) -> Tensor:
     """x less its tanh: small near 0, where the difference is a series, and x ∓ 1 far from it."""
 
 def telu(input: Tensor, *, inplace: bool = False) -> Tensor:
-    """x weighted by the tanh of its exponential. Few networks use it."""
+    """x weighted by the tanh of its exponential."""
 
 def threshold(input: Tensor, threshold: float = 1.0, value: float = 0.0, inplace: bool = False) -> Tensor:
     """x where it is above a threshold, else a fixed value."""

@@ -39,7 +39,7 @@ class AconC(Elementwise):
     ) -> None: ...
 
 class Aria(Elementwise):
-    """x weighted by a power of its sigmoid: Richards' curve. Few networks use it."""
+    """x weighted by a power of its sigmoid: Richards' curve."""
 
     alpha: float
     beta: float
@@ -77,7 +77,7 @@ class Exponential(Elementwise):
     def __init__(self) -> None: ...
 
 class GCU(Elementwise):
-    """x weighted by its cosine: it oscillates without bounds. Few networks use it."""
+    """x weighted by its cosine: it oscillates without bounds."""
 
     def __init__(self) -> None: ...
 
@@ -166,7 +166,7 @@ class LeakyReLU(Elementwise):
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None: ...
 
 class LiSHT(Elementwise):
-    """x weighted by its tanh: even, a smooth |x|. Few networks use it."""
+    """x weighted by its tanh: even, a smooth |x|."""
 
     def __init__(self) -> None: ...
 
@@ -186,7 +186,7 @@ class Mish(Elementwise):
     def __init__(self, inplace: bool = False) -> None: ...
 
 class Phish(Elementwise):
-    """x weighted by the tanh of its GELU: never negative. Few networks use it."""
+    """x weighted by the tanh of its GELU: never negative."""
 
     def __init__(self) -> None: ...
 
@@ -207,6 +207,38 @@ class QuickGELU(Elementwise):
     """GELU with Φ approximated by a sigmoid, off by at most 0.02."""
 
     def __init__(self) -> None: ...
+
+class Rational(Elementwise):
+    """A quotient of two polynomials whose ten coefficients may be learned: to begin with, near leaky_relu."""
+
+    a0: float | nn.Parameter
+    a1: float | nn.Parameter
+    a2: float | nn.Parameter
+    a3: float | nn.Parameter
+    a4: float | nn.Parameter
+    a5: float | nn.Parameter
+    b1: float | nn.Parameter
+    b2: float | nn.Parameter
+    b3: float | nn.Parameter
+    b4: float | nn.Parameter
+    def __init__(
+        self,
+        a0: float = 0.033377,
+        a1: float = 0.505,
+        a2: float = 1.656706,
+        a3: float = 2.015921,
+        a4: float = 0.935109,
+        a5: float = 0.152987,
+        b1: float = 0.0,
+        b2: float = 3.991924,
+        b3: float = 0.0,
+        b4: float = 0.302945,
+        learnable: bool = False,
+        num_parameters: int = 1,
+        dim: int = 1,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None: ...
 
 class ReGLU(Gated):
     """A value weighted by the ReLU of its gate."""
@@ -241,7 +273,7 @@ class SELU(Elementwise):
     def __init__(self, inplace: bool = False) -> None: ...
 
 class Serf(Elementwise):
-    """x weighted by the error function of its softplus. Few networks use it."""
+    """x weighted by the error function of its softplus."""
 
     def __init__(self) -> None: ...
 
@@ -278,7 +310,7 @@ class Smish(Elementwise):
     def __init__(self) -> None: ...
 
 class SMU(Elementwise):
-    """A smooth Leaky ReLU of slope alpha, sharper with mu. Few networks use it."""
+    """A smooth Leaky ReLU of slope alpha, sharper with mu."""
 
     alpha: float
     mu: float | nn.Parameter
@@ -430,7 +462,7 @@ class Tanhshrink(Elementwise):
     def __init__(self) -> None: ...
 
 class TeLU(Elementwise):
-    """x weighted by the tanh of its exponential. Few networks use it."""
+    """x weighted by the tanh of its exponential."""
 
     def __init__(self) -> None: ...
 
