@@ -6,6 +6,7 @@ page of the activations and the atlas come from the registry.
 
 import json
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,8 @@ def activations() -> str:
         "# Activations\n\nEvery activation of the registry: its formula, its curve and derivative at the default "
         "parameters, and the facts that the tests hold it to. `actfun show NAME` prints the same.\n"
     )
-    return "\n".join([head, *map(activation, names())])
+    table = runpy.run_path(str(ROOT / "tools" / "write_tables.py"))["table"]()
+    return "\n".join([head, table, *map(activation, names())])
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

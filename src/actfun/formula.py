@@ -3,8 +3,22 @@
 A formula is a function of x and its parameters. It has assignments, + - * /, < <= > >=, and calls of the vocabulary
 below and of other formulas; literals are floats. What leaves that language is refused when the formula is registered.
 
+A formula alone is an activation as all others are: a function, a module, with gradients, a gain, kernels.
+
 >>> import actfun as af, torch
 >>> from actfun.formula import Parameter, absolute, activation, derivative
+
+>>> @activation
+... def my_square(x):
+...     return x * absolute(x)
+
+>>> x = torch.tensor([-1.0, 0.0, 3.0], requires_grad=True)
+>>> torch.autograd.grad(af.my_square(x).sum(), x)[0].tolist()
+[2.0, 0.0, 6.0]
+>>> af.nn.MySquare(), af.spec("my_square").monotonic
+(MySquare(), True)
+
+Facts that are not stated are found by trying numbers, derivatives are derived. Both may be written:
 
 >>> @activation(
 ...     range=(-1.0, 1.0), saturates=("left", "right"), zero_centred=True, monotonic=True, convex=False,
@@ -20,9 +34,6 @@ below and of other formulas; literals are floats. What leaves that language is r
 ...     c = 1.0 + absolute(sharpness * x)
 ...     return sharpness / (c * c)
 
-It is then an activation as all others are: a function, a module, with gradients, a gain, kernels.
-
->>> x = torch.tensor([-1.0, 0.0, 3.0], requires_grad=True)
 >>> y = af.my_softsign(x)
 >>> y.tolist()
 [-0.5, 0.0, 0.75]

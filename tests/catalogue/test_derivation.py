@@ -15,6 +15,7 @@ from actfun._backends import torch as torch_ops
 from actfun._catalogue import derivation as rules
 from actfun._catalogue import notation
 from actfun._catalogue.primitives import CONTRACTS
+from actfun._catalogue.registry import _registry
 from actfun.formula import INFINITY, absolute, activation, copysign, decay, exp, log1p, maximum, sqrt, tanh, where
 
 X = torch.tensor([-7.3, -2.1, -1.3, -0.4, 0.3, 0.7, 1.9, 6.2], dtype=torch.float64)
@@ -83,6 +84,7 @@ def told(formula) -> list[str]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         getattr(af, formula.__name__)
+    _registry.pop(formula.__name__)
     return [str(warning.message) for warning in caught]
 
 

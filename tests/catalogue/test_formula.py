@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from actfun import formula
 from actfun._catalogue import primitives
 from actfun._catalogue.facts import FINDABLE
 from actfun._catalogue.language import VOCABULARY, trace
+from actfun._catalogue.registry import _registry
 from actfun._report import show as report
 from actfun.formula import absolute, activation, derivative, exp, minimum, where
 
@@ -47,7 +49,6 @@ def test_a_word_that_was_not_imported_is_found_in_it():
         trace(unimported)
 
 
-@activation
 def alone(x):
     """Nothing but a formula."""
     return where(x > 2.0, 1.0, exp(minimum(x, 2.0) - 2.0)) * x
@@ -85,9 +86,18 @@ def test_what_is_stated_is_not_found():
     activation(alone)
 
 
-@activation
 def late(x):
     return x / (1.0 + absolute(x))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def registered() -> Iterator[None]:
+    """The two, while the tests here run."""
+    for written in (alone, late):
+        activation(written)
+    yield
+    for written in (alone, late):
+        _registry.pop(written.__name__)
 
 
 def test_a_derivative_that_comes_later_is_used():

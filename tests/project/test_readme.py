@@ -75,8 +75,16 @@ def test_the_table_of_activations_is_the_registrys(name):
 def test_the_list_of_the_api_is_whole(name):
     api = text_of(name).partition("## API")[2].partition("\n## ")[0]
     functions = {public for public in af.__all__ if callable(getattr(af, public))} - {"Activation"}
-    assert functions <= set(re.findall(r"`(\w+)\(", api))
-    assert set(dir(af.nn)) - {"Elementwise", "Gated"} <= set(re.findall(r"`nn\.(\w+)", api))
+    assert functions <= set(re.findall(r"`(\w+)[`(]", api))
+    layers = set(dir(af.nn)) - {"Elementwise", "Gated"} - {af.spec(activation).module for activation in af.names()}
+    assert layers <= set(re.findall(r"`nn\.(\w+)", api))
+
+
+def test_the_whole_table_is_on_the_site():
+    page = runpy.run_path(str(ROOT / "tools" / "site_pages.py"))["activations"]()
+    table = page.partition("\n## ")[0]
+    assert set(af.names()) <= set(re.findall(r"`(\w+)\(", table))
+    assert {af.spec(name).module for name in af.names()} == set(re.findall(r"`nn\.(\w+)`", table))
 
 
 @READMES
