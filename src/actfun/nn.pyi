@@ -204,7 +204,7 @@ class PReLU(Elementwise):
     ) -> None: ...
 
 class QuickGELU(Elementwise):
-    """GELU with Φ approximated by a sigmoid, off by at most 0.02."""
+    """GELU with Φ approximated by a sigmoid, off by at most 0.0204."""
 
     def __init__(self) -> None: ...
 
@@ -474,7 +474,7 @@ class Threshold(Elementwise):
     def __init__(self, threshold: float = 1.0, value: float = 0.0, inplace: bool = False) -> None: ...
 
 class XIELU(Elementwise):
-    """The integral of a trained ELU: a parabola on the right, nearly a line on the left."""
+    """The integral of a trainable ELU: a parabola on the right, nearly a line on the left."""
 
     alpha_p: float | nn.Parameter
     alpha_n: float | nn.Parameter

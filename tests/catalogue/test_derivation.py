@@ -124,3 +124,27 @@ def doubled(x):
 )  # fmt: skip
 def test_a_formula_is_written_in_latex(formula, latex):
     assert notation.latex(formula) == latex
+
+
+def shadowed(x, t0, exp_):
+    """Parameters called as the names that are written."""
+    return (x * x + t0) / (1.0 + x * x) * exp_ + tanh(x * x)
+
+
+def test_names_that_are_written_are_no_arguments():
+    derived = rules.derive(shadowed, "x")
+    for x in X.tolist():
+        slope = mpmath.diff(lambda v: oracle.lower(shadowed)(v, 0.3, 2.0), x)
+        assert derived(x, 0.3, 2.0) == pytest.approx(float(slope), rel=1e-9)
+
+
+def early(x):
+    return x - tanh(x)
+
+
+def test_digits_are_checked_though_somebody_looked_before():
+    activation(early)
+    af.spec("early").derivatives["x"]
+    with pytest.warns(UserWarning, match="early: of its"):
+        _ = af.early
+    _registry.pop("early")

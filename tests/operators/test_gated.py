@@ -323,7 +323,11 @@ a, odd = torch.ones(2, 6), torch.ones(2, 5)
         (lambda: af.glu(a, a, gate="first"), ValueError, "glu: .*of two, a is the gate, so gate must be None"),
         (lambda: af.glu(odd, gate="first"), ValueError, r"glu: two halves need an even a.shape\[-1\], got 5"),
         (lambda: af.glu(odd, gate="interleaved"), ValueError, r"need an even a.shape\[-1\], got 5"),
-        (lambda: af.glu(torch.tensor(1.0), gate="first"), ValueError, "glu: dim must be from 0 to -1"),
+        (
+            lambda: af.glu(torch.tensor(1.0), gate="first"),
+            ValueError,
+            "glu: two halves need an even a.shape.*, got no dimensions",
+        ),
         (lambda: af.glu(a, gate="first", dim=2), ValueError, "glu: dim must be from -2 to 1 for 2 dimensions, got 2"),
         (lambda: af.reglu(a, odd), ValueError, r"reglu: a and b must have one shape, got \(2, 6\) and \(2, 5\)"),
         (lambda: af.reglu(a, a.double()), TypeError, "reglu: a and b must have one dtype, got torch.float32"),
@@ -350,3 +354,15 @@ a, odd = torch.ones(2, 6), torch.ones(2, 5)
 def test_bad_input_is_named(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+@pytest.mark.parametrize("shape", [(3, 0), (3, 0, 4), (0, 4), (2, 4, 0), (0, 4, 2, 2)], ids=str)
+def test_what_is_empty_stays_empty(shape):
+    """In every dimension, forward and backward, packed and as two tensors."""
+    a = torch.empty(shape, requires_grad=True)
+    for dim in (d for d in range(len(shape)) if shape[d] % 2 == 0):
+        for gate in ("first", "second", "interleaved"):
+            y = af.swiglu(a, gate=gate, dim=dim)
+            assert y.numel() == 0 and torch.autograd.grad(y.sum(), a)[0].shape == shape
+    y = af.bilinear(a, a)
+    assert y.shape == shape and torch.autograd.grad(y.sum(), a)[0].shape == shape

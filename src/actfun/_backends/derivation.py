@@ -22,7 +22,7 @@ from actfun._catalogue.registry import Activation, Parameter
 DEEPEST = 6  # conditions within conditions
 RIGHT = 2.0**-40  # relative error of digits that are lost
 SIZES = [10.0 ** (k / 4.0) for k in range(-48, 49)]
-POINTS = sorted([*SIZES, *(-x for x in SIZES), *(0.37 * k + 0.11 for k in range(-40, 41))])
+POINTS = sorted([0.0, *SIZES, *(-x for x in SIZES), *(0.37 * k + 0.11 for k in range(-40, 41))])
 
 
 def settle(activation: Activation, argument: str) -> None:

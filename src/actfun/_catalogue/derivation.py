@@ -9,7 +9,7 @@ import linecache
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any
 
@@ -177,7 +177,7 @@ def _outer(operation: Any, k: int) -> Callable[..., Value]:
 
 def write(name: str, formula: Callable[..., Any], value: Value) -> FunctionType:
     """A value as a function with a formula's arguments, which has a source for compilers that read one."""
-    lines, result, functions = assignments(value)
+    lines, result, functions = assignments(value, arguments_of(formula))
     body = textwrap.indent("\n".join([*lines, f"return {result}"]), "    ")
     text = f"def {name}({', '.join(arguments_of(formula))}):\n{body}\n"
     unwritten = {"inf": math.inf, "nan": math.nan}  # numbers that have no literal
@@ -192,9 +192,10 @@ def compile_text(name: str, text: str, names: dict[str, Any]) -> FunctionType:
     return names[name]  # type: ignore[no-any-return]
 
 
-def assignments(value: Value) -> tuple[list[str], str, dict[str, Any]]:
+def assignments(value: Value, taken: Sequence[str]) -> tuple[list[str], str, dict[str, Any]]:
     """What is used more than once, assigned, then the expression of the value, and the functions called, by name.
 
+    taken: names of arguments, which nothing else may have.
     But for what begins and ends a statement, JavaScript has the same words for it.
     """
     numbers: dict[Any, int] = {}  # an operation and the numbers of its operands -> its own
@@ -220,12 +221,14 @@ def assignments(value: Value) -> tuple[list[str], str, dict[str, Any]]:
     functions: dict[str, Any] = {}
     texts: list[str] = []
     lines: list[str] = []
+    free = (name for name in map("t{}".format, itertools.count()) if name not in taken)
     for place, (operation, operands) in enumerate(nodes):
         given = [texts[k] for k in operands]
-        text = _call(operation, given, functions) if callable(operation) else _arithmetic(operation, given)
+        text = _call(operation, given, functions, taken) if callable(operation) else _arithmetic(operation, given)
         if operands and operation not in COMPARISONS and uses[place] > 1:
-            lines.append(f"t{len(lines)} = {_bare(text)}")
-            text = f"t{len(lines) - 1}"
+            name = next(free)
+            lines.append(f"{name} = {_bare(text)}")
+            text = name
         texts.append(text)
     return lines, _bare(texts[last]), functions
 
@@ -243,9 +246,9 @@ def _arithmetic(operation: str, operands: list[str]) -> str:
     return f"({operands[0]} {operation} {operands[1]})"
 
 
-def _call(function: Callable[..., Any], operands: list[str], functions: dict[str, Any]) -> str:
+def _call(function: Callable[..., Any], operands: list[str], functions: dict[str, Any], taken: Sequence[str]) -> str:
     """A call, of a function that is put under a name of its own among those called."""
     name = function.__name__
-    while functions.setdefault(name, function) is not function:
+    while name in taken or functions.setdefault(name, function) is not function:
         name += "_"  # the activation tanh beside the primitive
     return f"{name}({', '.join(map(_bare, operands))})"

@@ -1,6 +1,7 @@
 """Facts of an activation that can be found by trying numbers. Standard library only.
 
-What is found holds at the numbers tried: 1,281 from -20 to 20, and powers of 2 up to 1e30 on both sides.
+What is found holds at the numbers tried: 1,281 from -20 to 20, where convexity is looked for, and 96 beyond on both
+sides, each twice the one before, up to 1.6e30.
 """
 
 import itertools
@@ -54,10 +55,15 @@ def _guarded(formula: Callable[..., Any], numbers: tuple[float, ...]) -> Functio
 
 def _range(f: Function, inside: list[float], values: list[float]) -> tuple[float, float]:
     low, high = min(values, default=math.nan), max(values, default=math.nan)
-    return (
-        -INFINITY if low < -LARGE else _tidy(-_highest(lambda x: -f(x), inside, -low)),
-        INFINITY if high > LARGE else _tidy(_highest(f, inside, high)),
-    )
+    return -_supremum(lambda x: -f(x), inside, -low), _supremum(f, inside, high)
+
+
+def _supremum(f: Function, inside: list[float], known: float) -> float:
+    """The supremum, of which one value is known that is the largest at the numbers tried."""
+    ends = [(f(end), f(end / 2.0**20)) for end in (inside[0], inside[-1])] if inside else []
+    grows = any(last == known and last - before > 1e-3 * (1.0 + abs(last)) for last, before in ends)
+    found = _highest(f, inside, known)
+    return INFINITY if grows or found > LARGE else _tidy(found)
 
 
 def _highest(f: Function, inside: list[float], known: float) -> float:
@@ -82,7 +88,7 @@ def _end(f: Function, inside: list[float], side: int) -> float:
     edge = inside[-1] if side > 0 else inside[0]
     if edge == side * FAR[-1]:
         return side * INFINITY
-    good, bad = edge, edge + side * STEP
+    good, bad = edge, GRID[GRID.index(edge) + side]
     for _ in range(60):
         middle = 0.5 * (good + bad)
         good, bad = (good, middle) if math.isnan(f(middle)) else (middle, bad)

@@ -28,7 +28,7 @@ GREEK = [
     "psi",
     "omega",
 ]
-SUM, PRODUCT, SIGN, ATOM = range(4)  # how tightly a text binds
+SUM, PRODUCT, ATOM = range(3)  # how tightly a text binds
 
 Text = tuple[str, int]
 
@@ -56,11 +56,11 @@ def _write(node: Any) -> Text:
 
 
 def _number(value: float) -> Text:
-    text = f"{value:.6g}"
+    text = f"{value:.10g}"
     if "e" in text:
         digits, power = text.split("e")
         text = rf"{digits} \cdot 10^{{{int(power)}}}"
-    return text, ATOM if value >= 0.0 and "cdot" not in text else SIGN
+    return text, SUM if value < 0.0 else PRODUCT if "cdot" in text else ATOM
 
 
 def _name(name: str) -> str:
@@ -74,13 +74,13 @@ def _arithmetic(operation: str, operands: list[Text]) -> Text:
         case "negative", [x]:
             return f"-{_within(x, PRODUCT)}", SUM
         case "+", [x, y]:
-            return f"{x[0]} + {_within(y, SUM)}", SUM
+            return f"{x[0]} + {_within(y, SUM if y[0][0] != '-' else PRODUCT)}", SUM
         case "-", [x, y]:
             return f"{x[0]} - {_within(y, PRODUCT)}", SUM
         case "*", [x, y]:
             return rf"{_within(x, PRODUCT)} \, {_within(y, PRODUCT)}", PRODUCT
         case "/", [x, y]:
-            return rf"\frac{{{x[0]}}}{{{y[0]}}}", ATOM
+            return rf"\frac{{{x[0]}}}{{{y[0]}}}", PRODUCT
     x, y = operands
     sign = {"<=": r"\le", ">=": r"\ge"}.get(operation, operation)
     return f"{x[0]} {sign} {y[0]}", SUM
@@ -102,7 +102,7 @@ def _call(name: str, operands: list[Text]) -> Text:
 
 def _power(x: str, factor: Text = ("1", ATOM)) -> Text:
     power = f"e^{{{x}}}"
-    return (power, ATOM) if factor[0] == "1" else (rf"{_within(factor, PRODUCT)} \, {power}", PRODUCT)
+    return (power, PRODUCT) if factor[0] == "1" else (rf"{_within(factor, PRODUCT)} \, {power}", PRODUCT)
 
 
 def _minus(x: Text) -> str:

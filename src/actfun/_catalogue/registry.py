@@ -24,7 +24,7 @@ class Parameter:
     """A number that an activation takes beside its input.
 
     default: the value when none is given.
-    low: the smallest value that a learnable one may take in training.
+    low: the smallest value that a learnable one may take in training, and that any other may have.
     learnable: whether a tensor may be given, which then receives a gradient (its derivative formula must exist).
     nonzero: whether 0 is not allowed.
     extra: whether torch's function has no such argument; it comes by keyword then, after torch's.
@@ -62,9 +62,11 @@ class Derivatives(dict[str, Formula]):
     def __init__(self, formula: Formula) -> None:
         super().__init__()
         self.formula = formula
+        self.unchecked: set[str] = set()  # those that were derived, until it is known what they cost in digits
 
     def __missing__(self, argument: str) -> Formula:
         self[argument] = derive(self.formula, argument)
+        self.unchecked.add(argument)
         return self[argument]
 
 
@@ -277,6 +279,7 @@ def derivative(formula: Formula, argument: str) -> Callable[[Formula], Formula]:
                 f"got one in {argument} that takes ({', '.join(arguments_of(function))})"
             )
         _registry[name].derivatives[argument] = function
+        _registry[name].derivatives.unchecked.discard(argument)
         return function
 
     return register

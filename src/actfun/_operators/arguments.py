@@ -69,6 +69,8 @@ def _check(name: str, argument: str, parameter: Parameter | Ignored, value: Any)
     value = number(name, argument, value)
     if isinstance(parameter, Parameter) and parameter.nonzero and value == 0.0:
         raise ValueError(f"{name}: {argument} must not be 0, got {value}")
+    if isinstance(parameter, Parameter) and not parameter.learnable and value < parameter.low:
+        raise ValueError(f"{name}: {argument} must be at least {parameter.low}, got {value}")
     return float(value)
 
 
@@ -99,6 +101,7 @@ def check_whole(name: str, argument: str, value: Any, low: float = float("-inf")
 def check_dim(name: str, x: Tensor, dim: Any) -> int:
     """A dimension of x as Python's number. Raises TypeError unless it is whole, ValueError where x has none such."""
     plain = whole(name, "dim", dim)
-    if not -x.dim() <= plain < x.dim():
-        raise ValueError(f"{name}: dim must be from {-x.dim()} to {x.dim() - 1} for {x.dim()} dimensions, got {plain}")
+    count = max(x.dim(), 1)  # a tensor without dimensions stands for one of one, as in torch
+    if not -count <= plain < count:
+        raise ValueError(f"{name}: dim must be from {-count} to {count - 1} for {x.dim()} dimensions, got {plain}")
     return plain

@@ -40,8 +40,7 @@ class Operator:
         self.activation, self.arguments = activation, code.co_varnames[: code.co_argcount]
         learnable = [name for name, p in activation.parameters.items() if isinstance(p, Parameter) and p.learnable]
         for argument in (*self.inputs, *learnable):
-            if argument not in activation.derivatives:  # now, for torch.compile could not trace that
-                _derive(activation, argument)
+            _derive(activation, argument)  # now, for torch.compile could not trace that
         # A class each, for the profiler and grad_fn show its name.
         recorded: Any = types.new_class(activation.name, (Elementwise,))
         transformed: Any = types.new_class(activation.name, (TransformableElementwise,))
@@ -124,10 +123,11 @@ class Operator:
 def _derive(activation: Activation, argument: str) -> None:
     """Derive a derivative that nobody has written; what it costs in digits is known of the package's own."""
     activation.derivatives[argument]
-    if not activation.formula.__module__.startswith("actfun."):
+    if argument in activation.derivatives.unchecked and not activation.formula.__module__.startswith("actfun."):
         from actfun._backends.derivation import settle  # and with it mpmath, half a second
 
         settle(activation, argument)
+        activation.derivatives.unchecked.discard(argument)
 
 
 def per_channel(name: str, argument: str, value: Any, x: Tensor, dim: int) -> Any:

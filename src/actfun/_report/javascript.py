@@ -23,8 +23,8 @@ RESERVED = frozenset(
 
 def function(formula: Callable[..., Any]) -> str:
     """A formula, with all that it calls but the primitives, as a function of its arguments."""
-    statements, result, _ = assignments(trace(formula, inline=True))
     arguments = arguments_of(formula)
+    statements, result, _ = assignments(trace(formula, inline=True), arguments)
 
     def rename(text: str) -> str:
         for argument in RESERVED.intersection(arguments):

@@ -134,6 +134,8 @@ def evaluate(
     """
     y = torch.empty_like(x, dtype=dtype, memory_format=format_of(x)) if out is None else out
     if parameters and formula in PARTS and isinstance(parameters[0], Tensor):
+        if not y.numel():
+            return y
         gate, is_open = PARTS[formula]
         _pass(gate, x, parameters[0] if is_open else None, times, y)
         return y

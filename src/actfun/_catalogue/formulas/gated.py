@@ -187,7 +187,7 @@ def swiglu_oai_dup(x, up, alpha, limit):
     latex=r"\beta_1 \tanh\left(\frac{x}{\beta_1}\right) \sigma(x)\, \beta_2 \tanh\left(\frac{u}{\beta_2}\right)",
     reference="Transformer Engine, pull request 3402",
     chinese="两半都会饱和的 swiglu：tanh 把门限制在 beta1 以内，把数值限制在 beta2 以内。",
-    used_in="Transformer Engine offers it; said to be Kimi K3's",
+    used_in="Transformer Engine",
     beta1=Parameter(4.0, nonzero=True),
     beta2=Parameter(25.0, nonzero=True),
 )

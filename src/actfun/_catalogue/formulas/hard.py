@@ -217,7 +217,7 @@ def hard_mish_dx(x):
     reference="Blondel, Martins and Niculae, arXiv:1901.02324; with beta as SmeLU, Shamir and Lin, arXiv:2202.06499",
     chinese="拐角处换成抛物线的 ReLU，抛物线从 -beta 到 beta。",
     used_in="sparse losses; as SmeLU, ranking of ads at Google",
-    beta=Parameter(1.0, nonzero=True),
+    beta=Parameter(1.0, low=0.0, nonzero=True),
 )
 def sparse_plus(x, beta):
     """ReLU whose corner is a parabola, from -beta to beta."""

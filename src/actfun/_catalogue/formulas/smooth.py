@@ -97,7 +97,7 @@ def expm1_less_x(x):
     beta=Parameter(0.5),
 )
 def xielu(x, alpha_p, alpha_n, beta):
-    """The integral of a trained ELU: a parabola on the right, nearly a line on the left."""
+    """The integral of a trainable ELU: a parabola on the right, nearly a line on the left."""
     right, left = maximum(x, 0.0), minimum(x, 0.0)
     far = alpha_n * expm1(left) + (beta - alpha_n) * x
     near = where(x > 0.0, alpha_p * right * right, alpha_n * expm1_less_x(left)) + beta * x

@@ -115,7 +115,8 @@ def open_halves(name: str, a: Tensor, gate: Any, dim: Any) -> tuple[Tensor, Tens
     try:
         return halves(a, gate, dim)
     except RuntimeError:  # rather than a question before, which torch.jit.trace would warn of
-        raise ValueError(f"{name}: two halves need an even a.shape[{dim}], got {a.shape[dim]}") from None
+        size = a.shape[dim] if a.dim() else "no dimensions"
+        raise ValueError(f"{name}: two halves need an even a.shape[{dim}], got {size}") from None
 
 
 def gated(activation: Activation, a: Tensor, b: Tensor | None, numbers: tuple[Any, ...], gate: Any, dim: int) -> Tensor:
