@@ -16,7 +16,6 @@ from typing import Any
 from actfun._catalogue import primitives
 from actfun._catalogue.language import Condition, Node, Number, arguments_of, trace
 
-SQRT2, ERF_SLOPE = 1.4142135623730951, 1.1283791670955126  # √2, 2/√π
 Value = Number | float
 _count = itertools.count()
 
@@ -113,7 +112,7 @@ SLOPES: dict[Callable[..., Any], tuple[Callable[..., Value], ...]] = {
     primitives.sin: (lambda y, x: call(primitives.cos, x),),
     primitives.cos: (lambda y, x: negative(call(primitives.sin, x)),),
     primitives.erf: (
-        lambda y, x: call(primitives.gaussian_decay, multiply(SQRT2, x), 2.0 * SQRT2 * primitives.DENSITY),
+        lambda y, x: call(primitives.gaussian_decay, multiply(primitives.SQRT2, x), primitives.ERF_SLOPE),
     ),
     primitives.log1p: (lambda y, x: divide(1.0, add(1.0, x)),),
     primitives.tanh: (_tanh,),

@@ -15,6 +15,8 @@ INFINITY = math.inf
 DENSITY = 0.3989422804014327  # 1/√(2π), the normal density at 0
 LINEAR = 1.5957691216057308  # √(8/π)
 CUBIC = 0.07135481627260025  # 0.044715·√(8/π)
+SQRT2 = 1.4142135623730951
+ERF_SLOPE = 1.1283791670955126  # 2/√π, of erf at 0
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def softmax2d_dx(x, level):
     kinks=(-1.0, 1.0),
     monotonic=True,
     convex=False,
-    latex=r"\max(x_i - \tau, 0), \quad \textstyle\sum_i = 1",
+    latex=r"p_i = \max(x_i - \tau, 0), \quad \textstyle\sum_i p_i = 1",
     reference="Martins and Astudillo, From softmax to sparsemax, arXiv:1602.02068",
     chinese="总和为 1 的最近的份额，其中许多恰为 0。",
     used_in="sparse attention; Keras, TensorFlow Addons and Liger Kernel offer it",

@@ -7,7 +7,7 @@ at FAR where 0·inf would be NaN.
 from actfun._catalogue.formulas.exponential import FAR, silu_dx, swish, swish_dbeta, tanh, tanh_dx
 from actfun._catalogue.formulas.gaussian import FAR as GAUSSIAN_FAR
 from actfun._catalogue.formulas.gaussian import gelu, gelu_dx, ndtr
-from actfun._catalogue.primitives import DENSITY
+from actfun._catalogue.primitives import DENSITY, ERF_SLOPE, SQRT2
 from actfun.formula import (
     INFINITY,
     Parameter,
@@ -26,8 +26,6 @@ from actfun.formula import (
     sin,
     where,
 )
-
-SQRT2 = 1.4142135623730951
 
 
 @activation(
@@ -269,9 +267,6 @@ def smu_dx(x, alpha, mu):
 def smu_dmu(x, alpha, mu):
     w = minimum(absolute(SQRT2 * mu * (1.0 - alpha) * x), GAUSSIAN_FAR)
     return gaussian_decay(w, w * w * (DENSITY / (SQRT2 * mu * mu)))
-
-
-ERF_SLOPE = 1.1283791670955126  # 2/√π
 
 
 @activation(
