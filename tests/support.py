@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -78,7 +78,19 @@ DERIVATIVES = [
     for argument in ("x", *(a for a, p in activation.parameters.items() if getattr(p, "learnable", False)))
 ]
 CASES = VALUES + DERIVATIVES
-CORE = [case for case in CASES if case.activation.torch]  # for what takes long, and the others share the code of
+CORE = [case for case in CASES if case.activation.torch]
+
+
+def others_slow(items: Iterable[Any]) -> list[Any]:
+    """Cases, activations or names: those that torch has too, and the others, whose code is the same, marked slow."""
+
+    def torchs(item: Any) -> bool:
+        name = item if isinstance(item, str) else getattr(item, "activation", item).name
+        return bool(spec(name).torch)
+
+    return [item if torchs(item) else pytest.param(item, marks=pytest.mark.slow) for item in items]
+
+
 CAREFUL = [case for case in CASES if uses(case.formula, DERIVED)]  # those that need a transcendental function
 
 # Float64, in ulp: what was measured, rounded up.

@@ -1,14 +1,16 @@
 """The Triton pair without a GPU: compiled to machine code for sm_90, and run in Triton's interpreter against mpmath."""
 
+import functools
 import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
 import torch
-from support import CASES, CORE, STEEP, Case, assert_close, points
+from support import CASES, CORE, STEEP, Case, assert_close, others_slow, points
 from test_primitives import NAMES, check, inside
 
 from actfun import names, spec
@@ -21,6 +23,8 @@ from actfun._catalogue.kinds import GATED
 from actfun._catalogue.registry import arguments_of
 
 triton = pytest.importorskip("triton", reason="Triton is there on Linux only")
+each = pytest.mark.parametrize("case", others_slow(CASES), ids=str)
+in_one_process = pytest.mark.xdist_group("interpreter")  # which runs the interpreter once
 FUSED = tuple(map(int, triton.__version__.split(".")[:2])) >= (3, 9)
 
 
@@ -58,10 +62,8 @@ def compiled(case: Case, element: str, per_element: bool = False, aligned: bool 
     return triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": False})
 
 
-MACHINE_CODE = [(case, element) for case in CASES for element in ("fp32", "fp16", *["bf16"] * (case in CORE))]
-
-
-@pytest.mark.parametrize(("case", "element"), MACHINE_CODE, ids=str)
+@pytest.mark.parametrize("element", ["fp32", "fp16", "bf16"])
+@each
 def test_every_kernel_compiles_for_sm_90(case, element, cache):
     assert compiled(case, element).asm["cubin"].startswith(b"\x7fELF")
 
@@ -146,14 +148,14 @@ def test_a_kernel_that_is_known_is_launched_with_what_triton_would_launch_it_wit
 
 RUN = """
 import sys, torch
-from support import STEEP, CASES, points
+from support import CASES, CORE, points
 from actfun import spec
 from actfun._backends import gpu
 from actfun._backends.tables import arguments
 from actfun._catalogue import primitives
 from test_primitives import NAMES, inside
 results = {}
-for case in CASES:
+for case in [case for case in CASES if str(case in CORE) == sys.argv[2]]:
     for dtype in (torch.float32, torch.float16):
         x = points(count=400).to(dtype)
         g = torch.full_like(x, 0.5) if case.argument else None
@@ -186,19 +188,29 @@ torch.save(results, sys.argv[1])
 
 
 @pytest.fixture(scope="module")
-def interpreted(tmp_path_factory) -> dict:
-    """What every kernel gives in the interpreter; Triton settles on it at import, hence a process of its own."""
-    path = tmp_path_factory.mktemp("interpreter") / "results.pt"
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([sys.executable, "-c", RUN, str(path)], env=environment, check=True, timeout=600)
-    return torch.load(path)
+def interpreted(tmp_path_factory) -> Callable[[bool], dict]:
+    """What kernels give in the interpreter, of what torch has or of the others.
+
+    Triton settles on it at import, hence a process of its own.
+    """
+
+    @functools.cache
+    def run(torchs: bool) -> dict:
+        path = tmp_path_factory.mktemp("interpreter") / "results.pt"
+        environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-c", RUN, str(path), str(torchs)]
+        subprocess.run(command, env=environment, check=True, timeout=600)
+        return torch.load(path)
+
+    return run
 
 
+@in_one_process
 @pytest.mark.parametrize("name", NAMES)
 def test_interpreted_machine_operations_are_what_their_names_say(name, interpreted):
     """Within what numpy allows itself, whose they are there: its log of float32 was measured to be 3.1 ulp off."""
     primitive = getattr(primitives, name)
-    check(primitive, inside(primitive), interpreted[name], 4.0)
+    check(primitive, inside(primitive), interpreted(True)[name], 4.0)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -207,34 +219,37 @@ def test_machine_operations_compile_for_sm_90(name, cache):
     assert compiled(alone, "fp32").asm["cubin"].startswith(b"ELF")
 
 
+@in_one_process
 @pytest.mark.skipif(not FUSED, reason="before 3.9 the interpreter's fma rounds twice, with which gelu is 50 ulp off")
-@pytest.mark.parametrize("case", CASES, ids=str)
+@each
 def test_interpreted_kernels_agree_with_mpmath(case, interpreted):
     x, scale = points(count=400), 0.5 if case.argument else 1.0
     exact = [scale * oracle.evaluate(case.formula, value, *case.rounded) for value in x.double().tolist()]
     assert_close(
-        interpreted[str(case), "torch.float32"],
+        interpreted(case in CORE)[str(case), "torch.float32"],
         exact,
         max(7.0 if case.argument else 4.0, 2.0 * STEEP.get(str(case), 0.0)),
         2.0**-21 if case.argument or roots(case.formula, case.rounded) else 0.0,
     )
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@in_one_process
+@each
 def test_interpreted_kernels_round_once_to_float16(case, interpreted):
     x, scale = points(count=400).half(), 0.5 if case.argument else 1.0
     exact = [scale * oracle.evaluate(case.formula, value, *case.rounded) for value in x.double().tolist()]
-    assert_close(interpreted[str(case), "torch.float16"], exact, 0.51, 2.0**-21)
+    assert_close(interpreted(case in CORE)[str(case), "torch.float16"], exact, 0.51, 2.0**-21)
 
 
+@in_one_process
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@each
 def test_what_serves_16_bits_is_off_by_a_hundredth_of_their_last_place(case, dtype, interpreted):
     """Far left, among subnormals, everywhere: so results are within 0.51 ulp once they are rounded.
 
     A GPU's exp2 adds up to 2^-22 of the result to what the interpreter's gives, 1/4,000 of a last place of float16.
     """
-    x, got = interpreted[str(case), str(dtype), "16"]
+    x, got = interpreted(case in CORE)[str(case), str(dtype), "16"]
     exact = torch_ops.evaluate(case.formula, x.double(), *case.rounded)
     off = (got.double() - exact).abs()
     size = 4e-7 if str(case) in STEEP else 1e-7  # beside roots
@@ -242,9 +257,10 @@ def test_what_serves_16_bits_is_off_by_a_hundredth_of_their_last_place(case, dty
     assert (near | (got == exact) | (got.isnan() & exact.isnan())).all(), x[~near]
 
 
+@in_one_process
 def test_a_slope_of_0_passes_nothing_and_nothing_passes_an_infinite_slope(interpreted):
-    assert interpreted["passed"].tolist()[:4] == [0.0, 0.0, math.inf, -0.0]
-    assert interpreted["infinite"].tolist() == [0.0, math.inf, -math.inf]
+    assert interpreted(True)["passed"].tolist()[:4] == [0.0, 0.0, math.inf, -0.0]
+    assert interpreted(True)["infinite"].tolist() == [0.0, math.inf, -math.inf]
 
 
 def _weighed(x, y, z):

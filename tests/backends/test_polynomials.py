@@ -10,7 +10,7 @@ import pytest
 import torch
 from polynomials.fits import Subintervals
 from polynomials.sample import ALLOWED, Sample
-from support import CAREFUL, ELEMENTWISE
+from support import CAREFUL, ELEMENTWISE, others_slow
 
 from actfun import names
 from actfun._accuracy.error import TARGETS
@@ -61,7 +61,7 @@ def test_common_numbers_are_within_reach(name):
     assert (common > shipped(name).radius).mean() < 1e-4
 
 
-@pytest.mark.parametrize("case", CAREFUL, ids=str)
+@pytest.mark.parametrize("case", others_slow(CAREFUL), ids=str)
 def test_float64_is_half_a_unit_off_at_most(case):
     """At other values of the parameters too, where there are no polynomials."""
     if str(case) == "acon_c-dx":

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from support import ELEMENTWISE, Case, forget
+from support import ELEMENTWISE, Case, forget, others_slow
 from torch import Tensor
 
 import actfun as af
@@ -19,7 +19,7 @@ DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 WILD = [math.inf, -math.inf, math.nan]
 
 in_each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
-each = pytest.mark.parametrize("activation", ELEMENTWISE, ids=lambda activation: activation.name)
+each = pytest.mark.parametrize("activation", others_slow(ELEMENTWISE), ids=lambda activation: activation.name)
 
 
 def points(dtype: torch.dtype) -> Tensor:

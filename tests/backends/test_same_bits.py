@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import torch
-from support import CASES, CORE, Case, points
+from support import CASES, CORE, Case, others_slow, points
 from test_primitives import NAMES, inside
 from torch import Tensor
 
@@ -17,7 +17,7 @@ from actfun._catalogue import primitives
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 in_each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
-each = pytest.mark.parametrize("case", CASES, ids=str)
+each = pytest.mark.parametrize("case", others_slow(CASES), ids=str)
 
 
 def evaluated(case: Case, x: Tensor, g: Tensor) -> Tensor:

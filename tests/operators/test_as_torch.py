@@ -137,7 +137,7 @@ NUMBERS = (numpy.float32(0.5), numpy.float16(0.5), numpy.float64(0.5), numpy.arr
 @pytest.mark.parametrize(
     ("name", "argument"),
     [
-        (a.name, n)
+        pytest.param(a.name, n, marks=[] if a.torch else pytest.mark.slow)
         for a in SPECS
         for n, p in a.parameters.items()
         if isinstance(p, Parameter | Ignored)

@@ -7,7 +7,7 @@ import math
 import mpmath
 import pytest
 import torch
-from support import COMPILES
+from support import COMPILES, others_slow
 from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 
@@ -245,7 +245,7 @@ def test_fx_records_one_node():
 
 
 @COMPILES
-@each
+@pytest.mark.parametrize("name", others_slow(NAMES))
 def test_compiled_calls_agree_in_one_graph(name):
     x, up = pair(torch.float32, 16, 48)
     packed = pack(x, up, "second").detach().requires_grad_()

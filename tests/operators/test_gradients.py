@@ -10,7 +10,7 @@ import sys
 import mpmath
 import pytest
 import torch
-from support import COMPILES, ELEMENTWISE
+from support import COMPILES, ELEMENTWISE, others_slow
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
 import actfun as af
@@ -21,6 +21,8 @@ from actfun._catalogue.registry import Parameter
 PLAIN = [pytest.param(getattr(af, activation.name), id=activation.name) for activation in ELEMENTWISE]
 MAXOUT = pytest.param(lambda x: af.maxout(x, 3), id="maxout")
 each = pytest.mark.parametrize("function", [*PLAIN, MAXOUT])
+SLOWLY = [pytest.param(getattr(af, a.name), id=a.name, marks=[] if a.torch else pytest.mark.slow) for a in ELEMENTWISE]
+compiling = pytest.mark.parametrize("function", [*SLOWLY, MAXOUT])
 
 
 def inputs(dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -114,7 +116,7 @@ def test_gradients_come_in_batches(function):
     torch.testing.assert_close(batched.sum(0), torch.autograd.grad(function(x).sum(), x)[0], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [*(activation.name for activation in ELEMENTWISE), *af.names(RANDOM)])
+@pytest.mark.parametrize("name", others_slow([*(activation.name for activation in ELEMENTWISE), *af.names(RANDOM)]))
 def test_it_compiles_where_no_gradient_is_recorded(name):
     module, x = af.get(name).eval(), torch.randn(7)
     torch._dynamo.reset()  # the classes share one forward, and Dynamo gives up on a code object after eight
@@ -158,7 +160,7 @@ def test_a_compiled_learnable_module_keeps_its_bound():
     torch.testing.assert_close(compiled(x), af.elu(x, 0.01))
 
 
-@each
+@compiling
 def test_it_compiles_without_a_graph_break_and_exports(function):
     x = inputs()
     compiled = torch.compile(function, fullgraph=True, backend="aot_eager", dynamic=True)

@@ -50,6 +50,8 @@ def several():
 
 NAMES = [name for name in af.names() if af.spec(name).learnable] + ["two_sided"]
 learns = pytest.mark.parametrize("name", NAMES)
+A_FEW = ["elu", "prelu", "acon_c", "two_sided"]  # one, always one, several, not all
+few = pytest.mark.parametrize("name", [n if n in A_FEW else pytest.param(n, marks=pytest.mark.slow) for n in NAMES])
 
 
 def made(name: str, **more) -> nn.Module:
@@ -79,7 +81,7 @@ def test_all_that_may_be_learned_is(name):
     assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
 
 
-@pytest.mark.parametrize("name", ["elu", "prelu", "acon_c", "two_sided"])  # one, always one, several, not all
+@pytest.mark.parametrize("name", A_FEW)
 @pytest.mark.parametrize("dim", [0, 1, 2, 3, -1, -2, -3, -4])
 def test_one_value_a_channel_is_taken_along_any_dimension(name, dim):
     """Alike to a call for each channel with its numbers, forward, backward and in place, in each dtype."""
@@ -103,7 +105,7 @@ def test_one_value_a_channel_is_taken_along_any_dimension(name, dim):
             torch.testing.assert_close(slope.select(dim, channel), torch.autograd.grad(one.sum(), part)[0], **close)
 
 
-@learns
+@few
 @pytest.mark.parametrize("dim", [1, -1])
 def test_gradients_hold_to_second_order_in_both_modes(name, dim):
     function = getattr(af, name)
@@ -120,7 +122,7 @@ def test_gradients_hold_to_second_order_in_both_modes(name, dim):
         assert gradgradcheck(call, (at, *values))
 
 
-@learns
+@few
 @pytest.mark.parametrize("count", [1, 5])
 def test_graphs_compilers_and_transformations_agree_with_a_plain_call(name, count):
     torch._dynamo.reset()
@@ -148,7 +150,7 @@ def test_graphs_compilers_and_transformations_agree_with_a_plain_call(name, coun
     torch.testing.assert_close(rows, wanted, **close)
 
 
-@learns
+@few
 def test_a_function_of_tensors_and_numbers_may_be_traced(name):
     """Where one is a tensor, the others are numbers that may be learned as well."""
     if name == "two_sided":

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 import torch
-from support import COMPILES, ELEMENTWISE, STEEP
+from support import COMPILES, ELEMENTWISE, STEEP, others_slow
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
@@ -22,6 +22,7 @@ from actfun._catalogue.registry import Parameter, _registry, activation, derivat
 from actfun._operators.autograd import Elementwise
 
 each = pytest.mark.parametrize("name", [a.name for a in ELEMENTWISE])
+torchs = pytest.mark.parametrize("name", others_slow(a.name for a in ELEMENTWISE))
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 in_each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 INPLACE = [a for a in ELEMENTWISE if a.inplace]
@@ -44,7 +45,7 @@ def test_a_graph_has_one_node_for_an_activation(name):
     assert torch.equal(traced(x), module(x))
 
 
-@each
+@torchs
 def test_decomposed_and_traced_graphs_are_in_the_dtype_of_the_input(name):
     module = af.get(name)
     decomposed = torch.export.export(module, (x,)).run_decompositions()
@@ -86,7 +87,7 @@ def test_onnx_runtime_runs_what_both_exporters_write(dynamo, monkeypatch):
     torch.testing.assert_close(got, module(at), rtol=1e-5, atol=1e-6)
 
 
-@each
+@torchs
 def test_the_profiler_shows_both_ways_by_name(name):
     leaf, function = x.clone().requires_grad_(), getattr(af, name)
     function(leaf).sum().backward()
@@ -159,7 +160,7 @@ def test_a_function_that_is_torchs_own_has_its_bits():
 
 
 @in_each_dtype
-@pytest.mark.parametrize("a", INPLACE, ids=lambda a: a.name)
+@pytest.mark.parametrize("a", others_slow(INPLACE), ids=lambda a: a.name)
 def test_inplace_is_the_same_in_every_memory_layout(a, dtype):
     function = getattr(af, a.name)
     base = torch.randn(4, 3, 8, 8).to(dtype)
@@ -180,7 +181,7 @@ def test_inplace_is_the_same_in_every_memory_layout(a, dtype):
         assert quiet._version > version, "autograd would not notice the change"
 
 
-@pytest.mark.parametrize("a", INPLACE, ids=lambda a: a.name)
+@pytest.mark.parametrize("a", others_slow(INPLACE), ids=lambda a: a.name)
 def test_inplace_of_a_leaf_is_refused_and_changes_nothing(a):
     leaf = x.clone().requires_grad_()
     with pytest.raises(RuntimeError, match="leaf"):
@@ -188,7 +189,7 @@ def test_inplace_of_a_leaf_is_refused_and_changes_nothing(a):
     assert torch.equal(leaf, x)
 
 
-@pytest.mark.parametrize("a", INPLACE, ids=lambda a: a.name)
+@pytest.mark.parametrize("a", others_slow(INPLACE), ids=lambda a: a.name)
 def test_inplace_modules_compile_export_and_are_traced(a):
     module = nn.Sequential(nn.Linear(6, 6), af.get(a.name, inplace=True), nn.Linear(6, 6))
     expected = module(x)
@@ -200,7 +201,7 @@ def test_inplace_modules_compile_export_and_are_traced(a):
     torch.testing.assert_close(torch.jit.trace(module, x)(x), expected, **close)
 
 
-@each
+@torchs
 @pytest.mark.parametrize("layout", [torch.strided, torch.jagged], ids=str)
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_nested_tensors_are_computed_part_by_part(name, layout):
@@ -235,7 +236,7 @@ class Subclass(torch.Tensor):
     """A tensor with torch's own __torch_function__."""
 
 
-@each
+@torchs
 def test_a_subclass_stays_one_when_compiled(name):
     torch._dynamo.reset()
     compiled = torch.compile(getattr(af, name), backend="eager", fullgraph=True)
@@ -355,7 +356,7 @@ def held(work):
 
 actfun._backends.cpu.kernels.kernel = held(actfun._backends.cpu.kernels.kernel)
 actfun._operators.op._define = held(actfun._operators.op._define)
-for name in names(ELEMENTWISE):
+for name in [name for name in names(ELEMENTWISE) if spec(name).torch]:
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         together, results = threading.Barrier(4), []
         def call():

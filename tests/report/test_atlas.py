@@ -20,6 +20,7 @@ from actfun._runs.executors import Inline
 from actfun._studies.accuracy import AccuracyRun
 from actfun.formula import INFINITY, absolute, where
 
+pytestmark = pytest.mark.xdist_group("atlas")  # one process draws the page
 BROWSER = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 POINTS = [*(k / 16.0 for k in range(-192, 193)), *(s * 10.0**e for s in (-1.0, 1.0) for e in (-20, -3, 2, 4)), -0.0]
 COMPUTED = [af.spec(name) for kind in (ELEMENTWISE, GATED) for name in af.names(kind)]

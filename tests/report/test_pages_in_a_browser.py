@@ -105,6 +105,7 @@ def test_the_curve_shown_first_is_the_function_itself(name):
     assert [p["y"] for p in shown] == pytest.approx(expected.tolist(), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_no_name_is_without_a_picture(tmp_path):
     for name in names():
         show.write_png(tmp_path / f"{name}.png", name)
