@@ -258,6 +258,27 @@ def test_compiled_calls_agree_in_one_graph(name):
 
 
 @each
+def test_compiled_too_a_zero_passes_nothing_and_nan_passes(name):
+    """As eager calls have it, but that subnormal numbers may count as 0, and infinity times a gradient of 0 is NaN."""
+    wild = [-math.inf, -2.0, -0.0, 0.0, 1e-3, 3.0, math.inf, math.nan]
+    x, up, g = (torch.tensor(v, requires_grad=True) for v in zip(*itertools.product(SPECIAL, wild, wild), strict=True))
+    torch._dynamo.reset()
+    compiled, found = torch.compile(getattr(af, name), fullgraph=True, backend="aot_eager"), []
+    for function in (compiled, getattr(af, name)):
+        y = function(x, up)
+        found.append([y.detach(), *torch.autograd.grad(y, (x, up), g)])
+    known, one = ~x.isnan(), torch.ones_like(up)
+    for slope in af.spec(name).derivatives.values():
+        size = torch_ops.evaluate(slope, x.double(), one.double(), *numbers(name)).abs()
+        known &= (size == 0.0) | (size > 2.0**-126)
+    known &= (g != 0.0) | (x.isfinite() & up.isfinite())
+    for got, right in zip(*found, strict=True):
+        torch.testing.assert_close(got[known], right[known], rtol=1e-4, atol=1e-37, equal_nan=True)
+        unknown = x.isnan() & ((g != 0.0) | up.isfinite())
+        assert torch.equal(got[unknown].isnan(), right[unknown].isnan())
+
+
+@each
 def test_autocast_changes_nothing(name):
     x, up = pair()
     with torch.autocast("cpu", torch.bfloat16):

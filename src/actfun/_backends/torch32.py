@@ -25,7 +25,7 @@ from actfun._backends import torch_tails as tails
 from actfun._backends.lowering import Lowering
 from actfun._backends.torch_tails import LOG2_E, polynomial, pow2
 from actfun._catalogue import primitives
-from actfun._catalogue.formulas import exponential, gated, gaussian, rectified
+from actfun._catalogue.formulas import exponential, gated, gaussian, hard, rectified
 
 
 def _where(condition: Tensor, x: Any, y: Any) -> Tensor:
@@ -152,7 +152,7 @@ def _logistic_parts(x: Tensor, shift: float) -> tuple[float, Tensor]:
 
 def _silu(x: Tensor) -> Tensor:
     one, whole = _logistic_parts(x, 5.0)
-    return one * torch.where(x > -128.0, x, -0.0) / whole  # not -inf/inf
+    return one * torch.where(x < -92.0, -0.0, x) / whole  # not -inf/inf; from -92.2 on the quotient is 0
 
 
 def _silu_dx(x: Tensor) -> Tensor:
@@ -161,13 +161,25 @@ def _silu_dx(x: Tensor) -> Tensor:
     return s * (1.0 + torch.where(torch.abs(x) < 128.0, x, -2.0) * (1.0 - s))  # at infinities 1 and -0, not inf·0
 
 
+def _sigmoid_beside_slope(x: Tensor, up: Any) -> Tensor:
+    """With the exponential and the division of `_sigmoid_dx`, for backward computes both."""
+    e = torch.exp(-torch.abs(x))
+    return torch.where(x < 0.0, e, 1.0) * (1.0 / (1.0 + e))
+
+
+def _sigmoid_dx(x: Tensor) -> Tensor:
+    e = torch.exp(-torch.abs(x))
+    rest = 1.0 / (1.0 + e)
+    return e * rest * rest
+
+
 def _sigmoid_16(x: Tensor) -> Tensor:
     one, whole = _logistic_parts(x, 16.0)
     return one / whole
 
 
 def _silu_16(x: Tensor) -> Tensor:
-    return torch.where(x > -128.0, x, -0.0) * _sigmoid_16(x)
+    return torch.where(x < -99.5, -0.0, x) * _sigmoid_16(x)
 
 
 def _silu_dx_16(x: Tensor) -> Tensor:
@@ -176,9 +188,7 @@ def _silu_dx_16(x: Tensor) -> Tensor:
 
 
 def _passed(gate: Tensor, up: Any) -> Any:
-    """Compiled, where PyTorch differentiates by formula, with one comparison: PyTorch would miss the slope at 0."""
-    if torch.compiler.is_compiling():
-        return gate * torch.where(gate == 0.0, 0.0, up)
+    """In a form that PyTorch may differentiate: with one comparison it would miss the slope at 0."""
     return gate * torch.where((gate == 0.0) & ~(torch.abs(up) < math.inf), 0.0, up)
 
 
@@ -209,6 +219,8 @@ lower = Lowering(
         exponential.elu: functools.partial(_elu, expm1=_expm1),
         primitives.decay: _decay,
         exponential.sigmoid: torch.sigmoid,
+        exponential.sigmoid_dx: _sigmoid_dx,
+        gated.glu_dup: _sigmoid_beside_slope,
         exponential.silu: _silu,
         exponential.silu_dx: _silu_dx,
         gaussian.gelu: functools.partial(tails.gelu, left=tails.gelu_left),
@@ -250,16 +262,26 @@ def _on_gpu(derived: dict[Any, Any]) -> Lowering:
 
 lower_gpu, lower_gpu_16 = _on_gpu(arithmetic.DERIVED), _on_gpu(arithmetic.DERIVED_16)
 
-# Where a slope is 0, or subnormal, by a look at x: to compare the slope itself with 0 would delay the result.
-NO_SLOPE: dict[Callable[..., Any], Callable[[Tensor], Tensor]] = {
+# Where a formula is 0, or subnormal, by a look at x: to compare its result with 0 would delay what it multiplies.
+# Values end where their exponentials overflow, above subnormal ones.
+ZERO: dict[Callable[..., Any], Callable[[Tensor], Tensor]] = {
+    hard.identity: lambda x: x == 0.0,
+    rectified.relu: lambda x: x <= 0.0,
     rectified.relu_dx: lambda x: x <= 0.0,
     rectified.relu_squared_dx: lambda x: x <= 0.0,
+    exponential.sigmoid: lambda x: x < -88.5,
     exponential.sigmoid_dx: lambda x: torch.abs(x) > 100.0,
     exponential.tanh_dx: lambda x: torch.abs(x) > 50.0,
+    exponential.silu: lambda x: torch.where(x < -92.0, -0.0, x) == 0.0,
     exponential.silu_dx: lambda x: x < -92.0,
+    gaussian.gelu: lambda x: torch.where(x < -14.0, -0.0, x) == 0.0,
     gaussian.gelu_dx: lambda x: x < -14.0,
 }
-NO_SLOPE_16 = NO_SLOPE | {exponential.silu_dx: lambda x: x < -98.0}  # where it rounds to 0 in bfloat16
+ZERO_16 = ZERO | {
+    exponential.sigmoid: lambda x: x < -99.5,
+    exponential.silu: lambda x: torch.where(x < -99.5, -0.0, x) == 0.0,
+    exponential.silu_dx: lambda x: x < -98.0,  # where it rounds to 0 in bfloat16
+}
 
 
 def evaluate(
@@ -275,15 +297,26 @@ def evaluate(
     formula is 0, or subnormal, the product may be 0 whatever `times` is, and where it is exactly 0 it is.
     """
     if x.is_cuda:
-        lowering, no_slope = (lower_gpu if x.dtype is torch.float32 else lower_gpu_16), {}
+        lowering, zero = (lower_gpu if x.dtype is torch.float32 else lower_gpu_16), {}
     else:
-        lowering, no_slope = (lower_16, NO_SLOPE_16) if x.dtype is torch.bfloat16 else (lower, NO_SLOPE)
+        lowering, zero = (lower_16, ZERO_16) if x.dtype is torch.bfloat16 else (lower, ZERO)
     values = [value.float() if isinstance(value, Tensor) else value for value in parameters]
+    factors: list[Any] = [] if times is None else [times.float()]
+    gate = formula
+    if formula in gated.PARTS and torch.compiler.is_compiling():
+        gate, times_up = gated.PARTS[formula]
+        if times_up:
+            formula, values, factors = gate, [], [*values, *factors]
     single = x.float()
     y = lowering(formula)(single, *values)
-    if not isinstance(y, Tensor) or any(y is value for value in (single, *values)):
-        y = _where(single == single, y, y)  # a tensor of its own, where a formula gives an argument or a number
-    if times is not None:
-        nothing = no_slope[formula](single) if formula in no_slope else y == 0.0
-        y = y * torch.where(nothing, 0.0, times.float())
+    if not isinstance(y, Tensor):
+        y = torch.full_like(single, y)
+    elif any(y is value for value in (single, *values)):
+        y = y.clone()  # a tensor of its own, where a formula gives an argument
+    if factors:
+        nothing = zero[gate](single) if gate in zero else y == 0.0
+        for k, factor in enumerate(factors):
+            factors[k] = torch.where(nothing, 0.0, factor)
+            nothing = factors[k] == 0.0
+        y = y * math.prod(factors[1:], start=factors[0])
     return y.to(dtype or x.dtype)
