@@ -17,6 +17,7 @@ from actfun._backends import mpmath as oracle
 from actfun._backends import torch as torch_ops
 from actfun._backends.cpu import values
 from actfun._backends.tables import arguments
+from actfun._catalogue.kinds import GATED
 from actfun._catalogue.primitives import where
 from actfun._report.accuracy import met
 from actfun._runs.job import attempt
@@ -50,7 +51,7 @@ def found(implementation: Implementation) -> Worst:
 
 
 KERNELS = implementations(
-    tuple(a.name for a in ELEMENTWISE), (torch.float32, torch.bfloat16, torch.float16), ("actfun",)
+    (*(a.name for a in ELEMENTWISE), *af.names(GATED)), (torch.float32, torch.bfloat16, torch.float16), ("actfun",)
 )
 
 

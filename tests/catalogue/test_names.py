@@ -21,7 +21,7 @@ from actfun._cli import main
 from actfun._cli.common import words
 from actfun._compare.models import MLP, candidate_of, initialise
 from actfun._compare.protocol import candidates
-from actfun._studies.arguments import elementwise
+from actfun._studies.arguments import of_kinds
 
 KNOWN = [row for row in table() if row.known]
 
@@ -397,15 +397,15 @@ def test_a_study_takes_names_and_gives_them_to_its_networks(told):
 
 
 def test_a_measurement_takes_names_of_usual_parameters():
-    assert elementwise(("gelu@jax", "SiLU", "gelu(approximate='tanh')", "leaky_relu(0.01)")) == (
+    assert of_kinds(("gelu@jax", "SiLU", "gelu(approximate='tanh')", "leaky_relu(0.01)"), ELEMENTWISE) == (
         "gelu_tanh",
         "silu",
         "leaky_relu",
     )
     with pytest.raises(ValueError, match="only leaky_relu with its usual parameters is measured"):
-        elementwise("leaky_relu(0.2)")
+        of_kinds("leaky_relu(0.2)", ELEMENTWISE)
     with pytest.raises(ValueError, match="only leaky_relu with its usual parameters is measured"):
-        elementwise("leaky_relu@jax")
+        of_kinds("leaky_relu@jax", ELEMENTWISE)
 
 
 def test_a_list_of_names_may_have_parameters():

@@ -24,7 +24,7 @@ from actfun._cli import COMMANDS, main
         (["compare", "digits", "--activations", ""], "name at least one activation"),
         (["compare"], "Missing argument"),
         (["accuracy", "gelo"], "unknown activation 'gelo'; did you mean gelu"),
-        (["accuracy", "maxout"], "maxout is no element-wise activation"),
+        (["accuracy", "maxout"], "maxout is no element-wise or gated activation"),
         (["accuracy", "--dtype", "float8"], "--dtype: 'float8' is not known; did you mean float"),
         (["accuracy", "--lib", "jax"], "--lib: 'jax' is not known; known: actfun, torch"),
         (["accuracy", "--workers", "0"], "--workers must be at least 1, got 0"),

@@ -260,7 +260,7 @@ def test_a_survey_that_breaks_ends_with_one_line_and_goes_on(tmp_path, monkeypat
         (lambda: af.claims([99]), "`only` takes numbers of claims, from 1 to 51, got 99"),
         (lambda: af.claims(data="."), "`data` is for `full`"),
         (lambda: af.accuracy(dtype="float8"), "`dtype`: 'float8' is not known; did you mean float"),
-        (lambda: af.accuracy("maxout"), "maxout is no element-wise activation"),
+        (lambda: af.accuracy("maxout"), "maxout is no element-wise or gated activation"),
         (lambda: af.bench(sizes=[0]), "`sizes`: 0 is not a number of elements"),
         (lambda: af.bench(sizes=[]), "`sizes` names nothing"),
         (lambda: af.bench(spreads=[-1.0]), "`spreads`: -1.0 is not a standard deviation"),

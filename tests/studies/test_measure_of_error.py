@@ -40,6 +40,19 @@ def test_an_error_in_one_float32_is_caught(wrong):
     assert planted.x == float(x[77])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_an_error_in_one_gated_value_is_caught(dtype):
+    implementation = Implementation("actfun", "swiglu", False, dtype)
+    x = torch.linspace(-20.0, 20.0, 10_001).to(dtype)
+    (up,) = implementation.values(x)
+    assert ((up.abs() >= 1.0) & (up.abs() <= 2.0)).all() and 0.4 < (up > 0.0).double().mean() < 0.6
+    y, right = implementation.compute(x), implementation.exact(x)
+    assert met(implementation, worst(x, y, right, implementation.bound))
+    y[77] *= 1.0 + 4.0 * torch.finfo(dtype).eps
+    planted = worst(x, y, right, implementation.bound)
+    assert not met(implementation, planted) and planted.x == float(x[77])
+
+
 @pytest.mark.parametrize("name", ["gelu", "mish", "silu", "tanh"])
 def test_an_error_in_a_derivatives_tail_is_caught_though_it_is_tiny(name):
     implementation = Implementation("actfun", name, True, torch.float32)

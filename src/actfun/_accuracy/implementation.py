@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from actfun._accuracy.error import TARGETS, Bound
+from actfun._accuracy.error import GATED_TARGETS, TARGETS, Bound, Target
 from actfun._backends import torch as torch_ops
+from actfun._catalogue.formulas.gated import PARTS
+from actfun._catalogue.kinds import GATED
 from actfun._catalogue.registry import Activation, Choice, names, spec
 from actfun._operators.arguments import bind
 from actfun._operators.functional import function_of
@@ -22,7 +24,10 @@ NOTHING = 2.0**-40  # what is smaller may have its sign from rounding
 
 @dataclass(frozen=True)
 class Implementation:
-    """An activation's values, or their derivative in x, at the default parameters."""
+    """An activation's values, or their derivative in x, at the default parameters.
+
+    x is the gate of a gated one; what it multiplies are random numbers of size 1 to 2, which leave ulp what they are.
+    """
 
     library: str
     name: str
@@ -42,9 +47,27 @@ class Implementation:
         return numbers if self.dtype is torch.float64 else tuple(torch.tensor(numbers).tolist())
 
     @property
+    def gated(self) -> bool:
+        """Whether there is a value beside x."""
+        return spec(self.name).kind is GATED
+
+    @property
+    def target(self) -> Target:
+        """The error aimed at."""
+        return (GATED_TARGETS if self.gated else TARGETS)[self.dtype]
+
+    @property
     def bound(self) -> Bound:
         """The error allowed."""
-        return TARGETS[self.dtype].bound(self.derivative, roots(self.formula, self.numbers) if self.derivative else ())
+        numbers = (1.0, *self.numbers) if self.gated else self.numbers
+        return self.target.bound(self.derivative, roots(self.formula, numbers) if self.derivative else ())
+
+    def values(self, x: Tensor) -> tuple[Tensor, ...]:
+        """What the function takes after x: of a gated one a number for each of x, the same at each call."""
+        if not self.gated:
+            return ()
+        drawn = 2.0 * torch.rand(x.shape, generator=torch.Generator().manual_seed(len(x)), dtype=torch.float64) - 1.0
+        return ((drawn + drawn.sign()).to(self.dtype),)
 
     def compute(self, x: Tensor) -> Tensor:
         """What the library gives for x, of this dtype."""
@@ -52,18 +75,18 @@ class Implementation:
         assert function is not None
         if not self.derivative:
             with torch.no_grad():
-                return function(x)
+                return function(x, *self.values(x))
         x = x.detach().requires_grad_()
-        return torch.autograd.grad(function(x), x, torch.ones_like(x))[0]
+        return torch.autograd.grad(function(x, *self.values(x)), x, torch.ones_like(x))[0]
 
     def exact(self, x: Tensor) -> Tensor:
         """The exact values of x, of this dtype, as float64 has them: good to a few units of its last place."""
-        return _exact(self.formula, x, self.numbers)
+        return _exact(self.formula, x, (*self.values(x), *self.numbers))
 
 
-def _exact(formula: Callable[..., Any], x: Tensor, numbers: tuple[float, ...]) -> Tensor:
+def _exact(formula: Callable[..., Any], x: Tensor, numbers: tuple[float | Tensor, ...]) -> Tensor:
     with torch.no_grad():
-        return torch_ops.evaluate(formula, x.double(), *numbers)
+        return torch_ops.evaluate(formula, x.double(), *(torch.as_tensor(value, dtype=torch.float64) for value in numbers))
 
 
 @functools.cache
@@ -86,15 +109,18 @@ def roots(formula: Callable[..., Any], numbers: tuple[float, ...]) -> tuple[floa
 
 
 @functools.cache
-def library_function(library: str, name: str) -> Callable[[Tensor], Tensor] | None:
+def library_function(library: str, name: str) -> Callable[..., Tensor] | None:
     """A library's function of the name, at its default parameters; None where it has none."""
     if library == "actfun":
         return function_of(spec(name))
     return _of_torch(spec(name))
 
 
-def _of_torch(activation: Activation) -> Callable[[Tensor], Tensor] | None:
-    """torch's function, be it under a name of its own or as an option of another."""
+def _of_torch(activation: Activation) -> Callable[..., Tensor] | None:
+    """torch's function, be it under a name of its own, as an option of another, or as the gate of a product."""
+    if activation.kind is GATED:
+        gate = library_function("torch", PARTS[activation.formula][0].__name__) if activation.formula in PARTS else None
+        return None if gate is None else lambda x, up: gate(x) * up
     if activation.torch is not None:
         function: Callable[..., Tensor] = getattr(torch.nn.functional, activation.torch)
         if activation.torch == "threshold":  # the only one whose parameters have no defaults

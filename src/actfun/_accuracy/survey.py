@@ -105,9 +105,10 @@ def _bits(patterns: Tensor) -> Tensor:
 def _exact(implementation: Implementation, x: Tensor) -> Any:
     """The exact values: float64 where results have fewer digits, else mpmath numbers."""
     if implementation.dtype is torch.float64:
-        return [oracle.evaluate(implementation.formula, value, *implementation.numbers) for value in x.tolist()]
+        given = zip(x.tolist(), *(values.tolist() for values in implementation.values(x)), strict=True)
+        return [oracle.evaluate(implementation.formula, *each, *implementation.numbers) for each in given]
     exact = implementation.exact(x)
-    if implementation.dtype is not torch.float32:
+    if implementation.target.bound(implementation.derivative).ulp == 0.5:
         decide(implementation.formula, x, exact, implementation.numbers, implementation.dtype)
     return exact
 

@@ -161,16 +161,24 @@ def _silu_dx(x: Tensor) -> Tensor:
     return s * (1.0 + torch.where(torch.abs(x) < 128.0, x, -2.0) * (1.0 - s))  # at infinities 1 and -0, not inf·0
 
 
-def _sigmoid_beside_slope(x: Tensor, up: Any) -> Tensor:
-    """With the exponential and the division of `_sigmoid_dx`, for backward computes both."""
+def _exp_and_sigmoid(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Of the size of x: exp(-|x|) and sigmoid(|x|)."""
     e = torch.exp(-torch.abs(x))
-    return torch.where(x < 0.0, e, 1.0) * (1.0 / (1.0 + e))
+    return e, 1.0 / (1.0 + e)
 
 
-def _sigmoid_dx(x: Tensor) -> Tensor:
-    e = torch.exp(-torch.abs(x))
-    rest = 1.0 / (1.0 + e)
-    return e * rest * rest
+def _sigmoid_beside_slope(x: Tensor) -> Tensor:
+    e, s = _exp_and_sigmoid(x)
+    return torch.where(x < 0.0, e, 1.0) * s
+
+
+def _slope_beside_sigmoid(x: Tensor) -> Tensor:
+    e, s = _exp_and_sigmoid(x)
+    return e * s * s
+
+
+# Backward computes both: with one exponential and one division, though the slope is 4.4 ulp off, not 3.8.
+TOGETHER = {gated.glu_dx: _slope_beside_sigmoid, gated.glu_dup: _sigmoid_beside_slope}
 
 
 def _sigmoid_16(x: Tensor) -> Tensor:
@@ -219,8 +227,6 @@ lower = Lowering(
         exponential.elu: functools.partial(_elu, expm1=_expm1),
         primitives.decay: _decay,
         exponential.sigmoid: torch.sigmoid,
-        exponential.sigmoid_dx: _sigmoid_dx,
-        gated.glu_dup: _sigmoid_beside_slope,
         exponential.silu: _silu,
         exponential.silu_dx: _silu_dx,
         gaussian.gelu: functools.partial(tails.gelu, left=tails.gelu_left),
@@ -303,12 +309,12 @@ def evaluate(
     values = [value.float() if isinstance(value, Tensor) else value for value in parameters]
     factors: list[Any] = [] if times is None else [times.float()]
     gate = formula
+    compute, single = lowering(formula), x.float()
     if formula in gated.PARTS and torch.compiler.is_compiling():
         gate, times_up = gated.PARTS[formula]
-        if times_up:
-            formula, values, factors = gate, [], [*values, *factors]
-    single = x.float()
-    y = lowering(formula)(single, *values)
+        compute = TOGETHER.get(formula, lowering(gate))
+        values, factors = [], [*values[:times_up], *factors]
+    y = compute(single, *values)
     if not isinstance(y, Tensor):
         y = torch.full_like(single, y)
     elif any(y is value for value in (single, *values)):

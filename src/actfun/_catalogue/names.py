@@ -211,8 +211,7 @@ def resolve(text: str, ours_too: bool = False) -> Meaning:
 
 def _read(text: str) -> tuple[Meaning, Sequence[Convention]]:
     """What a name means, and the rows that may mean something else by it: none if parameters settle that."""
-    if not isinstance(text, str):
-        raise _unknown(text)
+    _check_text(text)
     if not (parts := WRITTEN.fullmatch(text.strip())):
         raise ValueError(f"{text!r} is no name; write name, name@framework, or either with (parameter=value, …)")
     name, inside = parts["name"].strip(), parts["inside"] or parts["last"] or ""
@@ -225,6 +224,12 @@ def _read(text: str) -> tuple[Meaning, Sequence[Convention]]:
         raise _unknown(text)
     given = _arguments(inside[1:-1], found.canonical)
     return Meaning(found.canonical, {**found.parameters, **given}, found.kinks), ()
+
+
+def _check_text(name: object) -> None:
+    if not isinstance(name, str):
+        hint = "; actfun.config(module) gives what actfun.get takes" if callable(name) else ""
+        raise TypeError(f"the name of an activation must be a str, got {name!r}{hint}")
 
 
 def _framework(asked: str) -> str:
@@ -295,10 +300,10 @@ def aliases() -> dict[str, Meaning]:
     return found
 
 
-def _unknown(text: object) -> ValueError:
+def _unknown(text: str) -> ValueError:
     """The error that offers the nearest of all names and aliases, each meaning once."""
-    parts = WRITTEN.fullmatch(str(text).strip())
-    word, framework = (parts["name"], parts["framework"]) if parts else (str(text), None)
+    parts = WRITTEN.fullmatch(text.strip())
+    word, framework = (parts["name"], parts["framework"]) if parts else (text, None)
     known = {name.lower(): (name, str(meaning)) for name, meaning in reversed(aliases().items())}
     if framework:
         theirs = [row for row in table() if row.framework == _framework(framework) and row.known]
@@ -344,6 +349,7 @@ def rows_of(name: str | None = None) -> list[Convention]:
     """The rows of `conventions`."""
     if name is None:
         return list(table())
+    _check_text(name)
     key = key_of(name)
     called = [row for row in table() if row.key == key]
     try:
@@ -380,13 +386,16 @@ def write_kinks(kinks: Sides) -> dict[str, str | float]:
 
 
 def read_config(config: Mapping[str, Any]) -> Meaning:
-    """What `actfun.config` wrote. Raises ValueError where a key is unknown or missing."""
+    """What `actfun.config` wrote. Raises ValueError where a key is unknown or missing, TypeError for other values."""
     known = ("activation", "parameters", "kinks")
     for key in config:
         if key not in known:
             raise ValueError(f"config: unknown key {key!r}; {nearest(key, known)}")
     if "activation" not in config:
         raise ValueError("config: the key 'activation' is missing")
+    for key in known[1:]:
+        if not isinstance(config.get(key, {}), Mapping):
+            raise TypeError(f"config: {key} must be a dictionary, got {config[key]!r}")
     named = resolve(config["activation"])
     try:
         kinks = {float(point): side for point, side in config.get("kinks", {}).items()}

@@ -72,7 +72,8 @@ def get(name: str | Mapping[str, Any], **params: Any) -> nn.Module:
     or not ("leaky_relu(negative_slope=0.2)"); or what `config` gave. "maxout" gives `MaxoutPieces`, the activation
     without weights. A name that means different things in frameworks is taken as torch's, and a UserWarning says so,
     once in a process.
-    Raises ValueError, with the nearest names, for an unknown name; TypeError for an unknown parameter.
+    Raises ValueError, with the nearest names, for an unknown name; TypeError for an unknown parameter, or what is no
+    name.
     """
     return module_meant(read_config(name) if isinstance(name, Mapping) else resolve(name, ours_too=not params), params)
 
@@ -143,7 +144,7 @@ def _arguments(module: Any, activation: Activation) -> dict[str, Any]:
 
 def _start(module: nn.Module, name: str, learned: Tensor, default: Any) -> Any:
     """What a learned parameter started from, or, where that is not kept, its value if it has one."""
-    values = set(learned.tolist())
+    values = set() if learned.is_meta else set(learned.tolist())
     return getattr(module, "start", {}).get(name, values.pop() if len(values) == 1 else default)
 
 
@@ -191,7 +192,7 @@ class FeedForward(nn.Module):
     ) -> None:
         super().__init__()
         factory = {"device": device, "dtype": dtype}
-        module = hidden(activation).to(**factory) if isinstance(activation, str) else activation
+        module = activation if isinstance(activation, nn.Module) else hidden(activation).to(**factory)
         if isinstance(module, Elementwise) and module.start and module.num_parameters == d_hidden:
             module.dim = -1
         width = d_hidden * inputs(module)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from actfun._accuracy.error import BESIDE, TARGETS, Worst
+from actfun._accuracy.error import BESIDE, Target, Worst
 from actfun._accuracy.implementation import Implementation
 from actfun._report.formatting import markdown_table
 from actfun._report.tables import Section, fit_columns
@@ -20,7 +20,7 @@ DIGITS = {torch.float32: 9, torch.bfloat16: 4, torch.float16: 5, torch.float64: 
 
 def met(implementation: Implementation, worst: Worst) -> bool:
     """Whether a finding meets the target of its dtype."""
-    return worst.meets(TARGETS[implementation.dtype], implementation.derivative, implementation.dtype.itemsize == 2)
+    return worst.meets(implementation.target, implementation.derivative)
 
 
 def misses(findings: Sequence[Finding]) -> list[str]:
@@ -86,13 +86,22 @@ def table(findings: Sequence[Finding], width: int) -> Table:
     return result
 
 
-def _target(dtype: torch.dtype) -> str:
-    target = TARGETS[dtype]
-    if dtype.itemsize == 2:
+def _words(target: Target) -> str:
+    if target.forward == 0.5:
         return "every result the number nearest to the exact value"
+    ulp = f"values {target.forward:g} ulp, derivatives {target.derivative:g} ulp"
+    if not target.near_root:
+        return ulp
     absolute = f"less than 2^{math.log2(target.near_root):.0f} absolute instead"
-    root = f"within {BESIDE:g} of a root of the derivative, {absolute}"
-    return f"values {target.forward:g} ulp, derivatives {target.derivative:g} ulp; {root}"
+    return f"{ulp}; within {BESIDE:g} of a root of the derivative, {absolute}"
+
+
+def _targets(findings: Sequence[Finding]) -> str:
+    """What is aimed at; of gated ones too, where there are some."""
+    known = {s.gated: s.target for s, _ in findings}
+    gated = "Of gated ones x is the gate, of random numbers of size 1 to 2. Target: "
+    said = {False: "Target: ", True: gated}
+    return " ".join(f"{said[kind]}{_words(known[kind])}." for kind in said if kind in known)
 
 
 def _means(dtype: torch.dtype) -> str:
@@ -107,7 +116,7 @@ def sections(findings: Sequence[Finding]) -> list[Section]:
     for dtype in dict.fromkeys(s.dtype for s, _ in findings):
         of_it = [(s, worst) for s, worst in findings if s.dtype is dtype]
         tried = " or ".join(f"{count:,}" for count in sorted({worst.count for _, worst in of_it}))
-        words = f"Inputs: {tried} for each. Target: {_target(dtype)}.{_means(dtype)}"
+        words = f"Inputs: {tried} for each. {_targets(of_it)}{_means(dtype)}"
         columns = {name: cells for name, cells in _columns(of_it).items() if name != "dtype"}
         made.append(Section(dtype_name(dtype), words, columns))
     return made
@@ -155,7 +164,7 @@ def as_json(findings: Sequence[Finding], facts: dict[str, Any]) -> dict[str, Any
     rows = [
         dataclasses.asdict(s)
         | dataclasses.asdict(worst)
-        | {"dtype": dtype_name(s.dtype), "target": TARGETS[s.dtype].bound(s.derivative).ulp, "met": met(s, worst)}
+        | {"dtype": dtype_name(s.dtype), "target": s.target.bound(s.derivative).ulp, "met": met(s, worst)}
         for s, worst in findings
     ]
     return facts | {"findings": [{key: _finite(value) for key, value in row.items()} for row in rows]}

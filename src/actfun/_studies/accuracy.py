@@ -10,13 +10,14 @@ from pathlib import Path
 from actfun._accuracy import compiled as calls
 from actfun._accuracy import implementation, survey
 from actfun._accuracy.error import TARGETS
+from actfun._catalogue.kinds import ELEMENTWISE, GATED
 from actfun._report import accuracy as report
 from actfun._report import accuracy_compiled as report_compiled
 from actfun._runs.executors import Executor, Inline, Processes
 from actfun._runs.host import cores, machine
 from actfun._runs.loop import Loop, all_done
 from actfun._runs.store import Store
-from actfun._studies.arguments import Names, as_tuple, command, elementwise, folder, one_of, worker_count
+from actfun._studies.arguments import Names, as_tuple, command, folder, of_kinds, one_of, worker_count
 from actfun._studies.results import Result, paragraphs
 
 
@@ -45,7 +46,7 @@ class AccuracyRun:
         out: Path | str | None,
         resume: bool,
     ) -> None:
-        self.activations = elementwise(activations)
+        self.activations = of_kinds(activations, ELEMENTWISE, *([] if compiled else [GATED]))
         known = {report.dtype_name(dtype): dtype for dtype in TARGETS}
         asked = known if dtype is None else [one_of("dtype", dtype, tuple(known))]
         libraries = tuple(dict.fromkeys(("actfun", one_of("lib", lib, implementation.LIBRARIES))))
@@ -127,9 +128,10 @@ def accuracy(
 ) -> Accuracy:
     """Measure the worst error of activations and their derivatives, in units in the last place, and where it is.
 
-    activations: names of element-wise ones (default: all). dtype: "float32", "bfloat16", "float16" or "float64"
-    (default: all). exhaustive: all 2^32 inputs of float32 rather than a million. compiled: calls through torch.compile
-    instead. lib: "torch" measures torch's functions too. workers: processes (default: one a core). out: a folder for
+    activations: names of element-wise or gated ones (default: all; compiled: element-wise ones). dtype: "float32",
+    "bfloat16", "float16" or "float64" (default: all). exhaustive: all 2^32 inputs of float32 rather than a million.
+    compiled: calls through torch.compile instead. lib: "torch" measures torch's functions too, of gated ones its gate
+    times the value. workers: processes (default: one a core). out: a folder for
     accuracy.jsonl, accuracy.json and accuracy.md (default: nothing is written). resume: go on with what is there.
 
     A script needs `if __name__ == "__main__":` around the call: each worker process imports the script.

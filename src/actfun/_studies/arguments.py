@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from actfun._catalogue.kinds import ELEMENTWISE
+from actfun._catalogue.kinds import Kind
 from actfun._catalogue.names import Meaning, resolve
 from actfun._catalogue.registry import names, nearest
 from actfun._catalogue.sides import Sided
@@ -31,16 +31,18 @@ def as_tuple(asked: Names) -> tuple[str, ...]:
     return (asked,) if isinstance(asked, str) else tuple(asked or ())
 
 
-def elementwise(asked: Names) -> tuple[str, ...]:
-    """The element-wise activations of these names, at their usual parameters, or all. Raises ValueError for others."""
-    return tuple(dict.fromkeys(map(_usual, as_tuple(asked)))) or names(ELEMENTWISE)
+def of_kinds(asked: Names, *kinds: Kind) -> tuple[str, ...]:
+    """The activations of these names, at their usual parameters, or all of the kinds. Raises ValueError for others."""
+    known = tuple(name for kind in kinds for name in names(kind))
+    return tuple(dict.fromkeys(_usual(name, kinds, known) for name in as_tuple(asked))) or known
 
 
-def _usual(name: str) -> str:
+def _usual(name: str, kinds: Sequence[Kind], known: Names) -> str:
     meaning = resolve(name)
     activation, numbers = meaning.bound()
-    if activation.kind is not ELEMENTWISE:
-        raise ValueError(f"{name} is no element-wise activation; known: {', '.join(names(ELEMENTWISE))}")
+    if activation.kind not in kinds:
+        words = " or ".join(kind.name for kind in kinds)
+        raise ValueError(f"{name} is no {words} activation; known: {', '.join(known or ())}")
     if isinstance(activation, Sided) or numbers != Meaning(activation.name).bound()[1]:
         raise ValueError(f"{name} is {meaning}; only {meaning.canonical} with its usual parameters is measured")
     return activation.name

@@ -14,6 +14,7 @@ from actfun._bench import cells, compiled, steps
 from actfun._bench.libraries import EAGER, LIBRARIES, PEERS, has_compiler, version
 from actfun._bench.networks import networks
 from actfun._bench.timing import Timing
+from actfun._catalogue.kinds import ELEMENTWISE
 from actfun._report import bench as report
 from actfun._report.speed import known_limits
 from actfun._report.speed_tables import sections
@@ -22,7 +23,7 @@ from actfun._runs.executors import Executor, Inline
 from actfun._runs.job import Record
 from actfun._runs.loop import Loop, all_done
 from actfun._runs.store import Store
-from actfun._studies.arguments import Names, as_tuple, command, elementwise, folder, one_of
+from actfun._studies.arguments import Names, as_tuple, command, folder, of_kinds, one_of
 from actfun._studies.results import Result
 
 PARTS = ("steps", "compiled", "eager")
@@ -110,7 +111,7 @@ def _jobs(
     asked: tuple[str, ...], parts: Sequence[str], given: dict[str, tuple[Any, ...] | None], seconds: float
 ) -> list[Timing]:
     """What is to be timed, in the order of the page. Raises ValueError where something given cannot be right."""
-    names, peers = elementwise(asked), _peers(given["against"])
+    names, peers = of_kinds(asked, ELEMENTWISE), _peers(given["against"])
     dtypes = given["dtypes"] and tuple(one_of("dtypes", dtype, cells.DTYPES) for dtype in given["dtypes"])
     sizes = given["sizes"]
     both = [name for name in names if library_function(EAGER, name) is not None]
