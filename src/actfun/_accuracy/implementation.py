@@ -86,7 +86,8 @@ class Implementation:
 
 def _exact(formula: Callable[..., Any], x: Tensor, numbers: tuple[float | Tensor, ...]) -> Tensor:
     with torch.no_grad():
-        return torch_ops.evaluate(formula, x.double(), *(torch.as_tensor(value, dtype=torch.float64) for value in numbers))
+        wide = [torch.as_tensor(value, dtype=torch.float64) for value in numbers]
+        return torch_ops.evaluate(formula, x.double(), *wide)
 
 
 @functools.cache
