@@ -9,6 +9,7 @@ A kernel is a C function over raw addresses, compiled once for a formula and its
 depend neither on the width of vectors nor on where it stands.
 """
 
+import ctypes
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -101,21 +102,25 @@ def _compute(formula: Callable[..., Any], x: Tensor, g: Tensor | None, y: Tensor
     threads.run(kernel, x.data_ptr(), 0 if g is None else g.data_ptr(), y.data_ptr(), block.ctypes.data, x.numel())
 
 
+WORDS = ctypes.c_int64 * 4
+
+
 def _pass(gate: Callable[..., Any], x: Tensor, up: Tensor | None, g: Tensor | None, y: Tensor) -> None:
     """y = gate(x) * up * g, as far as these are given. All have one shape and dtype; y may be a part of a tensor."""
-    whole = torch.empty_like(y)  # y's layout, without gaps
-    alike = up is None or up.stride() == x.stride()
-    form = runs(x, y) if alike else None
-    if form is None:
-        x, up = lay_out_like(whole, x, y.dtype), None if up is None else lay_out_like(whole, up, y.dtype)
-        if (form := runs(x, y)) is None:
-            _pass(gate, x, up, g, whole)
-            y.copy_(whole)
-            return
-    g = None if g is None else lay_out_like(whole, g, y.dtype)
-    block = numpy.array([*([] if up is None else [up.data_ptr()]), *form], numpy.int64)
+    form = runs(x, y) if up is None or up.stride() == x.stride() else None
+    if form is None or not (g is None or (g.is_contiguous() and y.is_contiguous())):
+        whole = torch.empty_like(y)  # y's layout, without gaps
+        if form is None:
+            x, up = lay_out_like(whole, x, y.dtype), None if up is None else lay_out_like(whole, up, y.dtype)
+            if (form := runs(x, y)) is None:
+                _pass(gate, x, up, g, whole)
+                y.copy_(whole)
+                return
+        g = None if g is None else lay_out_like(whole, g, y.dtype)
+    block = WORDS(*form) if up is None else WORDS(up.data_ptr(), *form)
     kernel = _kernel(gate, g is not None, x.dtype, y.dtype, (), (), up is not None, form[1:] != (0, 0))
-    threads.run(kernel, x.data_ptr(), 0 if g is None else g.data_ptr(), y.data_ptr(), block.ctypes.data, x.numel())
+    at = ctypes.addressof(block)
+    threads.run(kernel, x.data_ptr(), 0 if g is None else g.data_ptr(), y.data_ptr(), at, x.numel())
 
 
 def evaluate(

@@ -16,7 +16,7 @@ from actfun._catalogue.registry import Activation, names, nearest, spec
 from actfun._operators.arguments import bind, check_dim, check_whole
 from actfun._operators.autograd import gradient
 from actfun._operators.behaviours.base import POSITIONS, Behaviour, Slider, function_of, implement
-from actfun._operators.dispatch import check_input, evaluate, kernels_for
+from actfun._operators.dispatch import DTYPES, LAYOUTS, check_input, evaluate, kernels_for
 from actfun._operators.op import Operator, overload_of, register
 from actfun._operators.quadrature import normal_mean_of_pairs
 from actfun._operators.torch_private import in_dual_level
@@ -37,7 +37,8 @@ class GatedOperator(Operator):
     def _settle(self, x: Tensor, parameters: tuple[Any, ...], dim: int) -> tuple[Any, ...]:
         up = parameters[0]
         for tensor in (x, up):
-            check_input(self.activation.name, tensor)
+            if tensor.layout not in LAYOUTS or tensor.dtype not in DTYPES:
+                check_input(self.activation.name, tensor)
         if x.dtype is not up.dtype:
             raise TypeError(f"{self.activation.name}: a and b must have one dtype, got {x.dtype} and {up.dtype}")
         if x.layout is torch.strided and x.shape != up.shape:
@@ -122,8 +123,8 @@ def open_halves(name: str, a: Tensor, gate: Any, dim: Any) -> tuple[Tensor, Tens
 def gated(activation: Activation, a: Tensor, b: Tensor | None, numbers: tuple[Any, ...], gate: Any, dim: int) -> Tensor:
     """A gated activation of a gate and a value, or of a tensor that holds both."""
     name, overload = activation.name, overload_of(activation, False)
-    check_input(name, a)
     if b is None:
+        check_input(name, a)
         parts = open_halves(name, a, gate, dim)
         if a.requires_grad and torch.is_grad_enabled() and _is_plain(a):
             return Packed.apply(activation, gate, dim, a, *numbers)  # type: ignore[no-any-return,no-untyped-call]
@@ -132,7 +133,9 @@ def gated(activation: Activation, a: Tensor, b: Tensor | None, numbers: tuple[An
         raise ValueError(
             f"{name}: gate is for a packed tensor; of two, a is the gate, so gate must be None, got {gate!r}"
         )
-    check_input(name, b)
+    for tensor in (a, b):
+        if not isinstance(tensor, Tensor):
+            check_input(name, tensor)
     return overload(a, b, *numbers)
 
 
