@@ -62,13 +62,10 @@ def stubs() -> dict[str, str]:
     activations = [spec(name) for name in NAMES]
     listed = ", ".join(f'"{name}"' for name in sorted(actfun.__all__))
     imported = {
-        "formula": "actfun",
-        "nn": "actfun",
-        "gain": "actfun._models.gains",
-        **dict.fromkeys(("config", "get"), "actfun._operators.modules"),
+        **actfun._LAZY,
+        **dict.fromkeys(("formula", "nn"), "actfun"),
         **dict.fromkeys(("Activation", "names"), "actfun._catalogue.registry"),
         **dict.fromkeys(("conventions", "spec"), "actfun._catalogue.names"),
-        **{name: f"actfun._studies.{name}" for name in actfun._STUDIES},
     }
     package = [
         HEAD,

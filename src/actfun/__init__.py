@@ -20,6 +20,10 @@ _LAZY = {
     "get": "actfun._operators.modules",
     "config": "actfun._operators.modules",
     "gain": "actfun._models.gains",
+    "sites": "actfun._surgery.sites",
+    "replace": "actfun._surgery.replace",
+    "replaced": "actfun._surgery.replace",
+    "patched": "actfun._surgery.patched",
     **{name: f"actfun._studies.{name}" for name in _STUDIES},
 }
 

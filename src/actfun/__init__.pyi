@@ -20,6 +20,10 @@ from actfun._studies.claims import claims as claims
 from actfun._studies.compare import compare as compare
 from actfun._studies.plot import plot as plot
 from actfun._studies.show import show as show
+from actfun._surgery.patched import patched as patched
+from actfun._surgery.replace import replace as replace
+from actfun._surgery.replace import replaced as replaced
+from actfun._surgery.sites import sites as sites
 
 __version__: str
 __all__ = [
@@ -67,6 +71,7 @@ __all__ = [
     "mish",
     "names",
     "nn",
+    "patched",
     "phish",
     "plot",
     "prelu",
@@ -76,6 +81,8 @@ __all__ = [
     "relu",
     "relu6",
     "relu_squared",
+    "replace",
+    "replaced",
     "rrelu",
     "selu",
     "serf",
@@ -83,6 +90,7 @@ __all__ = [
     "sigmoid",
     "silu",
     "sin",
+    "sites",
     "situ_glu",
     "smish",
     "smu",

@@ -1,6 +1,7 @@
 """The classes that `actfun.nn` shows: those of activations, layers that hold one, the Transformer's block."""
 
 import contextlib
+import functools
 import inspect
 from collections.abc import Container, Mapping
 from typing import Any
@@ -103,8 +104,11 @@ def config(module: nn.Module) -> dict[str, Any]:
     state_dict, not here. torch.nn's own activations give ours.
     Raises TypeError for a module that is no activation.
     """
-    activation = getattr(type(module), "activation", None)
-    meaning = Meaning(activation.name) if isinstance(activation, Activation) else _of_torch(type(module))
+    kind: Any = type(module)
+    activation = getattr(kind, "activation", None)
+    meaning = Meaning(activation.name) if isinstance(activation, Activation) else _of_torch(kind)
+    if meaning is None:
+        raise TypeError(f"config: {kind.__name__} is no activation of actfun.nn or torch.nn")
     if isinstance(activation, Sided):
         meaning = Meaning(activation.base.name, {}, activation.sides)
     parameters = {**meaning.parameters, **_arguments(module, activation or meaning.activation)}
@@ -112,12 +116,20 @@ def config(module: nn.Module) -> dict[str, Any]:
     return {"activation": meaning.canonical, "parameters": parameters, **kinks}
 
 
-def _of_torch(kind: type[nn.Module]) -> Meaning:
-    """What a class of torch.nn means."""
-    if getattr(nn, kind.__name__, None) is kind:
-        with contextlib.suppress(ValueError):
-            return resolve(f"nn.{kind.__name__}@torch")
-    raise TypeError(f"config: {kind.__name__} is no activation of actfun.nn or torch.nn")
+def is_activation(kind: Any) -> bool:
+    """Whether a class is an activation of actfun.nn or torch.nn, or inherits the forward of one."""
+    return isinstance(getattr(kind, "activation", None), Activation) or _of_torch(kind) is not None
+
+
+@functools.cache
+def _of_torch(kind: Any) -> Meaning | None:
+    """What a class of torch.nn means, or one that inherits its forward; None where it is no activation."""
+    bases: tuple[Any, ...] = kind.__mro__
+    for base in bases:
+        if base in vars(nn).values() and base.forward is kind.forward:
+            with contextlib.suppress(ValueError):
+                return resolve(f"nn.{base.__name__}@torch")
+    return None
 
 
 def _arguments(module: Any, activation: Activation) -> dict[str, Any]:

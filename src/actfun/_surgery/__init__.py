@@ -1,0 +1,1 @@
+"""Activations of any model: found, exchanged, and the exchange checked."""

@@ -1,0 +1,156 @@
+"""What an example shows of an exchange: that all sites are called, and how far numbers moved."""
+
+import functools
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from actfun._surgery.sites import Site, run, untouched
+
+SAME = {torch.float16: 3e-2, torch.bfloat16: 2e-1, torch.float64: 1e-6}  # of the largest output; else 1e-3
+# (training, with gradients): torch's encoder layers take another path in evaluation without them.
+WAYS = ((True, True), (False, True), (False, False))
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """At a site: the root mean square of inputs and outputs, and the share of outputs that are exactly 0."""
+
+    rms_in: float
+    rms_out: float
+    zeros: float
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A site before and after."""
+
+    before: Sizes
+    after: Sizes
+
+
+@dataclass
+class Observed:
+    """What a model gave: its output in evaluation, the calls of each site in each way, and sizes at sites."""
+
+    output: list[Tensor]
+    calls: list[Counter[str]] = field(default_factory=list)
+    sizes: dict[str, Sizes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found. moved: the root mean square of the output's change, over that of the output. shifts: by site."""
+
+    moved: float
+    shifts: dict[str, Shift]
+
+
+def observed(
+    model: nn.Module, example: Any, held: list[Site] | None = None, new: dict[int, list[nn.Module]] | None = None
+) -> Observed:
+    """Run an example in evaluation; where sites are given, in all `WAYS` too, counting. The model stays as it is."""
+    watched = {site.name: [site.held] if new is None else new[id(site)] for site in held or ()}
+    modules = {name: [m for m in those if isinstance(m, nn.Module)] for name, those in watched.items()}
+    with untouched(model):
+        model.eval()
+        sums: dict[str, list[float]] = {}
+        hooks = [
+            hook
+            for name, those in modules.items()
+            for module in those
+            for hook in (
+                module.register_forward_pre_hook(functools.partial(_inputs, sums, name)),
+                module.register_forward_hook(functools.partial(_outputs, sums, name)),
+            )
+        ]
+        with torch.no_grad():
+            found = Observed(list(_tensors(run(model, example))))
+        for hook in hooks:
+            hook.remove()
+        found.sizes = {
+            n: Sizes((a / c) ** 0.5, (b / d) ** 0.5, z / d) for n, (a, c, b, d, z) in sums.items() if c and d
+        }
+        for training, gradients in WAYS if held is not None else ():
+            calls: Counter[str] = Counter()
+            hooks = [
+                module.register_forward_pre_hook(functools.partial(_count, calls, name))
+                for name, those in modules.items()
+                for module in those
+            ]
+            model.train(training)
+            with torch.set_grad_enabled(gradients):
+                run(model, example)
+            for hook in hooks:
+                hook.remove()
+            found.calls.append(calls)
+    return found
+
+
+def _count(calls: Counter[str], name: str, module: nn.Module, inputs: Any) -> None:
+    calls[name] += 1
+
+
+def _inputs(sums: dict[str, list[float]], name: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+    of = sums.setdefault(name, [0.0] * 5)
+    of[0] += float(inputs[0].double().square().sum())
+    of[1] += inputs[0].numel()
+
+
+def _outputs(sums: dict[str, list[float]], name: str, module: nn.Module, inputs: Any, output: Tensor) -> None:
+    of = sums[name]
+    of[2] += float(output.double().square().sum())
+    of[3] += output.numel()
+    of[4] += int((output == 0.0).sum())
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    """The floating-point tensors of a result, in order, however it is made up."""
+    if isinstance(output, Tensor):
+        if output.is_floating_point():
+            yield output.detach().clone()
+    elif isinstance(output, list | tuple):
+        for part in output:
+            yield from _tensors(part)
+    elif hasattr(output, "values"):
+        for part in output.values():
+            yield from _tensors(part)
+
+
+def check_same(before: list[Tensor], after: list[Tensor]) -> bool:
+    """Whether outputs agree within what rounding may come to in a deep network."""
+    if [t.shape for t in before] != [t.shape for t in after]:
+        return False
+    return all(
+        bool((a - b).abs().max() <= SAME.get(a.dtype, 1e-3) * a.abs().max()) or torch.equal(a, b)
+        for a, b in zip(before, after, strict=True)
+        if a.numel()
+    )
+
+
+def check_counts(
+    model: nn.Module, example: Any, before: Observed, after: Observed, held: list[Site], new: dict[int, list[nn.Module]]
+) -> Checked:
+    """Raise RuntimeError unless every new module is called as often as the old one; how far the output moved."""
+    for (training, gradients), was, now in zip(WAYS, before.calls, after.calls, strict=True):
+        for site in held:
+            if isinstance(site.held, nn.Module):
+                expected = max(was[site.name], before.calls[0][site.name] if not gradients else 0)
+                if now[site.name] != expected:
+                    way = f"{'training' if training else 'evaluation'} {'with' if gradients else 'without'} gradients"
+                    raise RuntimeError(
+                        f"{site.name} was called {expected} times and is called {now[site.name]} times in {way}; "
+                        f"nothing was replaced"
+                    )
+            elif not now[site.name] and site.calls:
+                raise RuntimeError(f"{site.name} is not called any more; nothing was replaced")
+    if [t.shape for t in before.output] != [t.shape for t in after.output]:
+        raise RuntimeError("the output has another shape; nothing was replaced")
+    change = sum(float((a - b).double().square().sum()) for a, b in zip(before.output, after.output, strict=True))
+    size = sum(float(a.double().square().sum()) for a in before.output)
+    shifts = {name: Shift(before.sizes[name], sizes) for name, sizes in after.sizes.items() if name in before.sizes}
+    return Checked((change / size) ** 0.5 if size else float("inf") if change else 0.0, shifts)

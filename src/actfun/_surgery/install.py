@@ -1,0 +1,164 @@
+"""New modules in the places of activations, what undoes it, and the trial by twins."""
+
+import functools
+import types
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from actfun._surgery import known
+from actfun._surgery.checks import Observed, check_same, observed
+from actfun._surgery.patched import Rerouted
+from actfun._surgery.rules import Rule, named
+from actfun._surgery.sites import Site
+
+Undo = list[Callable[[], None]]
+
+
+def install(
+    model: nn.Module,
+    held: list[Site],
+    make: Callable[[Site], Callable[[bool], nn.Module]],
+    share: bool,
+    undo: Undo,
+) -> dict[int, list[nn.Module]]:
+    """Put new modules in the places of sites; id of a site -> its new modules."""
+    owners = dict(model.named_modules())
+    new: dict[int, list[nn.Module]] = {}
+    for site in held:
+        shared: nn.Module | None = None
+        for place in site.places:
+            if shared is None or not share:
+                shared = _like(site.held, make(site)(bool(getattr(site.held, "inplace", False))), owners[place.owner])
+                new.setdefault(id(site), []).append(shared)
+            undo.append(functools.partial(place.put, site.held))
+            place.put(shared)
+            layer = owners[place.owner]
+            if isinstance(layer, nn.TransformerEncoderLayer) and place.name.endswith("activation"):
+                undo.append(functools.partial(setattr, layer, "activation_relu_or_gelu", layer.activation_relu_or_gelu))
+                layer.activation_relu_or_gelu = 0  # no fast path
+    return new
+
+
+def _like(old: Any, new: nn.Module, owner: nn.Module) -> nn.Module:
+    """With the mode, the device, the dtype and the hooks of what is replaced."""
+    near = next(iter(owner.parameters()), None)
+    if near is not None and near.is_floating_point():
+        new.to(device=near.device, dtype=near.dtype)
+    new.train(getattr(old, "training", owner.training))
+    if isinstance(old, nn.Module):
+        for name, value in vars(old).items():
+            if "_hooks" in name:
+                vars(new)[name] = value  # the same dictionary: what removes a hook goes on doing so
+    return new
+
+
+def count_hooks(old: Any) -> int:
+    if not isinstance(old, nn.Module):
+        return 0
+    return sum(len(value) for name, value in vars(old).items() if name.endswith("_hooks") and isinstance(value, dict))
+
+
+def reroute(
+    model: nn.Module, called: list[Site], make: Callable[[Site], nn.Module], undo: Undo
+) -> dict[int, list[nn.Module]]:
+    """Run the forwards that call functions with new modules in their place, which become children of the callers."""
+    owners = dict(model.named_modules())
+    by_owner: dict[str, list[Site]] = {}
+    new: dict[int, list[nn.Module]] = {}
+    for site in called:
+        by_owner.setdefault(site.owner, []).append(site)
+    for name, of_it in by_owner.items():
+        owner = owners[name]
+        children = {f"in_place_of_{site.meaning.canonical}_{k}": site for k, site in enumerate(of_it)}
+        for child, site in children.items():
+            new[id(site)] = [_like(None, make(site), owner)]
+            owner.add_module(child, new[id(site)][0])
+            undo.append(functools.partial(owner._modules.pop, child))
+        undo.append(functools.partial(_restore, owner, owner.__dict__.get("forward")))
+        owner.forward = types.MethodType(_rerouted(owner.forward, children), owner)
+    return new
+
+
+def _restore(owner: nn.Module, forward: Any) -> None:
+    del owner.forward
+    if forward is not None:
+        owner.forward = forward
+
+
+def _rerouted(forward: Callable[..., Any], children: dict[str, Site]) -> Callable[..., Any]:
+    """A method that runs a forward, and the children in place of the functions that it calls.
+
+    It holds no module, so that a copy of its module calls the copies of the children.
+    """
+    plain = getattr(forward, "__func__", None) or (lambda _, *args, **kwargs: forward(*args, **kwargs))
+    sites = list(children.items())
+    of_one = {site.held for _, site in sites if [other.held for _, other in sites].count(site.held) == 1}
+
+    def run(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        def choose(function: Any, given: tuple[Any, ...], named: dict[str, Any]) -> Callable[..., Any] | None:
+            for child, site in sites:
+                if function is site.held and (function in of_one or _computes(site, function, given, named)):
+                    module = self.get_submodule(child)
+                    if known.FUNCTIONS[function][1] or named.get("inplace"):
+                        return lambda x, *_, **__: x.copy_(module(x.clone()))  # backward may need what is overwritten
+                    return lambda x, *_, **__: module(x)
+            return None
+
+        with Rerouted(choose):
+            return plain(self, *args, **kwargs)
+
+    return run
+
+
+def _computes(site: Site, function: Any, given: tuple[Any, ...], named: dict[str, Any]) -> bool:
+    meaning = known.meaning_of_call(function, given, named)
+    return meaning is not None and known.text(meaning) == site.activation
+
+
+def try_twins(
+    model: nn.Module,
+    example: Any,
+    before: Observed,
+    held: list[Site],
+    called: list[Site],
+    chosen: Mapping[int, Rule],
+    share: bool,
+) -> None:
+    """Exchange every site for actfun's twin of it, in place only where the new one will be; the output must agree."""
+
+    def twin(site: Site) -> Callable[[bool], nn.Module]:
+        def make(inplace: bool) -> nn.Module:
+            new = chosen[id(site)].make(inplace)
+            made = named(site.meaning, inplace and bool(getattr(new, "inplace", False)))
+            for own, other in zip(made.parameters(), getattr(site.held, "parameters", tuple)(), strict=False):
+                own.data = other.detach().clone()
+            return made
+
+        return make
+
+    def outputs(some: list[Site], calls: list[Site]) -> Any:
+        undo: Undo = []
+        try:
+            install(model, some, twin, share, undo)
+            reroute(model, calls, lambda site: twin(site)(False), undo)
+            return observed(model, example).output
+        finally:
+            unwind(undo)
+
+    if check_same(before.output, outputs(held, called)):
+        return
+    alone = [s for s in held if not check_same(before.output, outputs([s], []))]
+    alone += [s for s in called if not check_same(before.output, outputs([], [s]))]
+    names = ", ".join(site.name for site in alone or held + called)
+    raise RuntimeError(
+        f"the output changes where actfun computes the same function at {names}: it depends on the activation working "
+        f"in place, or on the very object; nothing was replaced"
+    )
+
+
+def unwind(undo: Undo) -> None:
+    """Undo all, the last first."""
+    while undo:
+        undo.pop()()

@@ -1,0 +1,204 @@
+"""Activations of a model exchanged for others, in place, with what hangs on them, and undone again."""
+
+import contextlib
+import fnmatch
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from actfun._catalogue.registry import nearest
+from actfun._surgery.checks import Checked, check_counts, observed
+from actfun._surgery.configuration import bring_along
+from actfun._surgery.install import Undo, count_hooks, install, reroute, try_twins, unwind
+from actfun._surgery.rules import Rule, rule
+from actfun._surgery.sites import Site, Sites, check_model, listed, sites
+
+FUNCTIONAL = ("report", "swap", "ignore")
+Key = str | type[nn.Module] | nn.Module
+
+
+@dataclass(frozen=True)
+class Exchanged:
+    """A site and what it is now. old, new: as `actfun.get` takes them. hooks: how many went along."""
+
+    name: str
+    old: str
+    new: str
+    kind: str
+    calls: int | None
+    hooks: int
+
+
+class Replacement:
+    """What `replace` did.
+
+    sites: the sites that were exchanged. left: functions that are called in the code of a forward, and were not.
+    parameters: new ones by name, which are in no optimizer yet. notes: what a reader should know. checked: with an
+    example, what was found by running it before and after.
+    """
+
+    def __init__(
+        self,
+        sites: list[Exchanged],
+        left: list[Site],
+        parameters: dict[str, nn.Parameter],
+        notes: list[str],
+        checked: Checked | None,
+        undo: Undo,
+    ) -> None:
+        self.sites, self.left, self.parameters, self.notes, self.checked = sites, left, parameters, notes, checked
+        self._undo = undo
+
+    def undo(self) -> None:
+        """Put everything back as it was. A second call does nothing."""
+        unwind(self._undo)
+
+    @property
+    def verdict(self) -> str:
+        """All in a line: "57 of 57 calls replaced (56 modules, 1 function); the output moved by 12%"."""
+        modules = sum(site.kind == "module" for site in self.sites)
+        functions = len(self.sites) - modules
+        what = " and ".join(
+            f"{n} {word}{'s' * (n != 1)}" for n, word in ((modules, "module"), (functions, "function")) if n
+        )
+        if any(site.calls is None for site in self.sites):
+            return f"{what} replaced"
+        done, left = (sum(site.calls or 0 for site in those) for those in (self.sites, self.left))
+        moved = "" if self.checked is None else f"; the output moved by {self.checked.moved:.3g} of its size"
+        return f"{done} of {done + left} calls replaced ({what}){moved}"
+
+    def table(self, width: int = 160) -> Any:
+        """The sites, a line each, for rich to print on a terminal of that many characters. It needs rich."""
+        from actfun._report.tables import fit_columns
+
+        return fit_columns(self.verdict, self.columns(), width, ("site", "old", "new"))
+
+    def columns(self) -> dict[str, list[str]]:
+        """The cells of the table, by heading."""
+        rows = self.sites
+        found = {
+            "site": [row.name for row in rows],
+            "old": [row.old for row in rows],
+            "new": [row.new for row in rows],
+            "calls": ["" if row.calls is None else str(row.calls) for row in rows],
+            "hooks": [str(row.hooks or "") for row in rows],
+        }
+        if self.checked is not None:
+            shifts = [self.checked.shifts.get(row.name) for row in rows]
+            found["rms in"] = ["" if s is None else f"{s.before.rms_in:.3g} → {s.after.rms_in:.3g}" for s in shifts]
+            found["rms out"] = ["" if s is None else f"{s.before.rms_out:.3g} → {s.after.rms_out:.3g}" for s in shifts]
+            found["zeros out"] = ["" if s is None else f"{s.before.zeros:.0%} → {s.after.zeros:.0%}" for s in shifts]
+        return found
+
+    def __repr__(self) -> str:
+        return "\n".join([self.verdict, *self.notes])
+
+
+def replace(
+    model: nn.Module,
+    mapping: Mapping[Key, Key],
+    *,
+    where: str = "*",
+    functional: str = "report",
+    example: Any = None,
+    share: bool = True,
+) -> Replacement:
+    """Exchange activations of a model for others, in place.
+
+    mapping: old -> new, each a name in any form that `actfun.get` takes, a class or a module. A name is for its form,
+    whatever its numbers: "leaky_relu" for every slope, "leaky_relu(0.2)" for one, "gelu" not for the tanh form, which
+    "gelu*" is for too. where: a pattern of names, as fnmatch has it: "layer4.*". functional: what is done with calls in
+    the code of a forward (`F.relu(x)`), which need an example: "report" lists them, "swap" exchanges them, "ignore"
+    says nothing. example: what the model is called with; with one the exchange is checked (see below). share: whether a
+    module that is used in several places stays one; False gives each its own.
+
+    Kept are the places and their order, what is shared, hooks, the mode, device and dtype, and `inplace` where the new
+    one has it. The encoder layers of torch leave their fast path, which knows no other activation.
+
+    Checked with an example: the activations of the same function by actfun give the same output; the new ones are
+    called as often as the old ones, in training, in evaluation, and in evaluation without gradients. Where not, all is
+    undone and a RuntimeError names the site.
+
+    Raises ValueError where nothing matches, saying what the model has; TypeError for models that cannot be changed.
+    """
+    check_model(model)
+    if functional not in FUNCTIONAL:
+        raise ValueError(f"functional: {functional!r} is not known; {nearest(str(functional), FUNCTIONAL)}")
+    if functional == "swap" and example is None:
+        raise ValueError("functional='swap' needs an example, by which calls of functions are found")
+    rules = [rule(key, value) for key, value in mapping.items()]
+    if not rules:
+        raise ValueError("mapping is empty; give what is to be replaced by what")
+    found = sites(model, example)
+    chosen = {id(site): rule for site in found for rule in reversed(rules) if rule.fits(site) and _inside(site, where)}
+    held = [site for site in found if id(site) in chosen and not site.is_call]
+    called = [site for site in found if id(site) in chosen and site.is_call]
+    if functional != "swap":
+        left, called = called, []
+    else:
+        left = []
+    if not held and not called:
+        raise ValueError(_nothing(rules, found, left, where))
+
+    before = observed(model, example, held) if example is not None else None
+    if before is not None:
+        try_twins(model, example, before, held, called, chosen, share)
+    undo: Undo = []
+    keys = set(model.state_dict())
+    try:
+        new = install(model, held, lambda site: chosen[id(site)].make, share, undo)
+        new |= reroute(model, called, lambda site: chosen[id(site)].make(False), undo)
+        notes = bring_along(model, [*held, *called], chosen, found, undo)
+        checked = None
+        if before is not None:
+            after = observed(model, example, held, new)
+            checked = check_counts(model, example, before, after, held, new)
+    except BaseException:
+        unwind(undo)
+        raise
+    made = {id(p) for modules in new.values() for module in modules for p in module.parameters()}
+    parameters = {name: p for name, p in model.named_parameters() if id(p) in made}
+    if parameters:
+        notes.append(f"{len(parameters)} new parameters, which no optimizer that exists holds: {', '.join(parameters)}")
+    if left and functional == "report":
+        notes.append(f"left as they are: {listed(left)}; functional='swap' exchanges calls too")
+    if found.unseen:
+        notes.append(f"not seen: {', '.join(f'{kind} {name}' for name, kind in found.unseen.items())}")
+    lost = sorted(keys - set(model.state_dict()))
+    if lost:
+        notes.append(f"keys of the state that are gone: {', '.join(lost)}")
+    exchanged = [
+        Exchanged(s.name, s.activation, chosen[id(s)].new, s.kind, s.calls, count_hooks(s.held)) for s in held + called
+    ]
+    return Replacement(exchanged, left if functional == "report" else [], parameters, notes, checked, undo)
+
+
+@contextlib.contextmanager
+def replaced(model: nn.Module, mapping: Mapping[Key, Key], **options: Any) -> Iterator[Replacement]:
+    """`replace` for as long as a context is entered, with the same arguments."""
+    done = replace(model, mapping, **options)
+    try:
+        yield done
+    finally:
+        done.undo()
+
+
+def _inside(site: Site, where: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, where) for name in (site.name, *site.aliases))
+
+
+def _nothing(rules: list[Rule], found: Sites, left: list[Site], where: str) -> str:
+    """What is said where no site is exchanged."""
+    asked = " nor ".join(rule.key for rule in rules)
+    inside = "" if where == "*" else f" at {where!r}"
+    if left:
+        return f"no module or attribute is {asked}{inside}, but {listed(left)}; functional='swap' exchanges calls too"
+    more = (
+        "; it was not run: with an example calls of functions are found too"
+        if not any(s.calls is not None for s in found)
+        else ""
+    )
+    hidden = f"; inside operations: {', '.join(found.unseen.values())}" if found.unseen else ""
+    return f"no {asked}{inside}; the model has {found.summary}{more}{hidden}"
