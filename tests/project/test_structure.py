@@ -46,6 +46,7 @@ LAYERS = (
     ("_operators/functional",),
     ("_operators/modules", "_models/gains"),
     ("nn",),
+    ("_surgery",),
     ("_runs",),
     ("_models", "_accuracy"),
     ("_compare",),

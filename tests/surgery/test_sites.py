@@ -5,12 +5,12 @@ import functools
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 import actfun as af
 from actfun._operators.functional import function_of
 from actfun._surgery import known
 
+F = nn.functional
 x = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
 
 
@@ -94,7 +94,9 @@ def test_what_is_inside_an_operation_is_said():
 
 
 def test_our_own_modules_are_sites_and_what_they_hold_is_none():
-    network = nn.Sequential(af.nn.Swish(1.5), af.nn.ELU(learnable=True), af.nn.FeedForward(6, 8, "snake"), nn.Identity())
+    network = nn.Sequential(
+        af.nn.Swish(1.5), af.nn.ELU(learnable=True), af.nn.FeedForward(6, 8, "snake"), nn.Identity()
+    )
     names = {site.name: site.activation for site in af.sites(network, x)}
     assert names == {"0": "swish(beta=1.5)", "1": "elu", "2.activation": "snake"}
 
@@ -146,7 +148,9 @@ def test_functions_of_torch_are_what_the_table_says(function):
         assert function(again, *more) is again
 
 
-LIBRARIES = [(library, kind) for library, kinds in known.CLASSES.items() for kind in kinds if library not in ("mmcv", "mmengine")]
+LIBRARIES = [
+    (library, kind) for library, kinds in known.CLASSES.items() for kind in kinds if library not in ("mmcv", "mmengine")
+]
 PLACES = {
     "timm": ("timm.layers.activations", "timm.layers.activations_me", "timm.models.metaformer"),
     "transformers": ("transformers.activations", "transformers.models.bloom.modeling_bloom"),

@@ -1,5 +1,6 @@
 """What an example shows of an exchange: that all sites are called, and how far numbers moved."""
 
+import contextlib
 import functools
 from collections import Counter
 from collections.abc import Iterator
@@ -55,44 +56,54 @@ def observed(
 ) -> Observed:
     """Run an example in evaluation; where sites are given, in all `WAYS` too, counting. The model stays as it is."""
     watched = {site.name: [site.held] if new is None else new[id(site)] for site in held or ()}
-    modules = {name: [m for m in those if isinstance(m, nn.Module)] for name, those in watched.items()}
+    modules = [(name, m) for name, those in watched.items() for m in those if isinstance(m, nn.Module)]
+    sums: dict[str, list[float]] = {}
     with untouched(model):
         model.eval()
-        sums: dict[str, list[float]] = {}
-        hooks = [
-            hook
-            for name, those in modules.items()
-            for module in those
-            for hook in (
-                module.register_forward_pre_hook(functools.partial(_inputs, sums, name)),
-                module.register_forward_hook(functools.partial(_outputs, sums, name)),
-            )
-        ]
-        with torch.no_grad():
+        with _hooked(sums, modules), torch.no_grad():
             found = Observed(list(_tensors(run(model, example))))
-        for hook in hooks:
-            hook.remove()
         found.sizes = {
             n: Sizes((a / c) ** 0.5, (b / d) ** 0.5, z / d) for n, (a, c, b, d, z) in sums.items() if c and d
         }
         for training, gradients in WAYS if held is not None else ():
-            calls: Counter[str] = Counter()
-            hooks = [
-                module.register_forward_pre_hook(functools.partial(_count, calls, name))
-                for name, those in modules.items()
-                for module in those
-            ]
             model.train(training)
-            with torch.set_grad_enabled(gradients):
+            with _counted(modules) as calls, torch.set_grad_enabled(gradients):
                 run(model, example)
-            for hook in hooks:
-                hook.remove()
             found.calls.append(calls)
     return found
 
 
-def _count(calls: Counter[str], name: str, module: nn.Module, inputs: Any) -> None:
-    calls[name] += 1
+@contextlib.contextmanager
+def _hooked(sums: dict[str, list[float]], modules: list[tuple[str, nn.Module]]) -> Iterator[None]:
+    """Measure what goes in and out of modules."""
+    with contextlib.ExitStack() as hooks:
+        for name, module in modules:
+            before = module.register_forward_pre_hook(functools.partial(_inputs, sums, name))
+            hooks.callback(before.remove)
+            hooks.callback(module.register_forward_hook(functools.partial(_outputs, sums, name)).remove)
+        yield
+
+
+@contextlib.contextmanager
+def _counted(modules: list[tuple[str, nn.Module]]) -> Iterator[Counter[str]]:
+    """Count the calls of modules, not by hooks: for those torch's encoder layers leave the path that is looked for."""
+    calls: Counter[str] = Counter()
+
+    def counting(name: str, forward: Any) -> Any:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            calls[name] += 1
+            return forward(*args, **kwargs)
+
+        return run
+
+    with contextlib.ExitStack() as restored:
+        for name, module in modules:
+            own = module.__dict__.get("forward")
+            restored.callback(module.__dict__.pop, "forward", None)
+            if own is not None:
+                restored.callback(setattr, module, "forward", own)
+            module.forward = counting(name, module.forward)
+        yield calls
 
 
 def _inputs(sums: dict[str, list[float]], name: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:

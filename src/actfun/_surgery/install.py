@@ -49,7 +49,7 @@ def _like(old: Any, new: nn.Module, owner: nn.Module) -> nn.Module:
     new.train(getattr(old, "training", owner.training))
     if isinstance(old, nn.Module):
         for name, value in vars(old).items():
-            if "_hooks" in name:
+            if "_hook" in name:
                 vars(new)[name] = value  # the same dictionary: what removes a hook goes on doing so
     return new
 
@@ -94,12 +94,11 @@ def _rerouted(forward: Callable[..., Any], children: dict[str, Site]) -> Callabl
     """
     plain = getattr(forward, "__func__", None) or (lambda _, *args, **kwargs: forward(*args, **kwargs))
     sites = list(children.items())
-    of_one = {site.held for _, site in sites if [other.held for _, other in sites].count(site.held) == 1}
 
     def run(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         def choose(function: Any, given: tuple[Any, ...], named: dict[str, Any]) -> Callable[..., Any] | None:
             for child, site in sites:
-                if function is site.held and (function in of_one or _computes(site, function, given, named)):
+                if function is site.held and (site.alone or _computes(site, function, given, named)):
                     module = self.get_submodule(child)
                     if known.FUNCTIONS[function][1] or named.get("inplace"):
                         return lambda x, *_, **__: x.copy_(module(x.clone()))  # backward may need what is overwritten

@@ -69,11 +69,18 @@ class Replacement:
         moved = "" if self.checked is None else f"; the output moved by {self.checked.moved:.3g} of its size"
         return f"{done} of {done + left} calls replaced ({what}){moved}"
 
-    def table(self, width: int = 160) -> Any:
-        """The sites, a line each, for rich to print on a terminal of that many characters. It needs rich."""
-        from actfun._report.tables import fit_columns
+    def table(self) -> Any:
+        """The sites, a line each, for rich to print. Raises ImportError where rich is missing."""
+        from rich.box import SIMPLE
+        from rich.table import Table
 
-        return fit_columns(self.verdict, self.columns(), width, ("site", "old", "new"))
+        shown = Table(title=self.verdict, title_justify="left", box=SIMPLE)
+        columns = self.columns()
+        for heading in columns:
+            shown.add_column(heading, justify="left" if heading in ("site", "old", "new") else "right")
+        for cells in zip(*columns.values(), strict=True):
+            shown.add_row(*cells)
+        return shown
 
     def columns(self) -> dict[str, list[str]]:
         """The cells of the table, by heading."""

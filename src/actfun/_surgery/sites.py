@@ -48,6 +48,7 @@ class Site:
     held: Any = field(default=None, repr=False)  # the module or the function; of a call what is called
     places: tuple[Place, ...] = field(default=(), repr=False)  # none of a call in the code of a forward
     owner: str = field(default="", repr=False)
+    alone: bool = field(default=True, repr=False)  # whether its forward calls the function in this form only
 
     @property
     def is_call(self) -> bool:
@@ -89,13 +90,16 @@ def sites(model: nn.Module, example: Any = None) -> Sites:
             run(model, example)
     for site in found:
         site.calls = calls.of_modules[id(site.held)]
+    kept = [site for site in found if site.kind == "function"]
+    forms = Counter((owner, function) for owner, function, _ in calls.of_functions)
     for (owner, function, written), (meaning, count) in calls.of_functions.items():
-        attribute = [s for s in found if s.kind == "function" and s.owner == owner and known.same(s.meaning, meaning)]
-        if attribute:
-            attribute[0].calls = (attribute[0].calls or 0) + count
+        attribute = next((s for s in kept if s.owner == owner and known.same(s.meaning, meaning)), None)
+        if attribute is not None:
+            attribute.calls = (attribute.calls or 0) + count
         else:
             name = f"{owner}:{known.label(function)}" if owner else known.label(function)
             found.append(Site(name, written, "function", count, (), meaning, function, (), owner))
+            found[-1].alone = forms[owner, function] == 1
     return Sites(found, unseen)
 
 
