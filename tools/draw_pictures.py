@@ -1,5 +1,6 @@
 """Draw the pictures of the READMEs into docs/: `draw_pictures.py FOLDER`, which `actfun compare digits` wrote."""
 
+import copy
 import json
 import sys
 from pathlib import Path
@@ -8,13 +9,19 @@ from typing import Any
 import altair as alt
 import torch
 import vl_convert
+from sklearn.datasets import load_digits
+from torch import nn
 
+import actfun as af
 from actfun._accuracy.error import ulps
 from actfun._accuracy.implementation import Implementation
+from actfun._bench.networks import Residual
 from actfun._report.charts import COLOURS, LONG, TWO_LINES
 
 DOCS = Path(__file__).parent.parent / "docs"
 LOW, HIGH, BINS, INPUTS = -8.0, 4.0, 120, 512  # x from LOW to HIGH; bins, and inputs in each
+EPOCHS, SEEDS = 8, 5  # before and after the exchange
+BEFORE, AFTER = "ReLU throughout", "GELU from epoch 8 on"
 WIDTH, HEIGHT = 430, 320  # of a whole picture: two stand side by side on a wide page
 
 
@@ -62,6 +69,69 @@ def scores_chart(summary: dict[str, Any]) -> alt.LayerChart:
     ).properties(title=f"actfun compare {summary['task']}")
 
 
+def _residual(width: int) -> nn.Module:
+    """A small residual network for images of 8x8 pixels, with torch's ReLU."""
+    stem = [nn.Conv2d(1, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.GELU()]
+    blocks = [Residual(width, width, 1), Residual(width, 2 * width, 2)]
+    network = nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2 * width, 10))
+    af.replace(network, {"gelu": nn.ReLU})
+    return network
+
+
+def recovery(seed: int) -> list[dict[str, Any]]:
+    """Test accuracy on digits by epoch: ReLU throughout, and ReLU exchanged for GELU after half of the epochs."""
+    data = load_digits()
+    x, y = torch.tensor(data.images, dtype=torch.float32)[:, None] / 16.0, torch.tensor(data.target)
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
+    train, test = order[:1200], order[1200:]
+    torch.manual_seed(seed)
+    network, rows = _residual(8), []
+    optimizer = torch.optim.SGD(network.parameters(), 0.02, momentum=0.9)
+
+    def epoch(network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        network.train()
+        for batch in train[torch.randperm(len(train))].split(60):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(x[batch]), y[batch]).backward()
+            optimizer.step()
+
+    def note(what: str, epochs: float, network: nn.Module) -> None:
+        with torch.no_grad():
+            right = (network.eval()(x[test]).argmax(1) == y[test]).float().mean().item()
+        rows.append({"what": what, "epoch": epochs, "accuracy": 100.0 * right, "seed": seed})
+
+    for k in range(EPOCHS):
+        epoch(network, optimizer)
+        note(BEFORE, k + 1, network)
+    changed = copy.deepcopy(network)
+    done = af.replace(changed, {"relu": "gelu"}, example=x[:32])
+    print(f"seed {seed}: {done.verdict}")
+    note(AFTER, EPOCHS, changed)
+    tuned = torch.optim.SGD(changed.parameters(), 0.02, momentum=0.9)
+    for k in range(EPOCHS):
+        epoch(network, optimizer)
+        note(BEFORE, EPOCHS + k + 1, network)
+        epoch(changed, tuned)
+        note(AFTER, EPOCHS + k + 1, changed)
+    return rows
+
+
+def recovery_chart() -> alt.LayerChart:
+    """The accuracy of several seeds, their mean drawn over them."""
+    rows = [row for seed in range(SEEDS) for row in recovery(seed)]
+    colour = alt.Scale(domain=[BEFORE, AFTER], range=[COLOURS[1], COLOURS[0]])
+    base = alt.Chart(alt.InlineData(values=rows)).encode(
+        x=alt.X("epoch:Q", title="epoch", scale=alt.Scale(domain=[EPOCHS // 2, 2 * EPOCHS])),
+        color=alt.Color("what:N", scale=colour, legend=alt.Legend(title=None, orient="bottom", symbolOpacity=1.0)),
+    )
+    scale = alt.Scale(domain=[70.0, 100.0])
+    each = base.mark_line(opacity=0.25, clip=True).encode(
+        y=alt.Y("accuracy:Q", scale=scale, title="test accuracy, %"), detail="seed:N"
+    )
+    mean = base.mark_line(strokeWidth=2.5, clip=True).encode(y="mean(accuracy):Q")
+    return (each + mean).properties(title="A ResNet on digits: ReLU → GELU")
+
+
 def write(path: Path, chart: Any) -> None:
     """A chart as an SVG on white, with letters that a telephone shows large enough."""
     figure = (
@@ -80,3 +150,4 @@ if __name__ == "__main__":
     summary = json.loads((Path(sys.argv[1]) / "summary.json").read_text(encoding="utf-8"))
     write(DOCS / "gelu.svg", accuracy_chart())
     write(DOCS / "digits.svg", scores_chart(summary))
+    write(DOCS / "exchange.svg", recovery_chart())

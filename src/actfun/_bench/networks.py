@@ -1,16 +1,12 @@
 """Networks of the kinds in which activations are used, so small that a step takes 5 to 300 ms on two cores."""
 
-import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from actfun._catalogue.kinds import ELEMENTWISE
-from actfun._catalogue.registry import names, spec
 from actfun._compare.models import MLP, Candidate, CharTransformer
-from actfun._operators.modules import Elementwise
 
 VOCABULARY, LENGTH, WIDTH, HEADS = 1024, 128, 256, 4
 ANY = Candidate("gelu")  # to be exchanged
@@ -110,22 +106,3 @@ def networks() -> list[str]:
     except ImportError:  # also where it is installed beside a torchvision that does not go with torch
         return [name for name in NETWORKS if name not in OF_TRANSFORMERS]
     return list(NETWORKS)
-
-
-def exchange(network: nn.Module, make: Callable[[], nn.Module]) -> int:
-    """Put a new module in the place of each activation, ours, torch's or transformers'; how many there were."""
-    modules = [spec(name).module for name in names(ELEMENTWISE)]  # a softmax is no hidden layer's activation
-    kinds = (Elementwise, *(getattr(nn, module) for module in modules if hasattr(nn, module)))
-    if "transformers" in sys.modules:
-        from transformers.activations import ACT2CLS
-
-        kinds += tuple({kind[0] if isinstance(kind, tuple) else kind for kind in ACT2CLS.values()})
-    places = [
-        (module, name)
-        for module in network.modules()
-        for name, child in module.named_children()
-        if isinstance(child, kinds)
-    ]
-    for module, name in places:
-        setattr(module, name, make())
-    return len(places)

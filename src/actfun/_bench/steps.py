@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from actfun._accuracy.implementation import library_function
 from actfun._bench.libraries import EAGER, OURS
-from actfun._bench.networks import NETWORKS, exchange
+from actfun._bench.networks import NETWORKS
 from actfun._bench.timing import Timing, in_turn
 from actfun._operators.modules import module_named
+from actfun._surgery.replace import replace
 
 ACTIVATIONS = ("relu", "gelu", "silu", "tanh", "elu")
 SECONDS = 10.0  # of a step's budget, to one of an eager call's: its differences are percents
@@ -71,7 +72,7 @@ class Step(Timing):
         """The step, and the bytes that it keeps."""
         torch.manual_seed(0)
         network, x, y = NETWORKS[self.network]()
-        exchange(network, lambda: module(library, self.activation))
+        replace(network, {"*": module(library, self.activation)})
         optimizer = torch.optim.SGD(network.parameters(), 1e-3)
         model = torch.compile(network) if self.compiled else network
 

@@ -72,7 +72,8 @@ def meaning_of_module(module: nn.Module) -> Meaning | None:
     other = CLASSES.get(kind.__module__.partition(".")[0], {}).get(kind.__name__)
     if other is not None:
         name, kept = (other, {}) if isinstance(other, str) else other
-        return Meaning(name, {ours: _number(getattr(module, theirs)) for ours, theirs in kept.items()})
+        held = {ours: getattr(module, theirs) for ours, theirs in kept.items()}
+        return Meaning(name, {k: _number(v) for k, v in held.items() if _is_plain(v)})
     if not is_activation(kind):
         return None
     found = read_config(config(module))
@@ -139,7 +140,8 @@ def meaning_of_call(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, A
 
 
 def _is_plain(value: Any) -> bool:
-    return isinstance(value, int | float | str | Tensor)
+    """Whether a parameter has a value."""
+    return isinstance(value, int | float | str) or (isinstance(value, Tensor) and not value.is_meta)
 
 
 def meaning_of_function(function: Any) -> Meaning | None:
