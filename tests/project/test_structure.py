@@ -65,7 +65,7 @@ ONLY_IN = {
     "sympy": {"_backends/derivation.py"},
     "altair": {"_report/charts.py", "_report/html.py", "_report/curves.py", "_report/bench.py"},
     "sklearn": {"_compare/tasks.py"},
-    "torchvision": {"_compare/images.py"},
+    "torchvision": {"_compare/images.py", "_studies/swap.py"},
     "scipy": {"_compare/statistics.py"},
     "transformers": {"_bench/networks.py"},
 }

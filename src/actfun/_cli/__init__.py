@@ -7,7 +7,7 @@ from typing import Any
 from typer.exceptions import TyperException
 
 from actfun._catalogue.registry import nearest
-from actfun._cli import accuracy, atlas, bench, claims, compare, conventions, listing, show
+from actfun._cli import accuracy, atlas, bench, claims, compare, conventions, listing, show, swap
 from actfun._cli.common import BadInputError, app
 from actfun._runs.job import JobsFailedError
 
@@ -22,6 +22,7 @@ __all__ = [
     "listing",
     "main",
     "show",
+    "swap",
 ]  # importing a command's module adds it to the application; torch and the like it imports when it runs
 
 COMMANDS = tuple(command.name or command.callback.__name__ for command in app.registered_commands if command.callback)

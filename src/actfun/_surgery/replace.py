@@ -168,7 +168,7 @@ def replace(
     made = {id(p) for modules in new.values() for module in modules for p in module.parameters()}
     parameters = {name: p for name, p in model.named_parameters() if id(p) in made}
     if parameters:
-        notes.append(f"{len(parameters)} new parameters, which no optimizer that exists holds: {', '.join(parameters)}")
+        notes.append(f"new parameters, which no optimizer holds yet: {', '.join(parameters)}")
     if left and functional == "report":
         notes.append(f"left as they are: {listed(left)}; functional='swap' exchanges calls too")
     if found.unseen:

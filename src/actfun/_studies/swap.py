@@ -1,0 +1,125 @@
+"""`actfun swap`: activations of a model of timm or torchvision, or of one's own, exchanged and checked."""
+
+import runpy
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from actfun._catalogue.registry import nearest
+from actfun._report.tables import Section, fit_columns
+from actfun._studies.results import Result
+from actfun._surgery.replace import Replacement, replace
+
+
+class Swap(Result):
+    """What was exchanged. model: the changed model. replacement: what `af.replace` gave."""
+
+    def __init__(self, name: str, model: nn.Module, replacement: Replacement) -> None:
+        self.model, self.replacement = model, replacement
+        columns = replacement.columns()
+        keys = [heading.replace(" ", "_") for heading in columns]
+        rows = [dict(zip(keys, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+        super().__init__(
+            title=f"Activations of {name}",
+            verdict=f"{replacement.verdict[0].upper()}{replacement.verdict[1:]}.",
+            data={"model": name, "verdict": replacement.verdict, "notes": replacement.notes, "sites": rows},
+            rows=rows,
+            sections=[Section("Sites", "", columns)],
+            drawn=lambda width: fit_columns("Activations exchanged", columns, width, ("site", "old", "new")),
+            about=[f"{note[0].upper()}{note[1:]}." for note in replacement.notes],
+        )
+
+
+def swap(
+    model: str,
+    mapping: Mapping[str, str],
+    *,
+    where: str = "*",
+    pretrained: Path | str | None = None,
+    out: Path | str | None = None,
+) -> Swap:
+    """Exchange activations of a model by name, calls of functions too, check it, and write its weights.
+
+    model: "timm:NAME", "torchvision:NAME", or "FILE.py:NAME", a function there that gives a model and an example of
+    its input. mapping, where: as `af.replace` takes them. pretrained: a file of weights for the model as it was, .safetensors
+    or torch's. out: a file for those of the changed model, likewise.
+    Raises ValueError for what cannot be right; OSError where a file cannot be used; RuntimeError where the check fails.
+    """
+    network, example = _load(model)
+    if pretrained is not None:
+        network.load_state_dict(_read(Path(pretrained)))
+    found = Swap(model, network, replace(network, mapping, where=where, functional="swap", example=example))
+    if out is not None:
+        _write(Path(out), network.state_dict())
+    return found
+
+
+def _load(model: str) -> tuple[nn.Module, Any]:
+    library, _, name = model.rpartition(":")
+    if not library or not name:
+        raise ValueError(f"MODEL is timm:NAME, torchvision:NAME or FILE.py:NAME, got {model!r}")
+    torch.manual_seed(0)
+    try:
+        if library.endswith(".py"):
+            return _own(library, name)
+        if library not in LOADERS:
+            raise ValueError(f"MODEL: library {library!r} is not known; {nearest(library, tuple(LOADERS))}")
+        return LOADERS[library](name)
+    except ImportError as error:
+        raise ValueError(f"MODEL: {model} needs {error.name}: pip install {error.name}") from None
+
+
+def _own(file: str, name: str) -> tuple[nn.Module, Any]:
+    known = runpy.run_path(file)
+    if name not in known:
+        found = [key for key, value in known.items() if callable(value) and not key.startswith("_")]
+        raise ValueError(f"MODEL: {file} has no {name}; {nearest(name, tuple(found))}")
+    made = known[name]()
+    if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module)):
+        raise ValueError(f"MODEL: {name} must give a model and an example of its input, got {type(made).__name__}")
+    return made
+
+
+def _timm(name: str) -> tuple[nn.Module, Any]:
+    import timm
+
+    if name not in timm.list_models():
+        raise ValueError(f"MODEL: timm has no {name}; {nearest(name, tuple(timm.list_models()))}")
+    model = timm.create_model(name)
+    return model, torch.randn(2, *model.default_cfg["input_size"])
+
+
+def _torchvision(name: str) -> tuple[nn.Module, Any]:
+    from torchvision import models
+
+    if name not in models.list_models(module=models):
+        raise ValueError(f"MODEL: torchvision has no {name}; {nearest(name, tuple(models.list_models(module=models)))}")
+    (size,) = models.get_model_weights(name).DEFAULT.transforms().crop_size
+    return models.get_model(name, weights=None), torch.randn(2, 3, size, size)
+
+
+LOADERS: dict[str, Callable[[str], tuple[nn.Module, Any]]] = {"timm": _timm, "torchvision": _torchvision}
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        loaded: dict[str, Tensor] = load_file(path)
+        return loaded
+    with path.open("rb") as file:
+        state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    return state
+
+
+def _write(path: Path, state: dict[str, Tensor]) -> None:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import save_file
+
+        save_file({key: value.contiguous() for key, value in state.items()}, path)
+        return
+    with path.open("wb") as file:
+        torch.save(state, file)

@@ -1,0 +1,97 @@
+"""`actfun swap`: models by name, weights in and out, a page, and what is said of wrong input."""
+
+import pytest
+import torch
+from support import References
+
+import actfun as af
+from actfun._cli import main
+
+OWN = """
+import torch
+from torch import nn
+from torch.nn.functional import leaky_relu
+
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.up, self.act, self.down = nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)
+
+    def forward(self, x):
+        return leaky_relu(self.down(self.act(self.up(x))))
+
+
+def network():
+    return Network(), torch.randn(3, 4)
+
+
+def nothing():
+    return 3
+"""
+
+
+@pytest.fixture
+def own(tmp_path) -> str:
+    (tmp_path / "own.py").write_text(OWN)
+    return f"{tmp_path}/own.py"
+
+
+@pytest.mark.parametrize("ending", ["pt", "safetensors"])
+def test_weights_go_in_and_those_of_the_changed_model_come_out(own, tmp_path, capsys, ending):
+    if ending == "safetensors":
+        pytest.importorskip("safetensors")
+    old, new, page = tmp_path / "old.pt", tmp_path / f"new.{ending}", tmp_path / "page.html"
+    state = {"up.weight": torch.ones(8, 4), "up.bias": torch.zeros(8)}
+    state |= {"down.weight": torch.ones(2, 8), "down.bias": torch.zeros(2)}
+    torch.save(state, old)
+    files = ["--pretrained", str(old), "--out", str(new), "--html", str(page)]
+    assert main(["swap", f"{own}:network", "relu=gelu", "leaky_relu=prelu", *files]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "2 of 2 calls replaced (1 module and 1 function)" in said
+        and "New parameters, which no optimizer holds yet: in_place_of_leaky_relu_0.weight" in said
+    )
+    from actfun._studies.swap import _read
+
+    written = _read(new)
+    assert {key: value for key, value in written.items() if key in state}.keys() == state.keys()
+    assert torch.equal(written["up.weight"], torch.ones(8, 4)) and len(written) == 5
+    assert "gelu" in page.read_text() and not References(page.read_text()).found
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["network", "relu"], 2, "OLD=NEW, as in relu=gelu; got 'relu'"),
+        (["network", "tanh=gelu"], 2, "no tanh; the model has relu ×1, leaky_relu ×1"),
+        (["network", "relu=gulu"], 2, "unknown activation 'gulu'; did you mean"),
+        (["netwok", "relu=gelu"], 2, "has no netwok; did you mean network?"),
+        (["nothing", "relu=gelu"], 2, "nothing must give a model and an example of its input, got int"),
+        (["network", "relu=gelu", "--pretrained", "nowhere.pt"], 2, "cannot use nowhere.pt"),
+    ],
+)
+def test_wrong_input_is_one_line(own, capsys, words, code, said):
+    assert main(["swap", f"{own}:{words[0]}", *words[1:]]) == code
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("model", ["resnet18", "tim:resnet18", ":x"])
+def test_a_model_that_is_not_named_right(model, capsys):
+    assert main(["swap", model, "relu=gelu"]) == 2
+    assert "MODEL" in capsys.readouterr().err
+
+
+def test_a_model_of_timm_by_name():
+    pytest.importorskip("timm")
+    from actfun._studies.swap import swap
+
+    try:
+        found = swap("timm:resnet10t", {"relu": "gelu"})
+    except RuntimeError as error:  # of a torchvision that was built for another torch
+        pytest.skip(str(error)[:80])
+    assert found.verdict.startswith("11 of 11 calls replaced") and len(found.rows) == 11
+    assert all(site.activation == "gelu" for site in af.sites(found.model))
+    with pytest.raises(ValueError, match="timm has no resnet10; did you mean"):
+        swap("timm:resnet10", {"relu": "gelu"})
