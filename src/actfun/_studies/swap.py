@@ -44,8 +44,8 @@ def swap(
     """Exchange activations of a model by name, calls of functions too, check it, and write its weights.
 
     model: "timm:NAME", "torchvision:NAME", or "FILE.py:NAME", a function there that gives a model and an example of
-    its input. mapping, where: as `af.replace` takes them. pretrained: a file of weights for the model as it was, .safetensors
-    or torch's. out: a file for those of the changed model, likewise.
+    its input. mapping, where: as `af.replace` takes them. pretrained: a file of weights for the model as it was,
+    .safetensors or torch's. out: a file for those of the changed model, likewise.
     Raises ValueError for what cannot be right; OSError where a file cannot be used; RuntimeError where the check fails.
     """
     network, example = _load(model)
