@@ -105,7 +105,7 @@ class Replacement:
 
 def replace(
     model: nn.Module,
-    mapping: Mapping[Key, Key],
+    mapping: Mapping[Any, Key],
     *,
     where: str = "*",
     functional: str = "report",
@@ -183,7 +183,7 @@ def replace(
 
 
 @contextlib.contextmanager
-def replaced(model: nn.Module, mapping: Mapping[Key, Key], **options: Any) -> Iterator[Replacement]:
+def replaced(model: nn.Module, mapping: Mapping[Any, Key], **options: Any) -> Iterator[Replacement]:
     """`replace` for as long as a context is entered, with the same arguments."""
     done = replace(model, mapping, **options)
     try:
