@@ -149,6 +149,21 @@ def test_a_result_that_is_discarded_is_noticed_and_named():
     assert model.act.inplace and model.other.inplace
 
 
+def test_a_way_in_which_the_model_cannot_run_or_runs_otherwise_is_no_fault():
+    class Aside(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.up, self.act, self.aside = nn.Linear(6, 6), nn.ReLU(), nn.ReLU()
+
+        def forward(self, x):
+            y = self.act(self.up(x))
+            return (y, self.aside(y)) if self.training else y
+
+    assert af.replace(Aside(), {"relu": "gelu"}, example=x).verdict.startswith("2 of 2 calls")
+    single = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.ReLU()).eval()  # no batch of one in training
+    assert af.replace(single, {"relu": "gelu"}, example=x[:1]).verdict.startswith("1 of 1 calls")
+
+
 # 4. Hooks, and 12. the mode, the device and the dtype.
 
 
@@ -196,7 +211,9 @@ def test_new_parameters_are_named_and_states_fit_where_there_are_none():
     model.load_state_dict(state, strict=True)
     done = af.replace(model, {"mish": "prelu"})
     assert list(done.parameters) == ["1.weight", "3.weight"]
-    assert "new parameters, which no optimizer holds yet: 1.weight, 3.weight" in repr(done)
+    assert "new parameters, which no optimizer holds yet, nor DDP or FSDP around the model: 1.weight, 3.weight" in repr(
+        done
+    )
     lost = af.replace(model, {"prelu": "relu"})
     assert "keys of the state that are gone: 1.weight, 3.weight" in repr(lost)
 

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,13 @@ from torch import Tensor, nn
 from actfun._surgery.sites import Site, run, untouched
 
 SAME = {torch.float16: 3e-2, torch.bfloat16: 2e-1, torch.float64: 1e-6}  # of the largest output; else 1e-3
-# (training, with gradients): torch's encoder layers take another path in evaluation without them.
-WAYS = ((True, True), (False, True), (False, False))
+Way = tuple[bool, bool]  # training, with gradients: torch's encoder layers take another path in evaluation without
+EAGER, BARE = (False, True), (False, False)
+WAYS = ((True, True), EAGER, BARE)
+
+
+Ways = Iterable[Way]
+Modules = Mapping[int, list[nn.Module]]  # id of a site -> what was put there
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Observed:
     """What a model gave: its output in evaluation, the calls of each site in each way, and sizes at sites."""
 
     output: list[Tensor]
-    calls: list[Counter[str]] = field(default_factory=list)
+    calls: dict[Way, Counter[str]] = field(default_factory=dict)
     sizes: dict[str, Sizes] = field(default_factory=dict)
 
 
@@ -51,11 +56,13 @@ class Checked:
     shifts: dict[str, Shift]
 
 
-def observed(
-    model: nn.Module, example: Any, held: list[Site] | None = None, new: dict[int, list[nn.Module]] | None = None
-) -> Observed:
-    """Run an example in evaluation; where sites are given, in all `WAYS` too, counting. The model stays as it is."""
-    watched = {site.name: [site.held] if new is None else new[id(site)] for site in held or ()}
+def observed(model: nn.Module, example: Any, held: list[Site], new: Modules | None = None, ways: Ways = ()) -> Observed:
+    """Run an example in evaluation, and in some ways, counting the calls of sites. The model stays as it is.
+
+    new: what stands at the sites by now. A way in which the model cannot run before is left out: some want targets in
+    training, and batch normalisation wants more than one value.
+    """
+    watched = {site.name: [site.held] if new is None else new[id(site)] for site in held}
     modules = [(name, m) for name, those in watched.items() for m in those if isinstance(m, nn.Module)]
     sums: dict[str, list[float]] = {}
     with untouched(model):
@@ -65,11 +72,16 @@ def observed(
         found.sizes = {
             n: Sizes((a / c) ** 0.5, (b / d) ** 0.5, z / d) for n, (a, c, b, d, z) in sums.items() if c and d
         }
-        for training, gradients in WAYS if held is not None else ():
+        for training, gradients in ways:
             model.train(training)
             with _counted(modules) as calls, torch.set_grad_enabled(gradients):
-                run(model, example)
-            found.calls.append(calls)
+                try:
+                    run(model, example)
+                except Exception:
+                    if new is not None:
+                        raise
+                else:
+                    found.calls[training, gradients] = calls
     return found
 
 
@@ -143,21 +155,20 @@ def check_same(before: list[Tensor], after: list[Tensor]) -> bool:
     )
 
 
-def check_counts(
-    model: nn.Module, example: Any, before: Observed, after: Observed, held: list[Site], new: dict[int, list[nn.Module]]
-) -> Checked:
+def check_counts(before: Observed, after: Observed, held: list[Site]) -> Checked:
     """Raise RuntimeError unless every new module is called as often as the old one; how far the output moved."""
-    for (training, gradients), was, now in zip(WAYS, before.calls, after.calls, strict=True):
+    for way, was in before.calls.items():
+        now, usual = after.calls[way], before.calls.get(EAGER, was) if way == BARE else was
         for site in held:
             if isinstance(site.held, nn.Module):
-                expected = max(was[site.name], before.calls[0][site.name] if not gradients else 0)
+                expected = max(was[site.name], usual[site.name])  # a fused path calls no module
                 if now[site.name] != expected:
-                    way = f"{'training' if training else 'evaluation'} {'with' if gradients else 'without'} gradients"
+                    said = f"{'training' if way[0] else 'evaluation'} {'with' if way[1] else 'without'} gradients"
                     raise RuntimeError(
-                        f"{site.name} was called {expected} times and is called {now[site.name]} times in {way}; "
+                        f"{site.name} was called {expected} times and is called {now[site.name]} times in {said}; "
                         f"nothing was replaced"
                     )
-            elif not now[site.name] and site.calls:
+            elif way == EAGER and not now[site.name] and site.calls:
                 raise RuntimeError(f"{site.name} is not called any more; nothing was replaced")
     if [t.shape for t in before.output] != [t.shape for t in after.output]:
         raise RuntimeError("the output has another shape; nothing was replaced")

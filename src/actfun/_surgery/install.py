@@ -142,7 +142,7 @@ def try_twins(
         try:
             install(model, some, twin, share, undo)
             reroute(model, calls, lambda site: twin(site)(False), undo)
-            return observed(model, example).output
+            return observed(model, example, []).output
         finally:
             unwind(undo)
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from actfun._catalogue.registry import nearest
-from actfun._surgery.checks import Checked, check_counts, observed
+from actfun._surgery.checks import WAYS, Checked, check_counts, observed
 from actfun._surgery.configuration import bring_along
 from actfun._surgery.install import Undo, count_hooks, install, reroute, try_twins, unwind
 from actfun._surgery.rules import Rule, rule
@@ -149,7 +149,7 @@ def replace(
     if not held and not called:
         raise ValueError(_nothing(rules, found, left, where))
 
-    before = observed(model, example, held) if example is not None else None
+    before = observed(model, example, held, ways=WAYS) if example is not None else None
     if before is not None:
         try_twins(model, example, before, held, called, chosen, share)
     undo: Undo = []
@@ -160,15 +160,17 @@ def replace(
         notes = bring_along(model, [*held, *called], chosen, found, undo)
         checked = None
         if before is not None:
-            after = observed(model, example, held, new)
-            checked = check_counts(model, example, before, after, held, new)
+            after = observed(model, example, held, new, before.calls)
+            checked = check_counts(before, after, held)
     except BaseException:
         unwind(undo)
         raise
     made = {id(p) for modules in new.values() for module in modules for p in module.parameters()}
     parameters = {name: p for name, p in model.named_parameters() if id(p) in made}
     if parameters:
-        notes.append(f"new parameters, which no optimizer holds yet: {', '.join(parameters)}")
+        notes.append(
+            f"new parameters, which no optimizer holds yet, nor DDP or FSDP around the model: {', '.join(parameters)}"
+        )
     if left and functional == "report":
         notes.append(f"left as they are: {listed(left)}; functional='swap' exchanges calls too")
     if found.unseen:

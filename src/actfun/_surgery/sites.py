@@ -204,9 +204,13 @@ def _item(container: Any, key: Any) -> Callable[[Any], None]:
 
 
 def _unseen(model: nn.Module) -> dict[str, str]:
-    """Modules whose activation is part of an operation: recurrent ones, and norms that have one built in."""
-    kinds = {name: [base.__name__ for base in type(module).__mro__] for name, module in model.named_modules()}
-    return {name: bases[0] for name, bases in kinds.items() if any(fused in bases for fused in known.FUSED)}
+    """Modules whose activation is part of an operation: recurrent ones, norms that have one built in, quantised ones."""
+    return {
+        name: type(module).__name__
+        for name, module in model.named_modules()
+        if any(base.__name__ in known.FUSED for base in type(module).__mro__)
+        or (type(module).__module__.startswith("torch.ao.nn.intrinsic.quantized") and "ReLU" in type(module).__name__)
+    }
 
 
 class Calls(TorchFunctionMode):
