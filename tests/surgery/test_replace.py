@@ -211,9 +211,7 @@ def test_new_parameters_are_named_and_states_fit_where_there_are_none():
     model.load_state_dict(state, strict=True)
     done = af.replace(model, {"mish": "prelu"})
     assert list(done.parameters) == ["1.weight", "3.weight"]
-    assert "new parameters, which no optimizer holds yet, nor DDP or FSDP around the model: 1.weight, 3.weight" in repr(
-        done
-    )
+    assert "new parameters, in no optimizer yet, nor in DDP or FSDP: 1.weight, 3.weight" in repr(done)
     lost = af.replace(model, {"prelu": "relu"})
     assert "keys of the state that are gone: 1.weight, 3.weight" in repr(lost)
 

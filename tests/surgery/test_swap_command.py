@@ -50,8 +50,7 @@ def test_weights_go_in_and_those_of_the_changed_model_come_out(own, tmp_path, ca
     said = capsys.readouterr().out
     assert (
         "2 of 2 calls replaced (1 module and 1 function)" in said
-        and "New parameters, which no optimizer holds yet, nor DDP or FSDP around the model: in_place_of_leaky_relu_0.weight"
-        in said
+        and "New parameters, in no optimizer yet, nor in DDP or FSDP: in_place_of_leaky_relu_0.weight" in said
     )
     from actfun._studies.swap import _read
 

@@ -168,9 +168,7 @@ def replace(
     made = {id(p) for modules in new.values() for module in modules for p in module.parameters()}
     parameters = {name: p for name, p in model.named_parameters() if id(p) in made}
     if parameters:
-        notes.append(
-            f"new parameters, which no optimizer holds yet, nor DDP or FSDP around the model: {', '.join(parameters)}"
-        )
+        notes.append(f"new parameters, in no optimizer yet, nor in DDP or FSDP: {', '.join(parameters)}")
     if left and functional == "report":
         notes.append(f"left as they are: {listed(left)}; functional='swap' exchanges calls too")
     if found.unseen:

@@ -204,7 +204,7 @@ def _item(container: Any, key: Any) -> Callable[[Any], None]:
 
 
 def _unseen(model: nn.Module) -> dict[str, str]:
-    """Modules whose activation is part of an operation: recurrent ones, norms that have one built in, quantised ones."""
+    """Modules whose activation is part of an operation: recurrent and quantised ones, norms that have one built in."""
     return {
         name: type(module).__name__
         for name, module in model.named_modules()
