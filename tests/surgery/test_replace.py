@@ -103,6 +103,18 @@ def test_what_is_shared_stays_shared_under_all_names():
     assert list(done.parameters) == ["0.weight", "2.weight", "named.weight"]
 
 
+def test_a_block_that_is_used_twice_is_one_place():
+    block = nn.Sequential(nn.Linear(6, 6), nn.ReLU())
+    model = nn.Sequential(block, block)
+    (site,) = af.sites(model, x)
+    assert (site.name, site.aliases, site.calls, len(site.places)) == ("0.1", ("1.1",), 2, 1)
+    for share in (True, False):
+        done = af.replace(model, {"relu": "prelu"}, where="1.*", share=share, example=x)
+        assert type(block[1]) is af.nn.PReLU and list(done.parameters) == ["0.1.weight"]
+        done.undo()
+    assert type(block[1]) is nn.ReLU
+
+
 def test_a_name_that_is_left_is_noticed(monkeypatch):
     act = nn.ReLU()
     model = nn.Sequential(act, nn.Linear(6, 6), act)

@@ -146,24 +146,26 @@ def _held(model: nn.Module) -> list[Site]:
     """The modules and functions that a model holds, each once."""
     found: dict[int, Site] = {}
     places: dict[int, list[Place]] = {}
+    names: dict[int, list[str]] = {}
+    seen: set[int] = set()
     for owner, parent in model.named_modules(remove_duplicate=False):
         if parent is not model and known.meaning_of_module(parent) is not None:
             continue  # what an activation holds is its own affair
         for name, value, put in _contents(parent):
-            meaning = (
-                known.meaning_of_module(value) if isinstance(value, nn.Module) else known.meaning_of_function(value)
-            )
+            is_module = isinstance(value, nn.Module)
+            meaning = known.meaning_of_module(value) if is_module else known.meaning_of_function(value)
             if meaning is None:
                 continue
             path = f"{owner}.{name}" if owner else name
-            is_module = isinstance(value, nn.Module)
-            key = id(value) if is_module else hash((id(value), path))  # a function is one object for all who use it
+            key = id(value) if is_module else hash((id(value), id(parent), name))  # functions are shared
             kind = "module" if is_module else "function"
             found.setdefault(key, Site(path, known.text(meaning), kind, None, (), meaning, value, (), owner))
-            if path not in {place.name for place in places.setdefault(key, [])}:
-                places[key].append(Place(path, owner, put))
+            names.setdefault(key, []).append(path)
+            if id(parent) not in seen:  # a parent with several names is one place
+                places.setdefault(key, []).append(Place(path, owner, put))
+        seen.add(id(parent))
     for key, site in found.items():
-        site.places, site.aliases = tuple(places[key]), tuple(place.name for place in places[key][1:])
+        site.places, site.aliases = tuple(places[key]), tuple(names[key][1:])
     return list(found.values())
 
 
