@@ -1,6 +1,7 @@
 """Activations exchanged: the pitfalls that people met, each with a fault that must be noticed, and what is kept."""
 
 import copy
+import io
 import os
 import socket
 import subprocess
@@ -145,11 +146,14 @@ class Discards(nn.Module):
         return self.other(y + 1.0)
 
 
-def test_a_result_that_is_discarded_is_noticed_and_named():
-    class Plain(nn.Module):  # cannot work in place
-        def forward(self, x):
-            return torch.tanh(x)
+class Plain(nn.Module):
+    """Cannot work in place."""
 
+    def forward(self, x):
+        return torch.tanh(x)
+
+
+def test_a_result_that_is_discarded_is_noticed_and_named():
     model = Discards()
     before = model(x)
     with pytest.raises(
@@ -159,6 +163,14 @@ def test_a_result_that_is_discarded_is_noticed_and_named():
     assert torch.equal(model(x), before)
     assert af.replace(model, {"relu": "silu"}, example=x).checked.moved > 0.0
     assert model.act.inplace and model.other.inplace
+
+
+def test_it_is_noticed_behind_a_last_layer_of_zeros_too():
+    model = nn.Sequential(Discards(), nn.Linear(6, 6))
+    nn.init.zeros_(model[1].weight)
+    with pytest.raises(RuntimeError, match=r"same function at 0\.act.*: it depends on the activation working in place"):
+        af.replace(model, {"relu": Plain}, example=x)
+    assert not model[1].weight.any() and type(model[0].act) is nn.ReLU
 
 
 def test_a_way_in_which_the_model_cannot_run_or_runs_otherwise_is_no_fault():
@@ -246,6 +258,21 @@ def test_a_compiled_model_notices_and_a_changed_one_compiles_and_exports():
     exported = torch.export.export(calls, (x,))
     assert sum("gelu" in str(node.target) for node in exported.graph.nodes) == 3
     torch.testing.assert_close(exported.module()(x), right)
+
+
+def test_a_model_that_was_saved_whole_is_changed_where_it_is_loaded_and_saved_again():
+    """It brings its old modules along, whatever the source says by now."""
+
+    def again(model: nn.Module) -> nn.Module:
+        file = io.BytesIO()
+        torch.save(model, file)
+        file.seek(0)
+        return torch.load(file, weights_only=False)
+
+    model = again(network(inplace=True))
+    af.replace(model, {"relu": "prelu"}, example=x)
+    other = again(model)
+    assert torch.equal(other(x), model(x)) and [site.activation for site in af.sites(other)] == ["prelu", "prelu"]
 
 
 def test_a_copy_is_a_model_of_its_own():

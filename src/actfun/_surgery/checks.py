@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from actfun._surgery.sites import Site, run, untouched
 
 SAME = {torch.float16: 3e-2, torch.bfloat16: 2e-1, torch.float64: 1e-6}  # of the largest output; else 1e-3
+SIZES = 3e-2  # of a root mean square, in any dtype
 Way = tuple[bool, bool]  # training, with gradients: torch's encoder layers take another path in evaluation without
 EAGER, BARE = (False, True), (False, False)
 WAYS = ((True, True), EAGER, BARE)
@@ -144,13 +146,20 @@ def _tensors(output: Any) -> Iterator[Tensor]:
             yield from _tensors(part)
 
 
-def check_same(before: list[Tensor], after: list[Tensor]) -> bool:
-    """Whether outputs agree within what rounding may come to in a deep network."""
-    if [t.shape for t in before] != [t.shape for t in after]:
+def check_same(before: Observed, after: Observed) -> bool:
+    """Whether outputs agree within what rounding may come to in a deep network, and the sizes at sites.
+
+    The sizes tell where the output says nothing: some models are made with a last layer of zeros.
+    """
+    if [t.shape for t in before.output] != [t.shape for t in after.output]:
         return False
+    pairs = [(before.sizes[name], now) for name, now in after.sizes.items() if name in before.sizes]
     return all(
+        math.isclose(was.rms_in, now.rms_in, rel_tol=SIZES) and math.isclose(was.rms_out, now.rms_out, rel_tol=SIZES)
+        for was, now in pairs
+    ) and all(
         bool((a - b).abs().max() <= SAME.get(a.dtype, 1e-3) * a.abs().max()) or torch.equal(a, b)
-        for a, b in zip(before, after, strict=True)
+        for a, b in zip(before.output, after.output, strict=True)
         if a.numel()
     )
 
