@@ -45,7 +45,7 @@ claims: $(READY) ## write docs/claims.md: the article's claims, run, in about el
 	@$(BIN)/actfun claims --out runs/claims --resume
 	@cp runs/claims/claims.md docs/claims.md
 
-pictures: $(READY) ## draw the READMEs' pictures, docs/gelu.svg and docs/digits.svg
+pictures: $(READY) ## draw the READMEs' pictures, docs/gelu.svg and docs/digits.svg, and the guide's, docs/exchange.svg
 	@$(BIN)/actfun compare digits --out runs/pictures --resume
 	@$(BIN)/python tools/draw_pictures.py runs/pictures
 

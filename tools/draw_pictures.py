@@ -1,4 +1,4 @@
-"""Draw the pictures of the READMEs into docs/: `draw_pictures.py FOLDER`, which `actfun compare digits` wrote."""
+"""Draw the pictures of READMEs and guide into docs/: `draw_pictures.py FOLDER`, which `actfun compare digits` wrote."""
 
 import copy
 import json

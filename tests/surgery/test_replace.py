@@ -3,7 +3,6 @@
 import copy
 import io
 import os
-import socket
 import subprocess
 import sys
 
@@ -16,6 +15,12 @@ from actfun._surgery import checks, install
 
 F = nn.functional
 x = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(autouse=True)
+def drawn():
+    """The same weights whatever ran before."""
+    torch.manual_seed(0)
 
 
 class Calls(nn.Module):
@@ -186,6 +191,20 @@ def test_a_way_in_which_the_model_cannot_run_or_runs_otherwise_is_no_fault():
     assert af.replace(Aside(), {"relu": "gelu"}, example=x).verdict.startswith("2 of 2 calls")
     single = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.ReLU()).eval()  # no batch of one in training
     assert af.replace(single, {"relu": "gelu"}, example=x[:1]).verdict.startswith("1 of 1 calls")
+
+
+def test_an_input_may_be_given_by_name_and_float16_may_be_tiny():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.up, self.act = nn.Linear(6, 6), nn.SiLU()
+
+        def forward(self, x):
+            return self.up(x) + self.act(input=1e-6 * self.up(x))
+
+    for dtype in (torch.float32, torch.float16):
+        model = Named().to(dtype)
+        assert af.replace(model, {"silu": "gelu"}, example=x.to(dtype)).verdict.startswith("1 of 1 calls")
 
 
 # 4. Hooks, and 12. the mode, the device and the dtype.
@@ -460,8 +479,8 @@ def _broken(run):
 WITH_TWO = """
 import sys, torch, torch.distributed as dist, actfun as af
 from torch import nn
-rank, port = int(sys.argv[1]), sys.argv[2]
-dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+rank = int(sys.argv[1])
+dist.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=2)
 torch.manual_seed(0)
 model = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 1))
 af.replace(model, {"relu": "prelu"})
@@ -476,10 +495,10 @@ dist.destroy_process_group()
 """
 
 
-def test_new_parameters_are_trained_by_two_processes_together():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+def test_new_parameters_are_trained_by_two_processes_together(tmp_path):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    both = [subprocess.Popen([sys.executable, "-c", WITH_TWO, str(rank), port], env=environment) for rank in range(2)]
+    both = [
+        subprocess.Popen([sys.executable, "-c", WITH_TWO, str(rank), str(tmp_path / "met")], env=environment)
+        for rank in range(2)
+    ]
     assert [process.wait(timeout=120) for process in both] == [0, 0]

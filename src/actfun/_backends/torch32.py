@@ -309,11 +309,11 @@ def evaluate(
     values = [value.float() if isinstance(value, Tensor) else value for value in parameters]
     factors: list[Any] = [] if times is None else [times.float()]
     gate = formula
-    compute, single = lowering(formula), x.float()
     if formula in gated.PARTS and torch.compiler.is_compiling():
         gate, times_up = gated.PARTS[formula]
-        compute = TOGETHER.get(formula, lowering(gate))
         values, factors = [], [*values[:times_up], *factors]
+    single = x.float()
+    compute = TOGETHER[formula] if gate is not formula and formula in TOGETHER else lowering(gate)
     y = compute(single, *values)
     if not isinstance(y, Tensor):
         y = torch.full_like(single, y)

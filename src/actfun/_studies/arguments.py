@@ -37,12 +37,12 @@ def of_kinds(asked: Names, *kinds: Kind) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_usual(name, kinds, known) for name in as_tuple(asked))) or known
 
 
-def _usual(name: str, kinds: Sequence[Kind], known: Names) -> str:
+def _usual(name: str, kinds: Sequence[Kind], known: Sequence[str]) -> str:
     meaning = resolve(name)
     activation, numbers = meaning.bound()
     if activation.kind not in kinds:
         words = " or ".join(kind.name for kind in kinds)
-        raise ValueError(f"{name} is no {words} activation; known: {', '.join(known or ())}")
+        raise ValueError(f"{name} is no {words} activation; known: {', '.join(known)}")
     if isinstance(activation, Sided) or numbers != Meaning(activation.name).bound()[1]:
         raise ValueError(f"{name} is {meaning}; only {meaning.canonical} with its usual parameters is measured")
     return activation.name

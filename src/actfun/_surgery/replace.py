@@ -2,7 +2,7 @@
 
 import contextlib
 import fnmatch
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +57,7 @@ class Replacement:
 
     @property
     def verdict(self) -> str:
-        """All in a line: "57 of 57 calls replaced (56 modules, 1 function); the output moved by 12%"."""
+        """All in a line: "57 of 57 calls replaced (56 modules, 1 function); the output moved by 0.12 of its size"."""
         modules = sum(site.kind == "module" for site in self.sites)
         functions = len(self.sites) - modules
         what = " and ".join(
@@ -142,10 +142,7 @@ def replace(
     chosen = {id(site): rule for site in found for rule in reversed(rules) if rule.fits(site) and _inside(site, where)}
     held = [site for site in found if id(site) in chosen and not site.is_call]
     called = [site for site in found if id(site) in chosen and site.is_call]
-    if functional != "swap":
-        left, called = called, []
-    else:
-        left = []
+    left, called = ([], called) if functional == "swap" else (called, [])
     if not held and not called:
         raise ValueError(_nothing(rules, found, left, where))
 
@@ -167,19 +164,23 @@ def replace(
         raise
     made = {id(p) for modules in new.values() for module in modules for p in module.parameters()}
     parameters = {name: p for name, p in model.named_parameters() if id(p) in made}
-    if parameters:
-        notes.append(f"new parameters, in no optimizer yet, nor in DDP or FSDP: {', '.join(parameters)}")
-    if left and functional == "report":
-        notes.append(f"left as they are: {listed(left)}; functional='swap' exchanges calls too")
-    if found.unseen:
-        notes.append(f"not seen: {', '.join(f'{kind} {name}' for name, kind in found.unseen.items())}")
-    lost = sorted(keys - set(model.state_dict()))
-    if lost:
-        notes.append(f"keys of the state that are gone: {', '.join(lost)}")
+    left = left if functional == "report" else []
+    notes += _notes(parameters, left, found.unseen, sorted(keys - set(model.state_dict())))
     exchanged = [
         Exchanged(s.name, s.activation, chosen[id(s)].new, s.kind, s.calls, count_hooks(s.held)) for s in held + called
     ]
-    return Replacement(exchanged, left if functional == "report" else [], parameters, notes, checked, undo)
+    return Replacement(exchanged, left, parameters, notes, checked, undo)
+
+
+def _notes(parameters: Iterable[str], left: list[Site], unseen: Mapping[str, str], lost: list[str]) -> list[str]:
+    """What a reader should know, beside what was exchanged."""
+    said = {
+        "new parameters, in no optimizer yet, nor in DDP or FSDP": ", ".join(parameters),
+        "left as they are": f"{listed(left)}; functional='swap' exchanges calls too" if left else "",
+        "not seen": ", ".join(f"{kind} {name}" for name, kind in unseen.items()),
+        "keys of the state that are gone": ", ".join(lost),
+    }
+    return [f"{what}: {which}" for what, which in said.items() if which]
 
 
 @contextlib.contextmanager

@@ -102,7 +102,7 @@ def _compute(formula: Callable[..., Any], x: Tensor, g: Tensor | None, y: Tensor
     threads.run(kernel, x.data_ptr(), 0 if g is None else g.data_ptr(), y.data_ptr(), block.ctypes.data, x.numel())
 
 
-WORDS = ctypes.c_int64 * 4
+WORDS = ctypes.c_int64 * 4  # of a gate's block: the address of what it multiplies, if any, and its form
 
 
 def _pass(gate: Callable[..., Any], x: Tensor, up: Tensor | None, g: Tensor | None, y: Tensor) -> None:
