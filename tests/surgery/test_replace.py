@@ -1,6 +1,7 @@
 """Activations exchanged: the pitfalls that people met, each with a fault that must be noticed, and what is kept."""
 
 import copy
+import inspect
 import io
 import os
 import subprocess
@@ -132,7 +133,7 @@ def test_a_name_that_is_left_is_noticed(monkeypatch):
         return whole(model, held, *rest)
 
     monkeypatch.setattr("actfun._surgery.replace.install", only_the_first)
-    with pytest.raises(RuntimeError, match="0 was called 2 times and is called 1 times in training with gradients"):
+    with pytest.raises(RuntimeError, match="0 was called 2 times and is called once in training with gradients"):
         af.replace(model, {"relu": "gelu"}, example=x)
     assert model[0] is model[2] is act
 
@@ -279,25 +280,28 @@ def test_a_compiled_model_notices_and_a_changed_one_compiles_and_exports():
     torch.testing.assert_close(exported.module()(x), right)
 
 
+def again(model: nn.Module) -> nn.Module:
+    """Saved whole and loaded."""
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
 def test_a_model_that_was_saved_whole_is_changed_where_it_is_loaded_and_saved_again():
     """It brings its old modules along, whatever the source says by now."""
-
-    def again(model: nn.Module) -> nn.Module:
-        file = io.BytesIO()
-        torch.save(model, file)
-        file.seek(0)
-        return torch.load(file, weights_only=False)
-
     model = again(network(inplace=True))
     af.replace(model, {"relu": "prelu"}, example=x)
     other = again(model)
     assert torch.equal(other(x), model(x)) and [site.activation for site in af.sites(other)] == ["prelu", "prelu"]
 
 
-def test_a_copy_is_a_model_of_its_own():
+@pytest.mark.parametrize("copied", [copy.deepcopy, again])
+def test_a_copy_is_a_model_of_its_own(copied):
     model = Calls()
     done = af.replace(model, {"relu": "prelu"}, example=x, functional="swap")
-    other = copy.deepcopy(model)
+    other = copied(model)
+    assert torch.equal(other(x), model(x))
     done.undo()
     with torch.no_grad():
         for name, p in other.named_parameters():
@@ -335,6 +339,80 @@ def test_of_one_function_with_two_slopes_one_may_be_exchanged():
     model = Two()
     af.replace(model, {"leaky_relu(0.1)": "tanh"}, example=x, functional="swap")
     torch.testing.assert_close(model(x), F.leaky_relu(x, 0.3) + torch.tanh(x))
+    torch.testing.assert_close(torch.compile(model, fullgraph=True)(x), model(x))
+    torch.testing.assert_close(torch.export.export(model, (x,)).module()(x), model(x))
+
+
+def test_another_slope_in_a_module_inside_is_another_form():
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.act = nn.LeakyReLU(0.3)
+
+        def forward(self, x, *, scale=1.0):
+            return F.leaky_relu(self.act(x), 0.1) * scale
+
+    model = Outer()
+    signature = inspect.signature(model.forward)
+    af.replace(model, {"leaky_relu(0.1)": "tanh"}, example=x, functional="swap")
+    torch.testing.assert_close(model(x), torch.tanh(F.leaky_relu(x, 0.3)))
+    assert inspect.signature(model.forward) == signature
+
+
+def test_a_call_that_cannot_be_told_from_one_inside_is_not_exchanged():
+    """What runs within a forward calls the same function, and `where` leaves it as it is."""
+
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.block = Calls()
+
+        def forward(self, x):
+            return F.relu(self.block(x))
+
+    model = Outer()
+    before = model(x)
+    with pytest.raises(
+        RuntimeError, match=r"F\.relu was called once, and what replaces it 3 times: modules inside call"
+    ):
+        af.replace(model, {"relu": "gelu"}, where="F.relu", example=x, functional="swap")
+    assert torch.equal(model(x), before)
+
+
+# 10. Norms that have an activation inside.
+
+
+def test_an_activation_inside_a_norm_is_exchanged_where_it_is_a_module():
+    layers = pytest.importorskip("timm.layers")
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), layers.BatchNormAct2d(4), layers.GroupNormAct(4, 2))
+    at = torch.randn(2, 3, 8, 8)
+    done = af.replace(model, {"relu": "gelu"}, example=at)
+    assert [site.name for site in done.sites] == ["1.act", "2.act"]
+    assert type(model[1].act) is type(model[2].act) is af.nn.GELU
+
+
+def test_an_activation_inside_the_operation_of_a_norm_is_refused():
+    class InPlaceABN(nn.BatchNorm2d):
+        activation = "leaky_relu"
+
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), InPlaceABN(4), nn.ReLU(), nn.LeakyReLU())
+    with pytest.raises(TypeError, match="1 is InPlaceABN, which computes leaky_relu within the norm"):
+        af.replace(model, {"leaky_relu": "gelu"})
+    assert af.replace(model, {"relu": "gelu"}).notes == ["not seen: InPlaceABN 1"]
+    assert af.replace(model, {"leaky_relu": "gelu"}, where="3").verdict == "1 module replaced"
+
+
+def test_what_is_quantised_or_fused_for_it_is_refused():
+    from torch.ao.nn import intrinsic, qat, quantized
+
+    fused = intrinsic.ConvReLU2d(nn.Conv2d(3, 4, 3), nn.ReLU())
+    trained = qat.Linear(6, 6, qconfig=torch.ao.quantization.get_default_qat_qconfig())
+    for part in (fused, trained, quantized.Hardswish(1.0, 0)):
+        with pytest.raises(TypeError, match="exchange activations before it is quantised or fused"):
+            af.replace(nn.Sequential(part, nn.ReLU()), {"relu": "gelu"})
+    free = nn.Sequential(nn.Linear(6, 6), nn.ReLU())
+    free.add = quantized.FloatFunctional()  # in models that may be quantised, and are not yet
+    assert af.replace(free, {"relu": "gelu"}).verdict == "1 module replaced"
 
 
 # 9. Classes stay torch's, for tools that go by them.

@@ -91,6 +91,43 @@ def test_what_is_inside_an_operation_is_said():
 
     found = af.sites(Recurrent(), x[None])
     assert [site.name for site in found] == ["act"] and found.unseen == {"cell": "LSTM"}
+    with torch.device("meta"):
+        found = af.sites(Recurrent(), torch.empty(1, 4, 6))  # there torch takes the kernel apart
+    assert [(site.name, site.calls) for site in found] == [("act", 1)]
+
+
+def test_a_class_of_ones_own_that_is_called_rnn_is_looked_into():
+    class RNN(nn.Module):
+        def forward(self, x):
+            return torch.tanh(x)
+
+    found = af.sites(nn.Sequential(RNN()), x)
+    assert [site.name for site in found] == ["0:torch.tanh"] and not found.unseen
+
+
+@pytest.mark.parametrize("library", ["mmcv", "mmengine"])
+def test_classes_of_mmcv_say_their_numbers(library):
+    """By classes of the same names and attributes, for mmcv cannot be installed beside a torch of today."""
+
+    def made(kind: str, **numbers: float) -> nn.Module:
+        module = type(kind, (nn.Module,), {"__module__": f"{library}.cnn.bricks"})()
+        vars(module).update(numbers)
+        return module
+
+    usual = {"bias": 3.0, "divisor": 6.0, "min_value": 0.0, "max_value": 1.0}
+    model = nn.Sequential(
+        made("Swish"),
+        made("HSwish"),
+        made("HSigmoid", **usual),
+        made("HSigmoid", **usual | {"bias": 1.0, "divisor": 2.0}),
+        made("Clamp", min=-2.0, max=2.0),
+    )
+    assert {site.name: site.activation for site in af.sites(model)} == {
+        "0": "silu",
+        "1": "hard_swish",
+        "2": "hard_sigmoid",
+        "4": "hard_tanh(min_val=-2.0, max_val=2.0)",
+    }
 
 
 def test_our_own_modules_are_sites_and_what_they_hold_is_none():

@@ -60,6 +60,30 @@ def test_weights_go_in_and_those_of_the_changed_model_come_out(own, tmp_path, ca
     assert "gelu" in page.read_text() and not References(page.read_text()).found
 
 
+def test_a_folder_of_transformers_goes_in_and_one_that_says_what_it_is_comes_out(tmp_path, capsys):
+    transformers = pytest.importorskip("transformers")
+    try:
+        kind = transformers.BertForMaskedLM
+    except ImportError:  # it imports torchvision where there is one, here of another torch
+        pytest.skip("transformers has no models here")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    torch.manual_seed(0)
+    old = kind(transformers.BertConfig(vocab_size=50, **sizes))
+    old.save_pretrained(tmp_path / "old")
+    assert main(["swap", f"transformers:{tmp_path}/old", "gelu=silu", "--out", str(tmp_path / "new")]) == 0
+    assert "config.hidden_act is 'silu' now" in capsys.readouterr().out.lower()
+    new = kind.from_pretrained(tmp_path / "new")
+    assert [site.activation for site in af.sites(new)] == ["silu", "silu", "tanh"][: len(af.sites(new))]
+    for key, value in old.state_dict().items():
+        assert torch.equal(new.state_dict()[key], value)
+
+
+def test_a_folder_without_a_configuration_is_wrong_usage(tmp_path, capsys):
+    pytest.importorskip("transformers")
+    assert main(["swap", f"transformers:{tmp_path}", "gelu=silu"]) == 2
+    assert str(tmp_path) in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

@@ -10,13 +10,17 @@ from actfun._cli.common import app, console, user_input
 
 @app.command()
 def swap(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="timm:NAME, torchvision:NAME or FILE.py:NAME")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="(timm|torchvision):NAME, transformers:FOLDER or FILE.py:NAME")
+    ],
     pairs: Annotated[list[str], typer.Argument(metavar="OLD=NEW...", help="relu=gelu, 'gelu*=silu'")],
     where: Annotated[str, typer.Option(help="a pattern of the places: 'layer4.*'")] = "*",
     pretrained: Annotated[
         Path | None, typer.Option(help="weights of the model as it was, .safetensors or torch's", show_default=False)
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="file for the changed model's weights", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="file for the changed model's weights, or a folder", show_default=False)
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="file for a page of it", show_default=False)] = None,
 ) -> None:
     """Exchange activations of a model, check that it took, and write its weights."""

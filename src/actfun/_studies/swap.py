@@ -1,4 +1,4 @@
-"""`actfun swap`: activations of a model of timm or torchvision, or of one's own, exchanged and checked."""
+"""`actfun swap`: activations of a model of a library, or of one's own, exchanged and checked."""
 
 import runpy
 from collections.abc import Callable, Mapping
@@ -43,9 +43,10 @@ def swap(
 ) -> Swap:
     """Exchange activations of a model by name, calls of functions too, check it, and write its weights.
 
-    model: "timm:NAME", "torchvision:NAME", or "FILE.py:NAME", a function there that gives a model and an example of
-    its input. mapping, where: as `af.replace` takes them. pretrained: a file of weights for the model as it was,
-    .safetensors or torch's. out: a file for those of the changed model, likewise.
+    model: "timm:NAME", "torchvision:NAME", "transformers:FOLDER", as `save_pretrained` writes one, with weights or
+    without, or "FILE.py:NAME", a function there that gives a model and an example of its input. mapping, where: as
+    `af.replace` takes them. pretrained: a file of weights for the model as it was, .safetensors or torch's. out: a file
+    for those of the changed model, likewise; for a model of transformers a folder, for `from_pretrained`.
     Raises ValueError for what cannot be right; OSError where a file cannot be used; RuntimeError where the check fails.
     """
     network, example = _load(model)
@@ -53,14 +54,18 @@ def swap(
         network.load_state_dict(_read(Path(pretrained)))
     found = Swap(model, network, replace(network, mapping, where=where, functional="swap", example=example))
     if out is not None:
-        _write(Path(out), network.state_dict())
+        save = getattr(network, "save_pretrained", None)
+        if save is not None and not Path(out).suffix:
+            save(out)
+        else:
+            _write(Path(out), network.state_dict())
     return found
 
 
 def _load(model: str) -> tuple[nn.Module, Any]:
     library, _, name = model.rpartition(":")
     if not library or not name:
-        raise ValueError(f"MODEL is timm:NAME, torchvision:NAME or FILE.py:NAME, got {model!r}")
+        raise ValueError(f"MODEL is timm:NAME, torchvision:NAME, transformers:FOLDER or FILE.py:NAME, got {model!r}")
     torch.manual_seed(0)
     try:
         if library.endswith(".py"):
@@ -101,7 +106,34 @@ def _torchvision(name: str) -> tuple[nn.Module, Any]:
     return models.get_model(name, weights=None), torch.randn(2, 3, size, size)
 
 
-LOADERS: dict[str, Callable[[str], tuple[nn.Module, Any]]] = {"timm": _timm, "torchvision": _torchvision}
+def _transformers(folder: str) -> tuple[nn.Module, Any]:
+    import transformers
+
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"MODEL: {folder} is no folder with a configuration of transformers: {error}") from None
+    kind = getattr(transformers, (config.architectures or ["AutoModel"])[0], transformers.AutoModel)
+    if any(Path(folder).glob("*.safetensors")) or any(Path(folder).glob("*.bin")):
+        model = kind.from_pretrained(folder, local_files_only=True)
+    else:
+        model = kind.from_config(config) if kind is transformers.AutoModel else kind(config)
+    if model.main_input_name == "input_ids":
+        return model, model.dummy_inputs
+    if model.main_input_name == "pixel_values":
+        sides = config.image_size if isinstance(config.image_size, list | tuple) else [config.image_size] * 2
+        return model, {"pixel_values": torch.randn(2, config.num_channels, *sides)}
+    raise ValueError(
+        f"MODEL: what {type(model).__name__} takes is not known ({model.main_input_name}); give it with an example, by "
+        f"FILE.py:NAME"
+    )
+
+
+LOADERS: dict[str, Callable[[str], tuple[nn.Module, Any]]] = {
+    "timm": _timm,
+    "torchvision": _torchvision,
+    "transformers": _transformers,
+}
 
 
 def _read(path: Path) -> dict[str, Tensor]:

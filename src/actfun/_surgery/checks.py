@@ -148,6 +148,10 @@ def _tensors(output: Any) -> Iterator[Tensor]:
             yield from _tensors(part)
 
 
+def _times(count: int | None) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
 def check_same(before: Observed, after: Observed) -> bool:
     """Whether outputs agree within what rounding may come to in a deep network, and the sizes at sites.
 
@@ -164,21 +168,28 @@ def check_same(before: Observed, after: Observed) -> bool:
     )
 
 
-def check_counts(before: Observed, after: Observed, held: list[Site]) -> Checked:
-    """Raise RuntimeError unless every new module is called as often as the old one; how far the output moved."""
+def check_counts(before: Observed, after: Observed, exchanged: list[Site], found: Way) -> Checked:
+    """Raise RuntimeError unless every new module is called as often as the old one; how far the output moved.
+
+    found: the way in which functions were counted.
+    """
     for way, was in before.calls.items():
         now, usual = after.calls[way], before.calls.get(EAGER, was) if way == BARE else was
-        for site in held:
+        for site in exchanged:
             if isinstance(site.held, nn.Module):
                 expected = max(was[site.name], usual[site.name])  # a fused path calls no module
                 if now[site.name] != expected:
                     said = f"{'training' if way[0] else 'evaluation'} {'with' if way[1] else 'without'} gradients"
                     raise RuntimeError(
-                        f"{site.name} was called {expected} times and is called {now[site.name]} times in {said}; "
+                        f"{site.name} was called {_times(expected)} and is called {_times(now[site.name])} in {said}; "
                         f"nothing was replaced"
                     )
-            elif way == EAGER and not now[site.name] and site.calls:
-                raise RuntimeError(f"{site.name} is not called any more; nothing was replaced")
+            elif way == found and now[site.name] != site.calls:
+                counts = f"was called {_times(site.calls)}, and what replaces it {_times(now[site.name])}"
+                raise RuntimeError(
+                    f"{site.name} {counts}: modules inside call the function too, and are not replaced; nothing was "
+                    f"replaced"
+                )
     if [t.shape for t in before.output] != [t.shape for t in after.output]:
         raise RuntimeError("the output has another shape; nothing was replaced")
     change = sum(float((a - b).double().square().sum()) for a, b in zip(before.output, after.output, strict=True))

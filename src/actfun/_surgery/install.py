@@ -1,9 +1,10 @@
 """New modules in the places of activations, what undoes it, and the trial by twins."""
 
 import functools
+import inspect
 import types
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -77,7 +78,8 @@ def reroute(
             owner.add_module(child, new[id(site)][0])
             undo.append(functools.partial(owner._modules.pop, child))
         undo.append(functools.partial(_restore, owner, owner.__dict__.get("forward")))
-        owner.forward = types.MethodType(_rerouted(owner.forward, children), owner)
+        calls = [Call(c, s.held, () if s.alone else known.arguments(s.held, s.meaning)) for c, s in children.items()]
+        owner.forward = Forward(owner, calls)
     return new
 
 
@@ -87,33 +89,54 @@ def _restore(owner: nn.Module, forward: Any) -> None:
         owner.forward = forward
 
 
-def _rerouted(forward: Callable[..., Any], children: dict[str, Site]) -> Callable[..., Any]:
-    """A method that runs a forward, and the children in place of the functions that it calls.
+class Call(NamedTuple):
+    """A function that a forward calls, with which arguments, and the child that stands in for it."""
 
-    It holds no module, so that a copy of its module calls the copies of the children.
+    child: str
+    function: Callable[..., Any]
+    arguments: tuple[known.Argument, ...]
+
+
+class Forward:
+    """What a module runs in place of its forward: that, with children in place of functions that it calls.
+
+    An object and no closure: a copy of the module calls the copy's children, and pickle takes it.
     """
-    plain = getattr(forward, "__func__", None) or (lambda _, *args, **kwargs: forward(*args, **kwargs))
-    sites = list(children.items())
 
-    def run(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        def choose(function: Any, given: tuple[Any, ...], named: dict[str, Any]) -> Callable[..., Any] | None:
-            for child, site in sites:
-                if function is site.held and (site.alone or _computes(site, function, given, named)):
-                    module = self.get_submodule(child)
-                    if known.FUNCTIONS[function][1] or named.get("inplace"):
-                        return lambda x, *_, **__: x.copy_(module(x.clone()))  # backward may need what is overwritten
-                    return lambda x, *_, **__: module(x)
-            return None
+    def __init__(self, owner: nn.Module, calls: list[Call]) -> None:
+        self._owner, self._calls = owner, calls
+        self._plain: Any = owner.forward
 
-        with Rerouted(choose):
-            return plain(self, *args, **kwargs)
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self._plain)
 
-    return run
+    @property
+    def __code__(self) -> types.CodeType:
+        """Where the forward stands, which torch.export asks for."""
+        code: types.CodeType = self._plain.__code__
+        return code
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with Rerouted(self._choose):
+            return self._plain(*args, **kwargs)
+
+    def _choose(self, function: Any, given: tuple[Any, ...], named: dict[str, Any]) -> Callable[..., Any] | None:
+        for child, replaced, arguments in self._calls:
+            if function is replaced and _has(arguments, given, named):
+                module = self._owner.get_submodule(child)
+                if known.FUNCTIONS[function][1] or named.get("inplace"):
+                    return lambda x, *_, **__: x.copy_(module(x.clone()))  # backward may need what is overwritten
+                return lambda x, *_, **__: module(x)
+        return None
 
 
-def _computes(site: Site, function: Any, given: tuple[Any, ...], named: dict[str, Any]) -> bool:
-    meaning = known.meaning_of_call(function, given, named)
-    return meaning is not None and known.text(meaning) == site.activation
+def _has(arguments: tuple[known.Argument, ...], given: tuple[Any, ...], named: dict[str, Any]) -> bool:
+    """Whether a call has these arguments. Plain Python, for torch.compile traces it."""
+    for place, name, default, wanted in arguments:
+        if (given[place] if place < len(given) else named.get(name, default)) != wanted:
+            return False
+    return True
 
 
 def try_twins(

@@ -9,16 +9,30 @@ import torch
 from torch import Tensor, nn
 
 from actfun._catalogue.kinds import ELEMENTWISE, GATED, RANDOM
-from actfun._catalogue.names import Meaning, read_config
+from actfun._catalogue.names import Meaning, read_config, resolve
 from actfun._catalogue.registry import Parameter, names, spec
 from actfun._operators.functional import function_of
 from actfun._operators.modules import config, is_activation
 
 KINDS = (ELEMENTWISE, RANDOM, GATED)
 
+
+def _xielu(module: Any) -> Meaning:
+    beta = module.beta
+    if beta.is_meta:
+        return Meaning("xielu")
+    alpha_p, alpha_n = (nn.functional.softplus(p.detach()) for p in (module.alpha_p, module.alpha_n))  # in their dtype
+    return Meaning("xielu", {"alpha_p": float(alpha_p), "alpha_n": float(beta + alpha_n), "beta": float(beta)})
+
+
+def _hard_sigmoid(module: Any) -> Meaning | None:
+    usual = (module.bias, module.divisor, module.min_value, module.max_value) == (3.0, 6.0, 0.0, 1.0)
+    return Meaning("hard_sigmoid") if usual else None
+
+
 # Classes of other libraries that stand for an activation and nothing else. A class with parameters says where an
-# instance keeps them: ours -> its attribute.
-Written = str | tuple[str, Mapping[str, str]]
+# instance keeps them: ours -> its attribute; or a function reads them off.
+Written = str | tuple[str, Mapping[str, str]] | Callable[[Any], Meaning | None]
 _TIMM: dict[str, Written] = {
     "Swish": "silu",
     "SwishMe": "silu",
@@ -52,8 +66,14 @@ _TRANSFORMERS: dict[str, Written] = {
     "MishActivation": "mish",
     "LaplaceActivation": "laplace",
     "ReLUSquaredActivation": "relu_squared",
+    "XIELUActivation": _xielu,
 }
-_MMCV: dict[str, Written] = {"Swish": "silu", "HSwish": "hard_swish"}
+_MMCV: dict[str, Written] = {
+    "Swish": "silu",
+    "HSwish": "hard_swish",
+    "HSigmoid": _hard_sigmoid,
+    "Clamp": ("hard_tanh", {"min_val": "min", "max_val": "max"}),
+}
 CLASSES: dict[str, dict[str, Written]] = {
     "timm": _TIMM,
     "transformers": _TRANSFORMERS,
@@ -61,7 +81,8 @@ CLASSES: dict[str, dict[str, Written]] = {
     "mmcv": _MMCV,
     "mmengine": _MMCV,
 }
-FUSED = ("RNN", "LSTM", "GRU", "InplaceABN", "InPlaceABN", "InPlaceABNSync")  # their activation is inside one operation
+NORMS = ("InPlaceABN", "InPlaceABNSync", "InplaceAbn")  # norms whose activation is inside the operation
+RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 
 
 def meaning_of_module(module: nn.Module) -> Meaning | None:
@@ -70,6 +91,8 @@ def meaning_of_module(module: nn.Module) -> Meaning | None:
         return None
     kind = type(module)
     other = CLASSES.get(kind.__module__.partition(".")[0], {}).get(kind.__name__)
+    if callable(other):
+        return other(module)
     if other is not None:
         name, kept = (other, {}) if isinstance(other, str) else other
         held = {ours: getattr(module, theirs) for ours, theirs in kept.items()}
@@ -81,6 +104,13 @@ def meaning_of_module(module: nn.Module) -> Meaning | None:
         return None
     stated = spec(found.canonical).parameters
     return Meaning(found.canonical, {k: v for k, v in found.parameters.items() if k in stated}, found.kinks)
+
+
+def meaning_inside(module: nn.Module) -> Meaning | None:
+    """The activation that a norm computes within its operation; None for other modules."""
+    if type(module).__name__ not in NORMS:
+        return None
+    return resolve(str(getattr(module, "act_name", None) or module.activation))
 
 
 def _number(value: Any) -> Any:
@@ -104,6 +134,9 @@ def _functions() -> dict[Any, tuple[str, bool]]:
 
 
 FUNCTIONS = _functions()
+
+
+Argument = tuple[int, str, Any, Any]  # its place, its name, its default and the value that is looked for
 
 
 def label(function: Any) -> str:
@@ -137,6 +170,17 @@ def meaning_of_call(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, A
         return None
     known = spec(name).parameters
     return Meaning(name, {k: _number(v) for k, v in given.items() if k in known and _is_plain(v)})
+
+
+def arguments(function: Any, meaning: Meaning) -> tuple[Argument, ...]:
+    """The arguments that tell a call of torch's function from calls of its other forms."""
+    name, _ = FUNCTIONS[function]
+    taken = _signature(name).parameters
+    return tuple(
+        (place, key, taken[key].default, meaning.parameters.get(key, taken[key].default))
+        for place, key in enumerate(taken)
+        if key in spec(name).parameters and key != spec(name).learned  # a tensor
+    )
 
 
 def _is_plain(value: Any) -> bool:

@@ -9,11 +9,12 @@ from typing import Any
 from torch import nn
 
 from actfun._catalogue.registry import nearest
+from actfun._surgery import known
 from actfun._surgery.checks import WAYS, Checked, check_counts, observed
 from actfun._surgery.configuration import bring_along
 from actfun._surgery.install import Undo, count_hooks, install, reroute, try_twins, unwind
 from actfun._surgery.rules import Rule, rule
-from actfun._surgery.sites import Site, Sites, check_model, listed, sites
+from actfun._surgery.sites import Site, Sites, check_model, check_not_quantised, listed, sites
 
 FUNCTIONAL = ("report", "swap", "ignore")
 Key = str | type[nn.Module] | nn.Module
@@ -135,9 +136,11 @@ def replace(
         raise ValueError(f"functional: {functional!r} is not known; {nearest(str(functional), FUNCTIONAL)}")
     if functional == "swap" and example is None:
         raise ValueError("functional='swap' needs an example, by which calls of functions are found")
+    check_not_quantised(model)
     rules = [rule(key, value) for key, value in mapping.items()]
     if not rules:
         raise ValueError("mapping is empty; give what is to be replaced by what")
+    _check_norms(model, rules, where)
     found = sites(model, example)
     chosen = {id(site): rule for site in found for rule in reversed(rules) if rule.fits(site) and _inside(site, where)}
     held = [site for site in found if id(site) in chosen and not site.is_call]
@@ -157,8 +160,8 @@ def replace(
         notes = bring_along(model, [*held, *called], chosen, found, undo)
         checked = None
         if before is not None:
-            after = observed(model, example, held, new, before.calls)
-            checked = check_counts(before, after, held)
+            after = observed(model, example, held + called, new, before.calls)
+            checked = check_counts(before, after, held + called, (model.training, True))
     except BaseException:
         unwind(undo)
         raise
@@ -191,6 +194,16 @@ def replaced(model: nn.Module, mapping: Mapping[Any, Key], **options: Any) -> It
         yield done
     finally:
         done.undo()
+
+
+def _check_norms(model: nn.Module, rules: list[Rule], where: str) -> None:
+    """Raise TypeError where what is to be replaced is computed by a norm, within its operation."""
+    for name, module in model.named_modules():
+        if (meaning := known.meaning_inside(module)) is not None:
+            site = Site(name, known.text(meaning), "module", None, meaning=meaning)
+            if any(rule.fits(site) for rule in rules) and _inside(site, where):
+                part = f"{name} is {type(module).__name__}, which computes {site.activation} within the norm"
+                raise TypeError(f"model: {part}; put BatchNorm2d and an activation there, or leave it out by `where`")
 
 
 def _inside(site: Site, where: str) -> bool:

@@ -2,7 +2,7 @@
 
 import contextlib
 import weakref
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,8 @@ REFUSED = {
     "GraphModule": "a graph (exported, or traced by torch.fx) has no activation modules; give the model it was made of",
     "OptimizedModule": "it is compiled; give the model that was compiled (model._orig_mod), which then compiles anew",
 }
+QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic", "torch.ao.nn.qat")
+STILL_FLOAT = ("torch.ao.nn.quantized.dynamic", "torch.ao.nn.quantized.modules.functional_modules")
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Site:
     held: Any = field(default=None, repr=False)  # the module or the function; of a call what is called
     places: tuple[Place, ...] = field(default=(), repr=False)  # none of a call in the code of a forward
     owner: str = field(default="", repr=False)
-    alone: bool = field(default=True, repr=False)  # whether its forward calls the function in this form only
+    alone: bool = field(default=True, repr=False)  # whether the model calls the function in this form only
 
     @property
     def is_call(self) -> bool:
@@ -91,7 +93,6 @@ def sites(model: nn.Module, example: Any = None) -> Sites:
     for site in found:
         site.calls = calls.of_modules[id(site.held)]
     kept = [site for site in found if site.kind == "function"]
-    forms = Counter((owner, function) for owner, function, _ in calls.of_functions)
     for (owner, function, written), (meaning, count) in calls.of_functions.items():
         attribute = next((s for s in kept if s.owner == owner and known.same(s.meaning, meaning)), None)
         if attribute is not None:
@@ -99,7 +100,7 @@ def sites(model: nn.Module, example: Any = None) -> Sites:
         else:
             name = f"{owner}:{known.label(function)}" if owner else known.label(function)
             found.append(Site(name, written, "function", count, (), meaning, function, (), owner))
-            found[-1].alone = forms[owner, function] == 1
+            found[-1].alone = len(calls.forms[function]) == 1
     return Sites(found, unseen)
 
 
@@ -110,6 +111,15 @@ def check_model(model: Any) -> None:
     for base in type(model).__mro__:
         if base.__name__ in REFUSED and base.__module__.startswith("torch."):
             raise TypeError(f"model: {REFUSED[base.__name__]}")
+
+
+def check_not_quantised(model: nn.Module) -> None:
+    """Raise TypeError where a part is quantised, or fused to become so: its activation is inside an operation."""
+    for name, module in model.named_modules():
+        home, kind = type(module).__module__, type(module).__name__
+        if home.startswith(QUANTISED) and not home.startswith(STILL_FLOAT):
+            part = f"{name or 'it'} is {home}.{kind}"
+            raise TypeError(f"model: {part}; exchange activations before it is quantised or fused")
 
 
 def run(model: nn.Module, example: Any) -> Any:
@@ -210,7 +220,8 @@ def _unseen(model: nn.Module) -> dict[str, str]:
     return {
         name: type(module).__name__
         for name, module in model.named_modules()
-        if any(base.__name__ in known.FUSED for base in type(module).__mro__)
+        if isinstance(module, known.RECURRENT)
+        or type(module).__name__ in known.NORMS
         or (type(module).__module__.startswith("torch.ao.nn.intrinsic.quantized") and "ReLU" in type(module).__name__)
     }
 
@@ -222,8 +233,10 @@ class Calls(TorchFunctionMode):
         super().__init__()
         self.of_modules: Counter[int] = Counter()
         self.of_functions: dict[tuple[str, Any, str], tuple[Meaning, int]] = {}
+        self.forms: defaultdict[Any, set[str]] = defaultdict(set)  # of each function, inside of modules too
         self._stack: list[str | None] = [""]
         self._known = {id(site.held) for site in found if site.kind == "module"}
+        self._known |= {id(model.get_submodule(name)) for name in _unseen(model)}  # on meta they are taken apart
         self._names = {id(module): name for name, module in model.named_modules()}
         loose = [site.held for site in found if site.kind == "module" and id(site.held) not in self._names]
         self._watched = [*model.modules(), *loose]
@@ -253,9 +266,12 @@ class Calls(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         owner = self._stack[-1]
-        if owner is not None and (meaning := known.meaning_of_call(function, args, kwargs)) is not None:
-            key = owner, function, known.text(meaning)
-            self.of_functions[key] = meaning, self.of_functions.get(key, (meaning, 0))[1] + 1
+        if (meaning := known.meaning_of_call(function, args, kwargs)) is not None:
+            written = known.text(meaning)
+            self.forms[function].add(written)
+            if owner is not None:
+                key = owner, function, written
+                self.of_functions[key] = meaning, self.of_functions.get(key, (meaning, 0))[1] + 1
         return function(*args, **kwargs)
 
 
