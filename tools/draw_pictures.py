@@ -106,7 +106,8 @@ def recovery(seed: int) -> list[dict[str, Any]]:
     changed = copy.deepcopy(network)
     done = af.replace(changed, {"relu": "gelu"}, example=x[:32])
     print(f"seed {seed}: {done.verdict}")
-    note(AFTER, EPOCHS, changed)
+    note(AFTER, EPOCHS, network)
+    note(AFTER, EPOCHS + 0.01, changed)  # straight below
     tuned = torch.optim.SGD(changed.parameters(), 0.02, momentum=0.9)
     for k in range(EPOCHS):
         epoch(network, optimizer)
@@ -120,8 +121,9 @@ def recovery_chart() -> alt.LayerChart:
     """The accuracy of several seeds, their mean drawn over them."""
     rows = [row for seed in range(SEEDS) for row in recovery(seed)]
     colour = alt.Scale(domain=[BEFORE, AFTER], range=[COLOURS[1], COLOURS[0]])
+    x = alt.X("epoch:Q", title="epoch", scale=alt.Scale(domain=[EPOCHS // 2, 2 * EPOCHS]))
     base = alt.Chart(alt.InlineData(values=rows)).encode(
-        x=alt.X("epoch:Q", title="epoch", scale=alt.Scale(domain=[EPOCHS // 2, 2 * EPOCHS])),
+        x=x,
         color=alt.Color("what:N", scale=colour, legend=alt.Legend(title=None, orient="bottom", symbolOpacity=1.0)),
     )
     scale = alt.Scale(domain=[70.0, 100.0])
@@ -129,7 +131,8 @@ def recovery_chart() -> alt.LayerChart:
         y=alt.Y("accuracy:Q", scale=scale, title="test accuracy, %"), detail="seed:N"
     )
     mean = base.mark_line(strokeWidth=2.5, clip=True).encode(y="mean(accuracy):Q")
-    return (each + mean).properties(title="A ResNet on digits: ReLU → GELU")
+    line = alt.Chart(alt.InlineData(values=[{"epoch": EPOCHS}])).mark_rule(strokeDash=[4, 4]).encode(x=x)
+    return (line + each + mean).properties(title="A ResNet on digits: ReLU → GELU")
 
 
 def write(path: Path, chart: Any) -> None:

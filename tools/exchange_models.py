@@ -33,7 +33,11 @@ TIMM = (
     "resnet10t regnety_002 hrnet_w18_small ghostnet_050 lcnet_035 mixer_s32_224 poolformer_s12 caformer_s18 "
     "dm_nfnet_f0 darknet17 levit_128s"
 )
-TRANSFORMERS = "Bert Albert DistilBert GPT2 GPTNeoX Bloom Llama Gemma2 T5 Mamba ViT"
+TRANSFORMERS = (
+    "Bert Roberta Albert Electra DistilBert MPNet GPT2 GPTNeo GPTNeoX OPT Bloom Llama Mistral Gemma Gemma2 Phi Phi3 "
+    "Cohere StableLm Starcoder2 Olmo T5 Mamba BioGpt XGLM Persimmon Apertus"
+)
+OF_IMAGES = "ViT Swin ConvNext Dinov2 ResNet"
 SMALL = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "vocab_size": 100, "state_size": 4}
 SMALL |= {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 32}
 
@@ -62,14 +66,20 @@ def models() -> Iterator[tuple[str, str, nn.Module, Any]]:
 
         for name in TRANSFORMERS.split():
             config = getattr(transformers, f"{name}Config")()
-            for key, value in SMALL.items():
-                if hasattr(config, key) and not (key == "vocab_size" and name == "ViT"):
-                    setattr(config, key, value)
+            small = {key: value for key, value in SMALL.items() if hasattr(config, key)}
+            if getattr(config, "layer_types", None):
+                small["layer_types"] = config.layer_types[: SMALL["num_hidden_layers"]]
+            if name == "GPTNeo":
+                small |= {"num_layers": 2, "attention_layers": ["global", "local"]}
+            for key, value in small.items():
+                setattr(config, key, value)
             config.pad_token_id = config.bos_token_id = config.eos_token_id = 0
             ids = torch.randint(1, 99, (2, 9))
             more = {"decoder_input_ids": ids} if name == "T5" else {}
-            example = {"pixel_values": torch.randn(2, 3, 224, 224)} if name == "ViT" else {"input_ids": ids, **more}
-            yield "transformers", name, transformers.AutoModel.from_config(config), example
+            yield "transformers", name, transformers.AutoModel.from_config(config), {"input_ids": ids, **more}
+        for name in OF_IMAGES.split():
+            model = transformers.AutoModel.from_config(getattr(transformers, f"{name}Config")())
+            yield "transformers", name, model, {"pixel_values": torch.randn(2, 3, 224, 224)}
     except ImportError as error:
         print(f"transformers is left out: {error}", file=sys.stderr)
 
@@ -112,13 +122,14 @@ def main() -> None:
         calls = sum(site.calls or 0 for site in done.sites)
         kinds = Counter(site.kind for site in done.sites)
         moved = done.checked.moved if done.checked else math.nan
-        rows.append(
-            [library, name, old, new, f"{calls:,}", str(kinds["module"]), str(kinds["function"] or ""), f"{moved:.3g}"]
-        )
+        said = "" if library != "transformers" else "no" if any("cannot say" in note for note in done.notes) else "yes"
+        counts = [f"{calls:,}", str(kinds["module"]), str(kinds["function"] or "")]
+        rows.append([library, name, old, new, *counts, f"{moved:.3g}", said])
         print(*rows[-1], f"{time.perf_counter() - start:.1f} s", file=sys.stderr)
         if name == "resnet18":
             words = compiled(model, example)
     headings = ["library", "model", "old", "new", "calls", "modules", "functions", "output moved"]
+    headings.append("configuration says it")
     columns = dict(zip(headings, map(list, zip(*rows, strict=True)), strict=True))
     where, libraries = machine(1, cores()), dict.fromkeys(row[0] for row in rows)
     versions = ", ".join(f"{name} {version(name)}" for name in libraries)
@@ -132,7 +143,8 @@ most in {len(rows)} models of {len(libraries)} libraries. Weights are drawn, mod
 exchange was checked: with actfun's own of the same function the output agreed, and the new ones were called as often as
 the old ones in training, in evaluation and without gradients. *Output moved*: the root mean square of its change,
 over that of the output; 0 where the last layer starts as zeros. What was trained with the old activation needs to be
-trained on.
+trained on. *Configuration says it*: whether `from_pretrained` gives the changed model; the model that its configuration
+makes was asked.
 
 {words}
 

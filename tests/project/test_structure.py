@@ -66,8 +66,8 @@ ONLY_IN = {
     "altair": {"_report/charts.py", "_report/html.py", "_report/curves.py", "_report/bench.py"},
     "sklearn": {"_compare/tasks.py"},
     "torchvision": {"_compare/images.py", "_studies/swap.py"},
+    "transformers": {"_bench/networks.py", "_studies/swap.py"},
     "scipy": {"_compare/statistics.py"},
-    "transformers": {"_bench/networks.py"},
 }
 STANDARD_LIBRARY_ONLY = (
     "_catalogue/*.py",

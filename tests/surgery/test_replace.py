@@ -81,7 +81,8 @@ def test_a_fast_path_that_is_taken_is_noticed(monkeypatch):
     kinds = {id(layer): layer.activation_relu_or_gelu for layer in model.layers}
     monkeypatch.setattr(nn.TransformerEncoderLayer, "__setattr__", _but_for_the_flag)
     with pytest.raises(
-        RuntimeError, match=r"activation was called .* evaluation without gradients; nothing was replaced"
+        RuntimeError,
+        match=r"activation is called once, and what replaces it 0 times, in evaluation without gradients",
     ):
         af.replace(model, {"relu": "tanh"}, example=at)
     assert {id(layer): layer.activation_relu_or_gelu for layer in model.layers} == kinds
@@ -132,8 +133,8 @@ def test_a_name_that_is_left_is_noticed(monkeypatch):
             site.places = site.places[:1]
         return whole(model, held, *rest)
 
-    monkeypatch.setattr("actfun._surgery.replace.install", only_the_first)
-    with pytest.raises(RuntimeError, match="0 was called 2 times and is called once in training with gradients"):
+    monkeypatch.setattr("actfun._surgery.checks.install", only_the_first)
+    with pytest.raises(RuntimeError, match="0 is called 2 times, and what replaces it once, in training"):
         af.replace(model, {"relu": "gelu"}, example=x)
     assert model[0] is model[2] is act
 
@@ -373,7 +374,7 @@ def test_a_call_that_cannot_be_told_from_one_inside_is_not_exchanged():
     model = Outer()
     before = model(x)
     with pytest.raises(
-        RuntimeError, match=r"F\.relu was called once, and what replaces it 3 times: modules inside call"
+        RuntimeError, match=r"F\.relu is called once, and what replaces it 3 times: modules inside call"
     ):
         af.replace(model, {"relu": "gelu"}, where="F.relu", example=x, functional="swap")
     assert torch.equal(model(x), before)
@@ -555,7 +556,7 @@ def _broken(run):
 
 
 WITH_TWO = """
-import sys, torch, torch.distributed as dist, actfun as af
+import os, sys, torch, torch.distributed as dist, actfun as af
 from torch import nn
 rank = int(sys.argv[1])
 dist.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=2)
@@ -569,7 +570,7 @@ slope = model.module[1].weight.grad.clone()
 other = [torch.empty_like(slope) for _ in range(2)]
 dist.all_gather(other, slope)
 assert torch.equal(*other) and slope != 0.0
-dist.destroy_process_group()
+os._exit(0)  # torch's own teardown aborts in some runs, without actfun too (9 of 40 with nn.PReLU)
 """
 
 

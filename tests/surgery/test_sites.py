@@ -71,11 +71,12 @@ def test_looking_leaves_everything_as_it_is(example):
 
     model = Trained()
     torch.manual_seed(0)
-    before, state, hooks = model(x), {k: v.clone() for k, v in model.state_dict().items()}, len(model._forward_hooks)
+    before, state = model(x), {k: v.clone() for k, v in model.state_dict().items()}
     torch.manual_seed(0)
     af.sites(model, example)
     assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
-    assert model.training and len(model._forward_hooks) == hooks == 0
+    assert model.training
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in model.modules())
     model.norm.reset_running_stats()
     assert torch.equal(model(x), before), "random numbers were drawn"
 
@@ -191,8 +192,16 @@ LIBRARIES = [
 ]
 PLACES = {
     "timm": ("timm.layers.activations", "timm.layers.activations_me", "timm.models.metaformer"),
-    "transformers": ("transformers.activations", "transformers.models.bloom.modeling_bloom"),
-    "diffusers": ("diffusers.models.activations",),
+    "transformers": (
+        "transformers.activations",
+        "transformers.models.bloom.modeling_bloom",
+        "transformers.models.lxmert.modeling_lxmert",
+    ),
+    "diffusers": (
+        "diffusers.models.activations",
+        "diffusers.models.controlnets.controlnet_union",
+        "diffusers.models.transformers.t5_film_transformer",
+    ),
 }
 
 
@@ -208,6 +217,27 @@ def test_classes_of_libraries_compute_what_the_table_says(library, kind):
             break
     else:
         pytest.skip(f"this {library} has no {kind}")
-    module, at = found(), torch.linspace(-5.0, 5.0, 101).reshape(1, 1, 1, 101)
+    more = {"min": -10, "max": 10} if kind == "ClippedGELUActivation" else {}
+    module, at = found(**more), torch.linspace(-5.0, 5.0, 101).reshape(1, 1, 1, 101)
     meaning = known.meaning_of_module(module)
     torch.testing.assert_close(module(at.clone()), af.get(known.text(meaning))(at), rtol=1e-4, atol=1e-5)
+
+
+def test_what_transformers_offers_is_known_or_left_out_by_name():
+    offered = pytest.importorskip("transformers.activations").ACT2CLS
+    unknown = {
+        name
+        for name, kind in offered.items()
+        if not known.is_known(kind[0] if isinstance(kind, tuple) else kind)
+        and not (isinstance(kind, type) and kind.__module__.startswith("torch."))
+    }
+    assert unknown == {"linear"}
+
+
+def test_what_timm_offers_is_known():
+    try:
+        offered = pytest.importorskip("timm.layers.create_act")
+    except RuntimeError as error:  # of a torchvision that was built for another torch
+        pytest.skip(str(error)[:80])
+    kinds = {**offered._ACT_LAYER_DEFAULT, **offered._ACT_LAYER_ME}
+    assert {name for name, kind in kinds.items() if not known.is_known(kind)} == set()

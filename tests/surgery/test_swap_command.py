@@ -28,6 +28,14 @@ def network():
 
 def nothing():
     return 3
+
+
+def raises():
+    raise KeyError('x')  # here
+
+
+alone = Network()
+pair = network()
 """
 
 
@@ -52,9 +60,15 @@ def test_weights_go_in_and_those_of_the_changed_model_come_out(own, tmp_path, ca
         "2 of 2 calls replaced (1 module and 1 function)" in said
         and "New parameters, in no optimizer yet, nor in DDP or FSDP: in_place_of_leaky_relu_0.weight" in said
     )
-    from actfun._studies.swap import _read
+    if ending == "pt":
+        written = torch.load(new)
+    else:
+        from safetensors import safe_open
+        from safetensors.torch import load_file
 
-    written = _read(new)
+        written = load_file(new)
+        with safe_open(new, "pt") as file:
+            assert file.metadata()["actfun.replace"] == '{"relu": "gelu", "leaky_relu": "prelu"}'
     assert {key: value for key, value in written.items() if key in state}.keys() == state.keys()
     assert torch.equal(written["up.weight"], torch.ones(8, 4)) and len(written) == 5
     assert "gelu" in page.read_text() and not References(page.read_text()).found
@@ -91,7 +105,18 @@ def test_a_folder_without_a_configuration_is_wrong_usage(tmp_path, capsys):
         (["network", "tanh=gelu"], 2, "no tanh; the model has relu ×1, leaky_relu ×1"),
         (["network", "relu=gulu"], 2, "unknown activation 'gulu'; did you mean"),
         (["netwok", "relu=gelu"], 2, "has no netwok; did you mean network?"),
-        (["nothing", "relu=gelu"], 2, "nothing must give a model and an example of its input, got int"),
+        (
+            ["nothing", "relu=gelu"],
+            2,
+            "must be a pair (model, example of its input), or a function that gives one, got",
+        ),
+        (["alone", "relu=gelu"], 2, "got Network"),
+        (["raises", "relu=gelu"], 2, "raise KeyError('x')  # here: KeyError: 'x'"),
+        (["network", "relu=gelu", "relu=silu"], 2, "relu is given twice"),
+        (["network", "leaky_relu(negative_slope=0.2)=gelu"], 2, "no leaky_relu(negative_slope=0.2); the model has"),
+        (["network", "relu=gelu", "--out", "own.py"], 2, "own.py must end in .safetensors, .pt, .pth or .bin"),
+        (["network", "relu=gelu", "--out", "folder"], 2, "a folder is for models of transformers"),
+        (["network", "relu=gelu", "--html", "nowhere/page.html"], 2, "cannot use nowhere: there is no such folder"),
         (["network", "relu=gelu", "--pretrained", "nowhere.pt"], 2, "cannot use nowhere.pt"),
     ],
 )
@@ -99,6 +124,34 @@ def test_wrong_input_is_one_line(own, capsys, words, code, said):
     assert main(["swap", f"{own}:{words[0]}", *words[1:]]) == code
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
+
+
+def test_what_is_no_file_of_weights_is_wrong_input(own, tmp_path, capsys):
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "whole.pt")
+    (tmp_path / "junk.pt").write_bytes(b"junk of no kind")
+    torch.save({"up.weight": torch.ones(8, 4)}, tmp_path / "part.pt")
+    for name, said in (("whole", "a whole model, whose state_dict"), ("junk", "has no weights"), ("part", "up.bias")):
+        assert main(["swap", f"{own}:pair", "relu=gelu", "--pretrained", str(tmp_path / f"{name}.pt")]) == 2
+        error = capsys.readouterr().err
+        assert said in error and error.count("\n") == 1
+    (tmp_path / "broken.py").write_text("x = (\n")
+    assert main(["swap", f"{tmp_path}/broken.py:x", "relu=gelu"]) == 2
+    assert "broken.py, line 1: '(' was never closed" in capsys.readouterr().err
+
+
+def test_weights_in_a_checkpoint_and_of_a_wrapped_model_are_found(own, tmp_path, capsys):
+    torch.manual_seed(0)
+    from actfun._studies.files import named_in
+
+    state = named_in(own, "network")()[0].state_dict()
+    checkpoint = {"epoch": 3, "state_dict": {f"module.{key}": value for key, value in state.items()}}
+    torch.save(checkpoint, tmp_path / "old.pt")
+    files = ["--pretrained", str(tmp_path / "old.pt"), "--out", str(tmp_path / "new.pt")]
+    assert main(["swap", f"{own}:network", "relu=gelu", *files]) == 0
+    written = torch.load(tmp_path / "new.pt")
+    assert all(torch.equal(written[key], value) for key, value in state.items())
+    assert main(["swap", f"{own}:network", "relu=gelu", *files[:3], files[1]]) == 2
+    assert "was given, and would be lost" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("model", ["resnet18", "tim:resnet18", ":x"])

@@ -304,4 +304,7 @@ def nearest(word: str, allowed: tuple[str, ...]) -> str:
     """What to offer somebody who wrote a word that is not allowed: the closest ones, or all."""
     lowered = {name.lower(): name for name in allowed}
     close = [lowered[name] for name in difflib.get_close_matches(str(word).lower(), lowered, n=3, cutoff=0.6)]
-    return "did you mean " + " or ".join(close) + "?" if close else "known: " + ", ".join(allowed)
+    if close:
+        return "did you mean " + " or ".join(close) + "?"
+    more = f" and {len(allowed) - 99:,} more" if len(allowed) > 100 else ""
+    return "known: " + ", ".join(allowed[:99] if more else allowed) + more

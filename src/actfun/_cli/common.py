@@ -33,7 +33,8 @@ def user_input() -> Iterator[None]:
             warnings.showwarning = lambda message, *_, **__: print(f"actfun: {message}", file=sys.stderr)
             yield
     except OSError as error:
-        raise BadInputError(f"cannot use {error.filename}: {error.strerror}") from error
+        known = error.filename is not None
+        raise BadInputError(f"cannot use {error.filename}: {error.strerror}" if known else str(error)) from error
     except (ValueError, TypeError) as error:
         option = r"`([a-z]\w*)`"
         message = re.sub(option, lambda found: "--" + found[1].replace("_", "-"), str(error))

@@ -1,5 +1,6 @@
 """`actfun swap`."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -23,14 +24,21 @@ def swap(
     ] = None,
     html: Annotated[Path | None, typer.Option(help="file for a page of it", show_default=False)] = None,
 ) -> None:
-    """Exchange activations of a model, check that it took, and write its weights."""
+    """Exchange activations of a model, check that it took, and write its weights.
+
+    NAME in FILE.py is a pair (model, example of its input), or a function without arguments that gives one.
+    """
     from actfun._studies.swap import swap as exchange
 
     with user_input():
+        mapping: dict[str, str] = {}
         for pair in pairs:
-            if not all(pair.partition("=")):
+            old, _, new = [*re.split(r"(=)(?![^()]*\))", pair, maxsplit=1), "", ""][:3]  # none in parentheses
+            if not (old and new):
                 raise ValueError(f"OLD=NEW, as in relu=gelu; got {pair!r}")
-        mapping = {old: new for old, _, new in (pair.partition("=") for pair in pairs)}
+            if old in mapping:
+                raise ValueError(f"OLD=NEW: {old} is given twice")
+            mapping[old] = new
         try:
             found = exchange(model, mapping, where=where, pretrained=pretrained, out=out)
         except RuntimeError as error:

@@ -1,15 +1,16 @@
 """`actfun swap`: activations of a model of a library, or of one's own, exchanged and checked."""
 
-import runpy
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from actfun._catalogue.registry import nearest
 from actfun._report.tables import Section, fit_columns
+from actfun._studies.files import named_in, told
 from actfun._studies.results import Result
 from actfun._surgery.replace import Replacement, replace
 
@@ -44,22 +45,41 @@ def swap(
     """Exchange activations of a model by name, calls of functions too, check it, and write its weights.
 
     model: "timm:NAME", "torchvision:NAME", "transformers:FOLDER", as `save_pretrained` writes one, with weights or
-    without, or "FILE.py:NAME", a function there that gives a model and an example of its input. mapping, where: as
+    without, or "FILE.py:NAME", a pair (model, example of its input) or a function that gives one. mapping, where: as
     `af.replace` takes them. pretrained: a file of weights for the model as it was, .safetensors or torch's. out: a file
     for those of the changed model, likewise; for a model of transformers a folder, for `from_pretrained`.
     Raises ValueError for what cannot be right; OSError where a file cannot be used; RuntimeError where the check fails.
     """
+    _check_out(model, pretrained, out)
     network, example = _load(model)
     if pretrained is not None:
-        network.load_state_dict(_read(Path(pretrained)))
+        _read(network, Path(pretrained))
     found = Swap(model, network, replace(network, mapping, where=where, functional="swap", example=example))
     if out is not None:
-        save = getattr(network, "save_pretrained", None)
-        if save is not None and not Path(out).suffix:
+        if Path(out).suffix:
+            _write(network, Path(out), mapping, where)
+            more = f", where={where!r}" if where != "*" else ""
+            exchange = f'af.replace(model, {dict(mapping)}{more}, functional="swap", example=…)'
+            found.about.append(f"Weights do not say it: {exchange} comes before {out} is loaded.")
+        elif (save := getattr(network, "save_pretrained", None)) is not None:
             save(out)
         else:
-            _write(Path(out), network.state_dict())
+            raise ValueError(f"out: {out} has no ending; a folder is for models of transformers, else {_ENDINGS}")
     return found
+
+
+_ENDINGS = ".safetensors, .pt, .pth or .bin"
+
+
+def _check_out(model: str, pretrained: Path | str | None, out: Path | str | None) -> None:
+    """Raise ValueError where `out` is no file of weights, or one that was given."""
+    if out is None:
+        return
+    if Path(out).suffix and Path(out).suffix not in _ENDINGS.replace(",", "").split():
+        raise ValueError(f"out: {out} must end in {_ENDINGS}")
+    for given in (pretrained, model.rpartition(":")[0], model.rpartition(":")[2]):
+        if given and Path(given).resolve() == Path(out).resolve():
+            raise ValueError(f"out: {out} was given, and would be lost")
 
 
 def _load(model: str) -> tuple[nn.Module, Any]:
@@ -67,31 +87,29 @@ def _load(model: str) -> tuple[nn.Module, Any]:
     if not library or not name:
         raise ValueError(f"MODEL is timm:NAME, torchvision:NAME, transformers:FOLDER or FILE.py:NAME, got {model!r}")
     torch.manual_seed(0)
+    if library.endswith(".py"):
+        return _own(library, name)
+    if library not in LOADERS:
+        raise ValueError(f"MODEL: library {library!r} is not known; {nearest(library, tuple(LOADERS))}")
     try:
-        if library.endswith(".py"):
-            return _own(library, name)
-        if library not in LOADERS:
-            raise ValueError(f"MODEL: library {library!r} is not known; {nearest(library, tuple(LOADERS))}")
         return LOADERS[library](name)
     except ImportError as error:
         raise ValueError(f"MODEL: {model} needs {error.name}: pip install {error.name}") from None
 
 
 def _own(file: str, name: str) -> tuple[nn.Module, Any]:
-    known = runpy.run_path(file)
-    if name not in known:
-        found = [key for key, value in known.items() if callable(value) and not key.startswith("_")]
-        raise ValueError(f"MODEL: {file} has no {name}; {nearest(name, tuple(found))}")
-    made = known[name]()
+    found = named_in(file, name)
+    made = told(Path(file), found) if callable(found) and not isinstance(found, nn.Module) else found
     if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module)):
-        raise ValueError(f"MODEL: {name} must give a model and an example of its input, got {type(made).__name__}")
+        wanted = "a pair (model, example of its input), or a function that gives one"
+        raise ValueError(f"MODEL: {name} in {file} must be {wanted}, got {type(made).__name__}")
     return made
 
 
 def _timm(name: str) -> tuple[nn.Module, Any]:
     import timm
 
-    if name not in timm.list_models():
+    if not timm.is_model(name):
         raise ValueError(f"MODEL: timm has no {name}; {nearest(name, tuple(timm.list_models()))}")
     model = timm.create_model(name)
     return model, torch.randn(2, *model.default_cfg["input_size"])
@@ -136,22 +154,33 @@ LOADERS: dict[str, Callable[[str], tuple[nn.Module, Any]]] = {
 }
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(model: nn.Module, path: Path) -> None:
+    """Read weights into a model. Raises ValueError where a file has none, or those of another model."""
+    path.open("rb").close()
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_model
+
+            load_model(model, path)
+            return
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = next((state[key] for key in ("state_dict", "model") if isinstance(state.get(key), dict)), state)
+        if all(key.startswith("module.") for key in state):
+            state = {key.removeprefix("module."): value for key, value in state.items()}
+        model.load_state_dict(state)
+    except ImportError:
+        raise ValueError("pretrained: .safetensors needs safetensors: pip install safetensors") from None
+    except Exception as error:
+        said = " ".join(str(error).split())
+        whole = "; it seems to hold a whole model, whose state_dict is wanted" if "weights_only" in said else ""
+        raise ValueError(f"pretrained: {path} has no weights of this model{whole}: {said[:300]}") from error
+
+
+def _write(model: nn.Module, path: Path, mapping: Mapping[str, str], where: str) -> None:
     if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
+        from safetensors.torch import save_model
 
-        loaded: dict[str, Tensor] = load_file(path)
-        return loaded
-    with path.open("rb") as file:
-        state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
-    return state
-
-
-def _write(path: Path, state: dict[str, Tensor]) -> None:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import save_file
-
-        save_file({key: value.contiguous() for key, value in state.items()}, path)
+        save_model(model, str(path), metadata={"actfun.replace": json.dumps(dict(mapping)), "actfun.where": where})
         return
     with path.open("wb") as file:
-        torch.save(state, file)
+        torch.save(model.state_dict(), file)

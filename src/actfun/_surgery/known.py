@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from actfun._catalogue.kinds import ELEMENTWISE, GATED, RANDOM
 from actfun._catalogue.names import Meaning, read_config, resolve
 from actfun._catalogue.registry import Parameter, names, spec
+from actfun._operators.dispatch import DTYPES, LAYOUTS
 from actfun._operators.functional import function_of
 from actfun._operators.modules import config, is_activation
 
@@ -67,6 +68,9 @@ _TRANSFORMERS: dict[str, Written] = {
     "LaplaceActivation": "laplace",
     "ReLUSquaredActivation": "relu_squared",
     "XIELUActivation": _xielu,
+    "SqrtSoftplusActivation": "sqrtsoftplus",
+    "ClippedGELUActivation": lambda module: Meaning("gelu_10") if (module.min, module.max) == (-10, 10) else None,
+    "GeLU": "gelu",  # lxmert's
 }
 _MMCV: dict[str, Written] = {
     "Swish": "silu",
@@ -77,7 +81,7 @@ _MMCV: dict[str, Written] = {
 CLASSES: dict[str, dict[str, Written]] = {
     "timm": _TIMM,
     "transformers": _TRANSFORMERS,
-    "diffusers": {"FP32SiLU": "silu"},
+    "diffusers": {"FP32SiLU": "silu", "QuickGELU": "quick_gelu", "NewGELUActivation": "gelu_tanh"},
     "mmcv": _MMCV,
     "mmengine": _MMCV,
 }
@@ -100,10 +104,19 @@ def meaning_of_module(module: nn.Module) -> Meaning | None:
     if not is_activation(kind):
         return None
     found = read_config(config(module))
-    if spec(found.canonical).kind not in KINDS or found.canonical == "identity":
+    if (
+        spec(found.canonical).kind not in KINDS
+        or found.canonical == "identity"
+        or not _is_usual(found.canonical, found.parameters)
+    ):
         return None
     stated = spec(found.canonical).parameters
     return Meaning(found.canonical, {k: v for k, v in found.parameters.items() if k in stated}, found.kinks)
+
+
+def is_known(kind: type[nn.Module]) -> bool:
+    """Whether instances of a class may be activations that are known."""
+    return is_activation(kind) or kind.__name__ in CLASSES.get(kind.__module__.partition(".")[0], {})
 
 
 def meaning_inside(module: nn.Module) -> Meaning | None:
@@ -144,7 +157,8 @@ def label(function: Any) -> str:
     name = function.__name__
     if isinstance(function, type(Tensor.relu)):
         return f"Tensor.{name}"
-    return f"F.{name}" if getattr(nn.functional, name, None) is function else f"torch.{name}"
+    in_torch = getattr(torch, name, None) is function
+    return f"torch.{name}" if in_torch and getattr(nn.functional, name, None) is not function else f"F.{name}"
 
 
 @functools.cache
@@ -152,7 +166,6 @@ def _signature(name: str) -> inspect.Signature:
     return inspect.signature(function_of(spec(name)))
 
 
-@functools.cache
 def twins() -> dict[Any, Callable[..., Tensor]]:
     """torch's functions -> ours, which take the same arguments."""
     made = {function: (function_of(spec(name)), inplace) for function, (name, inplace) in FUNCTIONS.items()}
@@ -168,8 +181,32 @@ def meaning_of_call(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, A
         given = _signature(name).bind(*args, **kwargs).arguments
     except TypeError:  # `out=` and the like
         return None
+    if not takes(args, kwargs) or not _is_usual(name, given):
+        return None
     known = spec(name).parameters
     return Meaning(name, {k: _number(v) for k, v in given.items() if k in known and _is_plain(v)})
+
+
+def input_of(given: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+    """The tensor that a function of torch's is called with."""
+    return given[0] if given else named.get("input", named.get("self"))
+
+
+def takes(given: tuple[Any, ...], named: Mapping[str, Any]) -> bool:
+    """Whether actfun takes the arguments of a call: a dense floating-point tensor, and no `out`."""
+    x = input_of(given, named)
+    return isinstance(x, Tensor) and x.dtype in DTYPES and x.layout in LAYOUTS and "out" not in named
+
+
+def is_ours(function: Any, given: tuple[Any, ...], named: Mapping[str, Any]) -> bool:
+    """Whether a call of torch's function is one of ours. Plain Python, for torch.compile traces it."""
+    threshold = given[2] if function is nn.functional.softplus and len(given) > 2 else named.get("threshold", 20)
+    return takes(given, named) and (FUNCTIONS.get(function, ("",))[0] != "softplus" or threshold == 20)
+
+
+def _is_usual(name: str, parameters: Mapping[str, Any]) -> bool:
+    """Whether it is a function of ours: torch's softplus is another one above its threshold."""
+    return name != "softplus" or bool(parameters.get("threshold", 20.0) == 20.0)
 
 
 def arguments(function: Any, meaning: Meaning) -> tuple[Argument, ...]:
