@@ -53,13 +53,15 @@ def rule(key: Any, value: Any) -> Rule:
 
 def _maker(value: Any) -> tuple[Callable[[bool], nn.Module], str]:
     """What makes the new module, which works in place if asked to and if it can, and how it is called."""
+    meaning: Meaning | None
+    make: Callable[[bool], nn.Module]
     if isinstance(value, str):
         meaning = resolve(value)
         make, name = functools.partial(module_named, meaning), known.text(meaning)
     elif isinstance(value, type) and issubclass(value, nn.Module):
-        make, name, kind = functools.partial(_of_class, value), value.__name__, value
+        make, name = functools.partial(_of_class, value), value.__name__
         try:
-            meaning = known.meaning_of_module(kind())
+            meaning = known.meaning_of_module(make(False))
         except TypeError as error:
             raise TypeError(f"mapping: {name} cannot be made without arguments: {error}; give a module") from error
     elif isinstance(value, nn.Module):
