@@ -67,7 +67,7 @@ def models() -> Iterator[tuple[str, str, nn.Module, Any]]:
         for name in TRANSFORMERS.split():
             config = getattr(transformers, f"{name}Config")()
             small = {key: value for key, value in SMALL.items() if hasattr(config, key)}
-            if getattr(config, "layer_types", None):
+            if "layer_types" in vars(config) and config.layer_types:
                 small["layer_types"] = config.layer_types[: SMALL["num_hidden_layers"]]
             if name == "GPTNeo":
                 small |= {"num_layers": 2, "attention_layers": ["global", "local"]}
