@@ -108,7 +108,7 @@ def compiled(model: nn.Module, example: Any) -> str:
     nodes = sum("actfun.gelu" in str(node.target) for node in exported.graph.nodes)
     return (
         f"The changed ResNet-18, compiled by `torch.compile(fullgraph=True)`, gives eager's output within {off:.0e}. "
-        f"Exported by `torch.export` it has {nodes} nodes of GELU, and its output is within {also:.0e}."
+        f"Exported by `torch.export` it has {nodes} nodes of GELU, and its output is {'the same' if also == 0.0 else f'within {also:.0e}'}."
     )
 
 
@@ -140,8 +140,8 @@ Written by `python tools/exchange_models.py`: do not edit.
 
 `af.replace(model, {{old: new}}, example=…, functional="swap")` exchanged every call of the activation that is called
 most in {len(rows)} models of {len(libraries)} libraries. Weights are drawn, models of transformers are small. Each
-exchange was checked: with actfun's own of the same function the output agreed, and the new ones were called as often as
-the old ones in training, in evaluation and without gradients. *Output moved*: the root mean square of its change,
+exchange was checked: with actfun's own of the same function the output agreed, and they were called as often as the
+old ones, in training, in evaluation and without gradients. *Output moved*: the root mean square of its change,
 over that of the output; 0 where the last layer starts as zeros. What was trained with the old activation needs to be
 trained on. *Configuration says it*: whether `from_pretrained` gives the changed model; the model that its configuration
 makes was asked.
