@@ -105,10 +105,11 @@ def compiled(model: nn.Module, example: Any) -> str:
         off = (_first(run(torch.compile(model, fullgraph=True), example)) - right).abs().max() / right.abs().max()
         exported = torch.export.export(model, (example,))
         also = (_first(exported.module()(example)) - right).abs().max() / right.abs().max()
+    same = "the same" if also == 0.0 else f"within {also:.0e}"
     nodes = sum("actfun.gelu" in str(node.target) for node in exported.graph.nodes)
     return (
         f"The changed ResNet-18, compiled by `torch.compile(fullgraph=True)`, gives eager's output within {off:.0e}. "
-        f"Exported by `torch.export` it has {nodes} nodes of GELU, and its output is {'the same' if also == 0.0 else f'within {also:.0e}'}."
+        f"Exported by `torch.export` it has {nodes} nodes of GELU, and its output is {same}."
     )
 
 
