@@ -24,6 +24,7 @@ _LAZY = {
     "replace": "actfun._surgery.replace",
     "replaced": "actfun._surgery.replace",
     "patched": "actfun._surgery.patched",
+    "Task": "actfun._compare.own",
     **{name: f"actfun._studies.{name}" for name in _STUDIES},
 }
 
@@ -41,7 +42,7 @@ def __getattr__(name: str) -> Any:
         try:
             module = importlib.import_module(_LAZY[name])
         except ModuleNotFoundError as error:
-            if name not in _STUDIES:
+            if name not in (*_STUDIES, "Task"):
                 raise
             return _missing(name, error.name)
         value = module if name == "nn" else getattr(module, name)

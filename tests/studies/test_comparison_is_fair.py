@@ -97,7 +97,7 @@ def test_the_test_set_is_scored_in_confirmation_only(monkeypatch):
 def test_a_diverging_trial_is_a_failure_with_the_worst_score():
     result = attempt(Trial("text", "confirm", "relu_squared", 1e9, 0, 30))
     assert result["failed"]
-    assert result["score"] == task("text").worst
+    assert result["score"] == task("text").decides.worst
     assert "became" in result["error"]
     json.dumps(result, allow_nan=False)
 
@@ -125,7 +125,7 @@ def fake(scores):
 
 def test_every_contender_gets_the_same_budget_and_fresh_seeds():
     finished, work = fake(lambda trial: 1.0 - abs(math.log10(trial.learning_rate) + 2))
-    rates = protocol.execute(plan_of(), work).rates
+    rates = {k: one.rate for k, one in protocol.execute(plan_of(), work).chosen.items()}
     assert set(rates.values()) == {0.01}
     tuned = [t for t in finished.values() if t["stage"] == "tune"]
     confirmed = [t for t in finished.values() if t["stage"] == "confirm"]
@@ -141,7 +141,7 @@ def test_every_contender_gets_the_same_budget_and_fresh_seeds():
 
 def test_the_grid_grows_at_the_edge_where_the_best_is_but_not_for_ever():
     _, work = fake(lambda trial: trial.learning_rate if trial.activation == "tanh" else 1 / trial.learning_rate)
-    rates = protocol.execute(plan_of(), work).rates
+    rates = {k: one.rate for k, one in protocol.execute(plan_of(), work).chosen.items()}
     assert rates["tanh"] == pytest.approx(10.0)
     assert rates["relu"] == pytest.approx(1e-5)
 

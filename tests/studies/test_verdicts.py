@@ -7,7 +7,7 @@ from actfun._claims import evidence, hidden_and_output
 from actfun._claims.evidence import HOLDS, INCONCLUSIVE, ONLY_WHEN, REFUTED, exact, measure, ratios, verdict
 from actfun._claims.experiment import best
 from actfun._claims.hidden_and_output import calibration_error
-from actfun._compare.tasks import Split
+from actfun._compare.problem import Split
 
 FOR = exact("two calls", 1.0, 0.5, above=True, when="GELU itself")
 AGAINST = exact("two calls", 0.0, 0.5, above=True, when="the stochastic form")

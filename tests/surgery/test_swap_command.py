@@ -141,7 +141,7 @@ def test_what_is_no_file_of_weights_is_wrong_input(own, tmp_path, capsys):
 
 def test_weights_in_a_checkpoint_and_of_a_wrapped_model_are_found(own, tmp_path, capsys):
     torch.manual_seed(0)
-    from actfun._studies.files import named_in
+    from actfun._runs.files import named_in
 
     state = named_in(own, "network")()[0].state_dict()
     checkpoint = {"epoch": 3, "state_dict": {f"module.{key}": value for key, value in state.items()}}

@@ -14,7 +14,7 @@ from actfun._compare.tasks import task
 
 RATES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 TOO_LARGE = 9.9  # times a good rate: ten, whatever rounding leaves of it
-TIE = task("digits").same_within
+TIE = task("digits").decides.same_within
 INITS, STEPS = {"He": HE, "Xavier": XAVIER}, 320
 TRIED = ("SGD", "Adagrad", "Adam")
 MANY, FEWER = 0.1, 0.05  # a tenth of the units; a difference of shares

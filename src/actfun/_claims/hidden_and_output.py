@@ -11,7 +11,8 @@ from actfun._catalogue.registry import spec
 from actfun._claims.evidence import Measurement, measure
 from actfun._claims.experiment import Experiment, Measurements, Record, Scale, column, less
 from actfun._claims.networks import grid, mlp, optimizer, outputs
-from actfun._compare.tasks import Part, Split, task
+from actfun._compare.problem import Part, Split
+from actfun._compare.tasks import task
 from actfun._compare.training import steps
 from actfun._models.gains import gain
 from actfun._operators.functional import function_of
@@ -20,7 +21,7 @@ TASK, FOLDS = "breast_cancer", 5
 HIDDEN, RATES, STEPS = ("tanh", "sigmoid", "relu", "gelu"), (0.001, 0.003, 0.01), 200
 OUTPUTS = {"sigmoid": 1.0, "tanh": 2.0}  # (1 + tanh z)/2 is sigmoid(2z)
 NOISE = (0.0, 0.2)  # the share of training labels that are flipped
-SURE, TIE, BINS, STRETCH = 0.99, task(TASK).same_within, 10, 3.0
+SURE, TIE, BINS, STRETCH = 0.99, task(TASK).decides.same_within, 10, 3.0
 CALIBRATED = 0.1  # a mean distance of confidence and accuracy that one may live with
 
 

@@ -14,7 +14,8 @@ from actfun._claims.experiment import Experiment, Measurements, Record, Scale, b
 from actfun._claims.networks import grid, mlp, noisy, optimizer, outputs
 from actfun._claims.side_by_side import POINTS
 from actfun._compare.images import split
-from actfun._compare.tasks import Split, accuracy
+from actfun._compare.problem import Split
+from actfun._compare.tasks import accuracy
 from actfun._compare.training import steps
 from actfun._models.gains import gain
 

@@ -11,7 +11,8 @@ from actfun._claims.evidence import measure
 from actfun._claims.experiment import Experiment, Measurements, Record, Scale, column
 from actfun._claims.networks import grid, meter_of, mlp, optimizer, train
 from actfun._compare.models import Network
-from actfun._compare.tasks import Split, task
+from actfun._compare.problem import Split
+from actfun._compare.tasks import task
 from actfun._models.gains import gain
 from actfun._operators.modules import Maxout
 

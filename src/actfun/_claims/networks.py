@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from actfun._claims.experiment import Scale
 from actfun._compare.models import MLP, Candidate, Network, build_network, candidate_of, draw
-from actfun._compare.tasks import Part, Split, task
+from actfun._compare.problem import Part, Split
+from actfun._compare.tasks import task
 from actfun._compare.training import steps
 from actfun._models.measures import Meter
 from actfun._operators.modules import Elementwise, module_named
@@ -90,7 +91,7 @@ def outputs(network: nn.Module, x: Tensor) -> Tensor:
 
 def score(network: nn.Module, name: str, part: Part) -> float:
     """A task's metric."""
-    return task(name).score(outputs(network, part[0]), part[1])
+    return task(name).decides.score(outputs(network, part[0]), part[1])
 
 
 def noisy(x: Tensor, seed: int) -> Iterator[Tensor]:

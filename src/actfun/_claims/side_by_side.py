@@ -16,7 +16,7 @@ ARMS: dict[str, tuple[str, dict[str, float]]] = {
     name: (name, {}) for name in ("relu", "tanh", "sigmoid", "elu", "gelu", "silu", "maxout", NARROW)
 } | {f"leaky_relu {slope:.2g}": ("leaky_relu", {"negative_slope": slope}) for slope in (0.01, 1 / 5.5, 0.3)}  # Xu 2015
 STEPS, RATE = 320, 0.003
-POINTS = task("digits").same_within
+POINTS = task("digits").decides.same_within
 
 
 def run(arm: str, seed: int) -> dict[str, Any]:

@@ -6,12 +6,13 @@ from actfun._claims.evidence import Measurement, measure
 from actfun._claims.experiment import Experiment, Measurements, Record, Scale, column, less
 from actfun._claims.networks import grid, optimizer, score, train
 from actfun._compare.models import Block, Candidate, CharTransformer, Network, draw
-from actfun._compare.tasks import LENGTH, Split, task
+from actfun._compare.problem import Split
+from actfun._compare.tasks import LENGTH, task
 from actfun._operators.modules import FeedForward
 
 ARMS = ("gelu", "relu", "silu", "relu_squared", "swiglu")
 WIDTH, HIDDEN = 64, 170  # of SwiGLU: two thirds of 256, for it has three matrices where the others have two
-RATE, SHALLOW, TIE = 0.003, 2, task("text").same_within
+RATE, SHALLOW, TIE = 0.003, 2, task("text").decides.same_within
 DEEP, LONGER, DEEP_SEEDS = 6, 5, 5
 
 

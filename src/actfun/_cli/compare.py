@@ -1,47 +1,84 @@
 """`actfun compare`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from actfun._cli.common import app, console, count, print_folder, user_input, words
 from actfun._compare import ARTICLE
 
+TABLE = "Tables"
+
+
+def _option(help: str, panel: str | None = None, **more: Any) -> Any:
+    return typer.Option(help=help, show_default=False, rich_help_panel=panel, **more)
+
 
 @app.command()
 def compare(
-    task: Annotated[str, typer.Argument(help="digits, breast_cancer or text", show_default=False)],
-    activations: Annotated[str, typer.Option(help="names, separated by commas")] = ",".join(ARTICLE),
-    seeds: Annotated[
-        int | None,
-        typer.Option(help="confirmation seeds [default: the task's, 10 or 40; quick: 10]", show_default=False),
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            help="digits, breast_cancer, text; iris, wine, diabetes; a table (.csv, .tsv, .parquet, .npz); a text; a "
+            "folder of images, a sub-folder a class; FILE.py[:NAME] with an actfun.Task",
+            show_default=False,
+        ),
     ] = None,
+    target: Annotated[str | None, _option("the column to predict", TABLE)] = None,
+    kind: Annotated[
+        str | None, _option("two classes, several classes, regression or counts [default: as the target is]", TABLE)
+    ] = None,
+    metric: Annotated[str | None, _option("the metric that decides", TABLE)] = None,
+    group: Annotated[str | None, _option("a column whose rows stay together in one part", TABLE)] = None,
+    time: Annotated[str | None, _option("a column by which the latest rows are held back", TABLE)] = None,
+    activations: Annotated[str | None, _option(f"names, separated by commas [default: {','.join(ARTICLE)}]")] = None,
+    seeds: Annotated[int | None, _option("confirmation seeds [default: the task's, 10 to 40; quick: 10]")] = None,
+    until_decided: Annotated[
+        bool, typer.Option("--until-decided", help="add seeds until each is worse than the best, or the same")
+    ] = False,
+    most: Annotated[int | None, _option("seeds at most with --until-decided [default: 60]")] = None,
     lrs: Annotated[str | None, typer.Option(help="learning rates to tune over, separated by commas")] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="worker processes [default: one a core]", show_default=False)
-    ] = None,
+    workers: Annotated[int | None, _option("worker processes [default: one a core]")] = None,
+    device: Annotated[str, typer.Option(help="where trials run: cpu, cuda, cuda:1, mps")] = "cpu",
     init: Annotated[str, typer.Option(help="matched to each activation's gain, or shared by all")] = "matched",
-    out: Annotated[Path | None, typer.Option(help="folder for the results [default: actfun-compare-TASK]")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for the results [default: actfun-compare-NAME]")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with what is in the folder")] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="a smaller grid tuned on one seed, 10 seeds, half the steps")
     ] = False,
+    new: Annotated[Path | None, _option("write a file with a task to start from, and stop")] = None,
 ) -> None:
-    """Compare activations fairly on a task: tune each on the same grid, confirm on fresh seeds, report intervals."""
+    """Compare activations fairly on your data: tune each on the same grid, confirm on fresh seeds, report intervals."""
     from actfun._studies.compare import ComparisonRun
 
+    if new is not None:
+        _write_new(new)
+        return
     with user_input():
-        folder = out or Path(f"actfun-compare-{task}")
-        study = ComparisonRun(task, words(activations), seeds, _rates(lrs), init, workers, folder, resume, quick)
+        if data is None:
+            raise ValueError("what to compare on is missing: a task, a table, a folder, a text or FILE.py")
+        if most is not None and (seeds is not None or not until_decided):
+            raise ValueError("`most` goes with `until_decided`, in place of `seeds`")
+        folder = out or Path(f"actfun-compare-{_name(data)}")
+        options = {"target": target, "kind": kind, "metric": metric, "group": group, "time": time}
+        asked = None if activations is None else words(activations)
+        number = seeds if most is None else most
+        study = ComparisonRun(
+            data, asked, number, _rates(lrs), init, workers, folder, resume, quick, device, until_decided, **options
+        )
     screen = console(160)
     plan, kept = study.plan, len(study.plan.trials()) - len(study.store.missing(study.plan.trials()))
-    screen.print(f"[bold]Comparing {len(plan.labels)} activations on {plan.task.name}[/]: {plan.task.description}.")
+    problem = plan.problem
+    screen.print(f"[bold]Comparing {len(plan.labels)} activations on {problem.name}[/]: {problem.description}.")
+    for line in about(problem.facts, problem.metrics[0].name):
+        screen.print(line)
     rates, tuning = count(len(plan.learning_rates), "learning rate"), count(len(plan.tuning_seeds), "seed")
+    fresh = count(len(plan.seeds), "fresh seed")
     screen.print(
-        f"Each is tuned on {rates} x {tuning}, then confirmed on {count(len(plan.seeds), 'fresh seed')}: {plan.size} "
-        f"trials of {plan.steps} steps on {count(study.workers, 'worker process', 'es')}"
-        + (f"; {kept} are done already." if kept else ".")
+        f"Each is tuned on {rates} x {tuning}, then confirmed on {'up to ' * until_decided}{fresh}: "
+        f"{'at most ' * until_decided}{plan.size} trials of {'up to ' * problem.early}{plan.steps} steps on "
+        f"{count(study.workers, 'worker process', 'es')}" + (f"; {kept} are done already." if kept else ".")
     )
     print_folder(screen, study.store)
     result = study.run()
@@ -50,6 +87,36 @@ def compare(
     screen.print(f"Report: {folder / 'report.html'}")
     if result.failed:
         raise typer.Exit(1)
+
+
+def about(facts: Any, metric: str) -> list[str]:
+    """What a reader should know of the data before it is trained on."""
+    if "rows" not in facts:
+        return []
+    missing = f", {facts['missing']:.1%} of the cells empty" if facts["missing"] else ""
+    lines = [
+        f"{facts['rows']:,} rows, {count(facts['columns'], 'column')} beside the target{missing}. {facts['target']} is "
+        f"read as {facts['kind']}; {metric} decides. Split {facts['split']}."
+    ]
+    return lines + [f"[yellow]Look at this: {warning}.[/]" for warning in facts["warnings"]]
+
+
+def _name(data: str) -> str:
+    """What a folder of results is called after."""
+    file, _, name = data.partition(".py:")
+    return name or Path(file).stem or "data"
+
+
+def _write_new(path: Path) -> None:
+    from actfun._compare.own import NEW
+
+    with user_input():
+        if path.suffix != ".py":
+            raise ValueError(f"`new` must end in .py, got {str(path)!r}")
+        if path.exists():
+            raise ValueError(f"`new`: {path} is there already")
+        path.write_text(NEW.format(name=path), encoding="utf-8")
+    typer.echo(f"Written. Now: actfun compare {path}")
 
 
 def _rates(text: str | None) -> list[float] | None:

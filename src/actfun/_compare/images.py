@@ -8,7 +8,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from actfun._compare.tasks import Part, Split
+from actfun._compare.problem import Part, Split
 
 NAMES = {"MNIST": "MNIST/raw", "CIFAR10": "cifar-10-batches-py"}  # torchvision's classes, and where each looks
 VALIDATION = 5_000  # of the training images (GELU paper, arXiv:1606.08415, section 3.1)

@@ -5,13 +5,17 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from actfun._catalogue.kinds import ELEMENTWISE, RANDOM
 from actfun._catalogue.names import resolve
 from actfun._catalogue.registry import names, nearest
 from actfun._compare.models import Candidate
-from actfun._compare.tasks import Task
+from actfun._compare.problem import Problem
+from actfun._compare.statistics import settle
 from actfun._compare.trial import Trial
 from actfun._runs.job import Record
 
+MOST_SEEDS = 60  # where seeds are added until all is decided
+FIRST_ROUND, ROUNDS = 6, 5  # seeds of the first round; each next one is a fifth of what is there, two at least
 EXTENSIONS = 2  # how often the grid may grow on either side
 QUICK_SEEDS = 10  # with 8 or fewer, seven comparisons could not reach p < 0.05 by Holm's method: 7·2/2^8 is 0.055
 TUNING_SEEDS, FIRST_SEED = 2, 1_000  # tuning seeds are 0, 1; confirmation starts at 1000, so they never meet
@@ -20,13 +24,22 @@ Runner = Callable[[Sequence[Trial]], list[Record]]  # the records of trials, in 
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """What tuning found for a candidate: its learning rate, and how long to train."""
+
+    rate: float
+    steps: int
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a comparison will do.
 
-    labels: the candidates. learning_rates: the grid that each is tuned on. seeds: the number of confirmations.
+    task: what trials know the problem by. labels: the candidates. learning_rates: the grid that each is tuned on.
+    seeds: of confirmation; with `until_decided` so many at most.
     """
 
-    task: Task
+    problem: Problem
     labels: tuple[str, ...]
     learning_rates: tuple[float, ...]
     tuning_seeds: tuple[int, ...]
@@ -34,17 +47,27 @@ class Plan:
     steps: int
     init: str = "matched"
     quick: bool = False
+    task: str = ""
+    device: str = "cpu"
+    until_decided: bool = False
 
     def tuning(self, label: str, rates: Iterable[float]) -> list[Trial]:
         """The tuning trials of a candidate at some learning rates."""
-        return [self._trial("tune", label, rate, seed) for rate in rates for seed in self.tuning_seeds]
+        return [self._trial("tune", label, rate, seed, self.steps) for rate in rates for seed in self.tuning_seeds]
 
-    def confirmation(self, rates: Mapping[str, float]) -> list[Trial]:
-        """The confirmation trials: every candidate at its rate, all candidates of a seed one after another."""
-        return [self._trial("confirm", label, rates[label], seed) for seed in self.seeds for label in self.labels]
+    def confirmation(
+        self, chosen: Mapping[str, "Chosen"], labels: Sequence[str] | None = None, seeds: Sequence[int] | None = None
+    ) -> list[Trial]:
+        """The confirmation trials: candidates as they were tuned, all candidates of a seed one after another."""
+        return [
+            self._trial("confirm", label, chosen[label].rate, seed, chosen[label].steps)
+            for seed in (self.seeds if seeds is None else seeds)
+            for label in (self.labels if labels is None else labels)
+        ]
 
-    def _trial(self, stage: str, label: str, rate: float, seed: int) -> Trial:
-        return Trial(self.task.name, stage, label, rate, seed, self.steps, self.init)
+    def _trial(self, stage: str, label: str, rate: float, seed: int, steps: int) -> Trial:
+        task = self.task or self.problem.name
+        return Trial(task, stage, label, rate, seed, steps, self.init, self.device)
 
     @property
     def size(self) -> int:
@@ -52,22 +75,32 @@ class Plan:
         return len(self.labels) * (len(self.learning_rates) * len(self.tuning_seeds) + len(self.seeds))
 
     def trials(self) -> list[Trial]:
-        """All that are certain or possible before tuning is done: the grid, and confirmations at any rate of it."""
+        """All that are certain or possible before tuning is done: the grid, and confirmations at any rate of it.
+
+        Where tuning also finds how long to train, the grid alone.
+        """
         tuning = [trial for label in self.labels for trial in self.tuning(label, self.learning_rates)]
-        possible = (self.confirmation(dict.fromkeys(self.labels, rate)) for rate in self.learning_rates)
+        if self.problem.early:
+            return tuning
+        each = (Chosen(rate, self.steps) for rate in self.learning_rates)
+        possible = (self.confirmation(dict.fromkeys(self.labels, chosen)) for chosen in each)
         return tuning + [trial for trials in possible for trial in trials]
 
 
-def candidates(activations: Sequence[str]) -> tuple[str, ...]:
+def candidates(activations: Sequence[str], element_wise: bool = False) -> tuple[str, ...]:
     """The labels of a comparison: the activations, and maxout once more at an equal number of parameters.
 
-    Raises ValueError for an unknown activation, for one named twice, and for none.
+    element_wise: whether only such fit. Raises ValueError for one that does not, for an unknown activation, for one
+    named twice, and for none.
     """
     if not activations:
         raise ValueError("name at least one activation; known: " + ", ".join(names()))
     labels: list[str] = []
     for name in activations:
-        candidate = Candidate(str(resolve(name)))
+        meaning = resolve(name)
+        if element_wise and meaning.activation.kind not in (ELEMENTWISE, RANDOM):
+            raise ValueError(f"{name} is {meaning.activation.kind.name}; this network takes element-wise activations")
+        candidate = Candidate(str(meaning))
         if candidate.label in labels:
             raise ValueError(f"activation {name!r} is named twice")
         labels.append(candidate.label)
@@ -77,45 +110,54 @@ def candidates(activations: Sequence[str]) -> tuple[str, ...]:
 
 
 def plan(
-    task: Task,
+    problem: Problem,
     labels: Sequence[str],
     seeds: int | None = None,
     learning_rates: Sequence[float] | None = None,
     init: str = "matched",
     quick: bool = False,
+    task: str = "",
+    device: str = "cpu",
+    until_decided: bool = False,
 ) -> Plan:
-    """A plan with the task's seeds and grid filled in; `quick`: 10 seeds, every second rate, half the steps.
+    """A plan with the problem's seeds and grid filled in; `quick`: 10 seeds, every second rate, half the steps.
 
     Raises ValueError for fewer seeds than 1, learning rates that are not positive, and an unknown init.
     """
-    confirmations = seeds if seeds is not None else (QUICK_SEEDS if quick else task.seeds)
+    usual = MOST_SEEDS if until_decided else QUICK_SEEDS if quick else problem.seeds
+    confirmations = usual if seeds is None else seeds
     if confirmations < 1:
         raise ValueError(f"`seeds` must be at least 1, got {confirmations}")
-    rates = task.learning_rates[:: 2 if quick else 1] if learning_rates is None else tuple(sorted(set(learning_rates)))
+    rates = (
+        problem.learning_rates[:: 2 if quick else 1] if learning_rates is None else tuple(sorted(set(learning_rates)))
+    )
     if not rates or not all(0.0 < rate < math.inf for rate in rates):
         raise ValueError(f"learning rates must be positive numbers, got {list(rates)}")
     if init not in ("matched", "shared"):
         raise ValueError(f"`init` must be matched or shared, got {init!r}; {nearest(init, ('matched', 'shared'))}")
     return Plan(
-        task=task,
+        problem=problem,
         labels=tuple(labels),
         learning_rates=rates,
         tuning_seeds=tuple(range(1 if quick else TUNING_SEEDS)),
         seeds=tuple(range(FIRST_SEED, FIRST_SEED + confirmations)),
-        steps=task.steps // 2 if quick else task.steps,
+        steps=problem.steps // 2 if quick else problem.steps,
         init=init,
         quick=quick,
+        task=task,
+        device=device,
+        until_decided=until_decided,
     )
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """rates: the learning rate that each candidate was confirmed at. records: of all trials that the outcome rests on.
+    """chosen: what each candidate was confirmed with. records: of all trials that the outcome rests on.
 
     confirmed: those of each candidate's confirmation, by seed.
     """
 
-    rates: dict[str, float]
+    chosen: dict[str, Chosen]
     records: list[Record]
     confirmed: dict[str, list[Record]]
 
@@ -132,15 +174,47 @@ def execute(plan: Plan, run: Runner) -> Outcome:
             if wider == rates[label]:
                 growing.discard(label)
             rates[label] = wider
-    best = {label: best_rate(plan, label, records) for label in plan.labels}
-    confirmation = run(plan.confirmation(best))
+    best = {label: choose(plan, label, records) for label in plan.labels}
+    confirmation = _until_decided(plan, best, run) if plan.until_decided else run(plan.confirmation(best))
     confirmed = {label: [r for r in confirmation if r["activation"] == label] for label in plan.labels}
     return Outcome(best, records + confirmation, confirmed)
 
 
+def choose(plan: Plan, label: str, records: Sequence[Record]) -> Chosen:
+    """The best learning rate of a candidate; where trials stop early, the steps after which they were best."""
+    rate = best_rate(plan, label, records)
+    if not plan.problem.early:
+        return Chosen(rate, plan.steps)
+    at_it = [r["best_step"] for r in records if r["activation"] == label and r["learning_rate"] == rate]
+    best_steps = [step for step in at_it if step is not None]  # none of a run that failed
+    return Chosen(rate, round(statistics.fmean(best_steps)) if best_steps else plan.steps)
+
+
+def _until_decided(plan: Plan, chosen: Mapping[str, Chosen], run: Runner) -> list[Record]:
+    """Confirm on ever more seeds; a candidate that is worse gets no more. The records of all."""
+    metric, records = plan.problem.decides, []
+    undecided, done = list(plan.labels), 0
+    while undecided and done < len(plan.seeds):
+        more = FIRST_ROUND if not done else max(2, done // ROUNDS)
+        seeds = plan.seeds[done : done + more]
+        done += len(seeds)
+        records += run(plan.confirmation(chosen, undecided, seeds))
+        scores = scores_by_seed(records, plan.labels)
+        found = settle(scores, metric.higher_is_better, metric.same_within)
+        open_ = [label for label, one in found.items() if one.standing == "unclear"]
+        leader = next(label for label, one in found.items() if one.standing == "best")
+        undecided = [label for label in plan.labels if label in open_ or (open_ and label == leader)]
+    return records
+
+
+def scores_by_seed(records: Sequence[Record], labels: Sequence[str]) -> dict[str, dict[int, float]]:
+    """Of each candidate the score of each seed."""
+    return {label: {r["seed"]: r["score"] for r in records if r["activation"] == label} for label in labels}
+
+
 def best_rate(plan: Plan, label: str, records: Sequence[Record]) -> float:
     """The learning rate with the best mean validation score of a candidate's tuning trials; of equals the smaller."""
-    sign = 1.0 if plan.task.higher_is_better else -1.0
+    sign = 1.0 if plan.problem.decides.higher_is_better else -1.0
     scores: dict[float, list[float]] = {}
     for record in records:
         if record["activation"] == label:

@@ -1,13 +1,14 @@
 """Paired statistics of a comparison; SciPy does the arithmetic."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy
 from scipy import stats
 
 LEVEL = 0.95
+PRIOR = 1.0  # of the sequential test, which is quickest for differences of about one deviation
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
@@ -102,3 +103,59 @@ def more_seeds(differences: Sequence[float], same_within: float, comparisons: in
             break
         needed = max(needed + 1, math.ceil(needed * 1.05))
     return needed - n
+
+
+def anytime_half_width(deviation: float, n: int, level: float = LEVEL) -> float:
+    """Half the width of an interval for a mean that holds at all numbers of values at once, looked at as often as one
+    likes; infinite for few values.
+
+    Those means that a sequential t-test does not reject: its e-process is the Bayes factor of an effect size drawn from
+    N(0, 1/PRIOR) against none, with the right-Haar prior on the deviation (Wang and Ramdas, Anytime-valid t-tests and
+    confidence sequences for Gaussian means with unknown variance, arXiv:2310.03722, section 4).
+    """
+    if n < 2:
+        return math.inf
+    share = PRIOR / (n + PRIOR)
+    k = (1.0 / (share * (1.0 - level) ** 2)) ** (1.0 / n)
+    if share * k >= 1.0:
+        return math.inf
+    return deviation * math.sqrt((k - 1.0) / (1.0 - share * k) * (n - 1) / n)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Where a candidate stands, and the interval that says so, of its difference to the best; pairs: how many seeds."""
+
+    standing: str
+    difference: float
+    low: float
+    high: float
+    pairs: int
+
+
+def settle(scores: Mapping[str, Mapping[int, float]], higher_is_better: bool, same_within: float) -> dict[str, Settled]:
+    """Where candidates stand after any number of seeds: "best", "same", "worse" or "unclear".
+
+    scores: of each candidate by seed. Of all that is said at any time about any pair, something is wrong in at most 5%
+    of comparisons: each of the pairs, for any may come to be asked for, has its share of that.
+    """
+    sign = 1.0 if higher_is_better else -1.0
+    most = max(len(of) for of in scores.values())
+    # One that was dropped as worse has fewer seeds, and does not become the best again.
+    full = [label for label, of in scores.items() if len(of) == most]
+    best = max(full, key=lambda label: sign * float(numpy.mean(list(scores[label].values()))))
+    pairs = max(len(scores) * (len(scores) - 1) // 2, 1)
+    found = {}
+    for label, of in scores.items():
+        common = sorted(set(of) & set(scores[best]))
+        differences = numpy.array([of[seed] - scores[best][seed] for seed in common])
+        mean = float(differences.mean())
+        half = 0.0 if label == best else math.inf
+        if label != best and len(common) > 1:
+            half = anytime_half_width(float(differences.std(ddof=1)), len(common), 1.0 - (1.0 - LEVEL) / pairs)
+        low, high = mean - half, mean + half
+        within = -same_within <= low and high <= same_within
+        worse = (high if higher_is_better else -low) < 0.0
+        standing = "best" if label == best else "same" if within else "worse" if worse else "unclear"
+        found[label] = Settled(standing, mean, low, high, len(common))
+    return found

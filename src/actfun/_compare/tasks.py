@@ -1,9 +1,10 @@
 """The tasks: real data that comes with scikit-learn and with Python itself, so nothing is downloaded."""
 
 import pydoc_data.topics
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
 
 import numpy
 import torch
@@ -13,53 +14,9 @@ from torch.nn import functional
 
 from actfun._catalogue.registry import nearest
 from actfun._compare.models import MLP, Candidate, CharTransformer, Network, build_network
+from actfun._compare.problem import Metric, Problem, Split
 
-Part = tuple[Tensor, Tensor]
 TEST_SEED = 20_260  # what is held back for testing never depends on a trial's seed, so tuning cannot have seen it
-
-
-@dataclass(frozen=True)
-class Split:
-    """Training, validation and test data: inputs and targets each, and what a network must know of them."""
-
-    train: Part
-    validation: Part
-    test: Part
-    outputs: int
-
-
-@dataclass(frozen=True)
-class Task:
-    """A problem to compare activations on.
-
-    split: seed -> Split; the test part is the same for all. build: (candidate, split) -> an uninitialised network.
-    loss: (logits, targets) -> mean loss. score: the same, for the metric; worst: what a failed trial scores.
-    seeds: how many confirm a result where nothing else is asked for; steps: how many a trial trains for.
-    same_within: the difference of scores that nobody would mind, in the metric's units.
-    """
-
-    name: str
-    description: str
-    metric: str
-    higher_is_better: bool
-    worst: float
-    same_within: float
-    seeds: int
-    steps: int
-    batch_size: int
-    split: Callable[[int], Split]
-    build: Callable[[Candidate, Split], Network]
-    loss: Callable[[Tensor, Tensor], Tensor]
-    score: Callable[[Tensor, Tensor], float]
-    learning_rates: tuple[float, ...] = (0.0003, 0.001, 0.003, 0.01, 0.03)
-
-
-def batches(part: Part, size: int, generator: torch.Generator) -> Iterator[Part]:
-    """One epoch in random order; a last batch that is not full is left out."""
-    x, y = part
-    for rows in torch.randperm(len(x), generator=generator).split(size):  # type: ignore[no-untyped-call]
-        if len(rows) == size:
-            yield x[rows], y[rows]
 
 
 def _split_rows(x: numpy.ndarray, y: numpy.ndarray, seed: int, outputs: int) -> Split:
@@ -93,25 +50,25 @@ LENGTH, BLOCKS = 64, 100
 
 
 @cache
-def _text() -> tuple[Tensor, int]:
-    """All of Python's help topics as indices of characters, and how many characters there are."""
+def _text(file: str | None) -> tuple[Tensor, int]:
+    """A text as indices of characters, and how many there are; without a file all of Python's help topics."""
     topics = pydoc_data.topics.topics
-    text = "\n\n".join(topics[name] for name in sorted(topics))
+    text = Path(file).read_text(encoding="utf-8") if file else "\n\n".join(topics[name] for name in sorted(topics))
     characters = {character: k for k, character in enumerate(sorted(set(text)))}
     return torch.tensor([characters[character] for character in text]), len(characters)
 
 
-def _split_text(seed: int) -> Split:
+def _split_text(seed: int, file: str | None = None) -> Split:
     """The text cut into 100 blocks: 5 for testing, the same for every seed, 5 for validation, 90 for training.
 
     Inputs are windows of 64 characters, targets the characters that follow each of them.
     """
-    text, characters = _text()
+    text, characters = _text(file)
     order = numpy.random.default_rng(TEST_SEED).permutation(BLOCKS)
     test, rest = order[:5].tolist(), numpy.random.default_rng(seed).permutation(order[5:]).tolist()
     blocks = text[: len(text) // BLOCKS * BLOCKS].chunk(BLOCKS)
 
-    def windows(chosen: list[int]) -> Part:
+    def windows(chosen: list[int]) -> tuple[Tensor, Tensor]:
         rows = torch.cat([blocks[k].unfold(0, LENGTH + 1, LENGTH) for k in sorted(chosen)])
         return rows[:, :-1], rows[:, 1:]
 
@@ -144,65 +101,83 @@ def _binary_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logits.squeeze(-1), targets)
 
 
+def _binary_score(logits: Tensor, targets: Tensor) -> float:
+    return float(_binary_loss(logits, targets))
+
+
 def _token_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return functional.cross_entropy(logits.flatten(0, -2), targets.flatten())
+
+
+def _token_score(logits: Tensor, targets: Tensor) -> float:
+    return float(_token_loss(logits, targets))
 
 
 TASKS = {
     task.name: task
     for task in (
-        Task(
+        Problem(
             name="digits",
             description="handwritten digits, 8x8 pixels, 10 classes (scikit-learn); MLP with 3 hidden layers of 64",
-            metric="accuracy",
-            higher_is_better=True,
-            worst=0.0,
-            same_within=0.005,
+            metrics=(Metric("accuracy", accuracy, higher_is_better=True, worst=0.0, same_within=0.005),),
             seeds=40,
             steps=320,
             batch_size=64,
             split=lambda seed: _split_rows(*_digits(), seed, outputs=10),
             build=_mlp(64, 3),
             loss=functional.cross_entropy,
-            score=accuracy,
         ),
-        Task(
+        Problem(
             name="breast_cancer",
             description="tumours, 30 features, malignant or not (scikit-learn); MLP with 2 hidden layers of 32, "
             "sigmoid output",
-            metric="log-loss",
-            higher_is_better=False,
-            worst=float(numpy.log(2.0)) * 10,
-            same_within=0.01,
+            metrics=(Metric("log-loss", _binary_score, False, worst=float(numpy.log(2.0)) * 10, same_within=0.01),),
             seeds=40,
             steps=200,
             batch_size=32,
             split=lambda seed: _split_rows(*_breast_cancer(), seed, outputs=1),
             build=_mlp(32, 2),
             loss=_binary_loss,
-            score=lambda logits, targets: float(_binary_loss(logits, targets)),
         ),
-        Task(
+        Problem(
             name="text",
             description="next character of Python's own help texts; causal Transformer, 2 blocks, d_model 64",
-            metric="nats per character",
-            higher_is_better=False,
-            worst=10.0,
-            same_within=0.01,
+            metrics=(Metric("nats per character", _token_score, False, worst=10.0, same_within=0.01),),
             seeds=10,
             steps=300,
             batch_size=32,
             split=_split_text,
             build=_transformer,
             loss=_token_loss,
-            score=lambda logits, targets: float(_token_loss(logits, targets)),
         ),
     )
 }
 
 
-def task(name: str) -> Task:
+def task(name: str) -> Problem:
     """The task of that name; ValueError with the closest names where there is none."""
     if name not in TASKS:
         raise ValueError(f"unknown task {name!r}; {nearest(name, tuple(TASKS))}")
     return TASKS[name]
+
+
+FEWEST_CHARACTERS = 20_000  # 100 blocks of three windows each
+
+
+@cache
+def text_task(file: str, name: str) -> Problem:
+    """The problem to guess the next character of a text. Raises ValueError where it is none, or too short."""
+    try:
+        indices, characters = _text(file)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is no text in UTF-8: {error.reason} at byte {error.start}") from None
+    if len(indices) < FEWEST_CHARACTERS or characters < 2:
+        raise ValueError(f"{file} has {len(indices):,} characters; at least {FEWEST_CHARACTERS:,} are needed")
+    facts = {"characters": len(indices), "different characters": characters}
+    return replace(
+        TASKS["text"],
+        name=name,
+        description=f"next character of {name}; causal Transformer, 2 blocks, d_model 64",
+        split=partial(_split_text, file=file),
+        facts=facts,
+    )

@@ -8,19 +8,21 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from actfun._catalogue.names import spec
 from actfun._compare.models import Network, candidate_of, initialise, parameters
-from actfun._compare.tasks import Part, Split, Task, task
-from actfun._compare.training import steps
-from actfun._models.measures import Meter
+from actfun._compare.problem import EVALUATED, Problem, Rows, Split, in_order, outputs_of
+from actfun._compare.sources import problem
+from actfun._compare.training import on, steps
+from actfun._models.measures import Meter, Shares
 from actfun._runs.digest import own_code
 from actfun._runs.job import Job
 from actfun._version import __version__
 
 WARM_UP = 10  # steps left out of the step time: they load kernels and fill caches
-POINTS = 10  # of a learning curve
+POINTS, EARLY_POINTS = 10, 20  # of a learning curve
+PATIENCE = 5  # points without a better score after which tuning stops
 SAMPLES = 4_096  # enough for the dead share: the rule of three asks for 3,000
 
 
@@ -28,8 +30,9 @@ SAMPLES = 4_096  # enough for the dead share: the rule of three asks for 3,000
 class Trial(Job):
     """The configuration of a trial.
 
-    stage: "tune" (scored on validation data) or "confirm" (scored on test data, once, at the end).
-    activation: the candidate's label. init: "matched" to the activation's gain, or "shared".
+    task: the name of one, or what `actfun._compare.sources` makes a problem of. stage: "tune" (scored on validation
+    data) or "confirm" (scored on test data, once, at the end). activation: the candidate's label. init: "matched" to
+    the activation's gain, or "shared".
     """
 
     studies: ClassVar[tuple[str, ...]] = ("_compare",)
@@ -41,6 +44,7 @@ class Trial(Job):
     seed: int
     steps: int
     init: str = "matched"
+    device: str = "cpu"
     version: str = __version__
 
     @property
@@ -55,42 +59,53 @@ class Trial(Job):
 
     def run(self) -> dict[str, Any]:
         """Train and score; a `Result` as a dictionary."""
-        return dataclasses.asdict(_train(self, task(self.task)))
+        return dataclasses.asdict(_train(self, problem(self.task)))
 
     def failure(self, error: str) -> dict[str, Any]:
         """A failed result: the worst score."""
-        return dataclasses.asdict(Result(task(self.task).worst, failed=True, error=error))
+        return dataclasses.asdict(Result(problem(self.task).decides.worst, failed=True, error=error))
 
 
 @dataclass
 class Result:
     """What a trial gave, beside its configuration.
 
-    curve: (step, validation score) as training went on. score: the worst possible where the trial failed.
-    step_milliseconds: the median.
+    curve: (step, validation score) as training went on. score: the worst possible where the trial failed; scores: by
+    all metrics. best_step: of a problem that stops early, where validation was best. step_milliseconds: the median.
     dead_share, saturated_share: at the end, on the training data (`actfun._models.measures`).
+    details: what charts show of the test part.
     """
 
     score: float
     failed: bool = False
     error: str | None = None
     curve: list[tuple[int, float]] = field(default_factory=list)
+    scores: dict[str, float] = field(default_factory=dict)
+    best_step: int | None = None
     step_milliseconds: float | None = None
     dead_share: float | None = None
     saturated_share: float | None = None
     parameters: int | None = None
+    details: dict[str, Any] = field(default_factory=dict)
 
 
-def _train(trial: Trial, task: Task) -> Result:
-    split = task.split(trial.seed)
+def _train(trial: Trial, problem: Problem) -> Result:
+    split = problem.split(trial.seed)
     candidate = candidate_of(trial.activation)
-    network = task.build(candidate, split)
-    initialise(network, candidate, trial.seed, trial.init == "matched")
+    torch.manual_seed(trial.seed)  # for networks that draw their own weights
+    network = problem.build(candidate, split)
+    if isinstance(network, Network):
+        initialise(network, candidate, trial.seed, trial.init == "matched")
+    network.to(trial.device)
     torch.manual_seed(trial.seed)  # for stochastic activations
-    result = Result(task.worst, parameters=parameters(network))
-    optimizer = torch.optim.Adam(network.parameters(), trial.learning_rate)
+    result = Result(problem.decides.worst, parameters=parameters(network))
+    optimizer = problem.optimizer(network, trial.learning_rate)
+    schedule = None if problem.schedule is None else problem.schedule(optimizer, trial.steps)
     times: list[float] = []
-    losses = steps(network, task.loss, split.train, task.batch_size, optimizer, trial.seed)
+    data = split.train, problem.batch_size
+    losses = steps(network, problem.loss, *data, optimizer, trial.seed, trial.device, schedule)
+    stops = problem.early and trial.stage == "tune"
+    points = EARLY_POINTS if problem.early else POINTS
     for _ in range(trial.steps):
         start = time.perf_counter()
         value = next(losses)
@@ -98,37 +113,69 @@ def _train(trial: Trial, task: Task) -> Result:
         if not math.isfinite(value):
             result.failed, result.error = True, f"loss became {value} at step {len(times)}"
             return result
-        if len(times) % max(trial.steps // POINTS, 1) == 0:
-            score = _evaluate(network, task, split.validation)
+        if len(times) % max(trial.steps // points, 1) == 0:
+            score = evaluate(network, problem, split.validation, trial.device)[problem.decides.name]
             if not math.isfinite(score):
                 result.failed, result.error = True, f"validation score became {score} at step {len(times)}"
                 return result
             result.curve.append((len(times), score))
-    _finish(result, network, task, split, trial, times)
+            if stops and _is_past_best(result.curve, problem.decides.higher_is_better):
+                break
+    _finish(result, network, problem, split, trial, times)
     return result
 
 
-def _finish(result: Result, network: Network, task: Task, split: Split, trial: Trial, times: list[float]) -> None:
+def _best(curve: list[tuple[int, float]], higher_is_better: bool) -> int:
+    """The place of the best score of a curve, the first of equals."""
+    scores = [score if higher_is_better else -score for _, score in curve]
+    return scores.index(max(scores))
+
+
+def _is_past_best(curve: list[tuple[int, float]], higher_is_better: bool) -> bool:
+    return len(curve) - 1 - _best(curve, higher_is_better) >= PATIENCE
+
+
+def _finish(
+    result: Result, network: nn.Module, problem: Problem, split: Split, trial: Trial, times: list[float]
+) -> None:
+    name = problem.decides.name
     if trial.stage == "confirm":
-        result.score = _evaluate(network, task, split.test)
+        outputs, targets = _outputs(network, split.test, trial.device)
+        result.scores = problem.scores(outputs, targets)
+        result.details = dict(problem.details(outputs, targets)) if problem.details else {}
+        result.score = result.scores[name]
+    elif problem.early and result.curve:
+        place = _best(result.curve, problem.decides.higher_is_better)
+        result.best_step, result.score = result.curve[place]
     else:
-        result.score = _evaluate(network, task, split.validation)
+        result.score = evaluate(network, problem, split.validation, trial.device)[name]
     if not math.isfinite(result.score):
-        result.score, result.failed, result.error = task.worst, True, "the score is not finite"
-    with Meter(network.activations) as meter:
-        for x in split.train[0].split(64):  # type: ignore[no-untyped-call]
-            with torch.no_grad():
-                network(x)
+        result.score, result.failed, result.error = problem.decides.worst, True, "the score is not finite"
+    result.step_milliseconds = 1_000.0 * statistics.median(times[WARM_UP:] or times)
+    if isinstance(network, Network):
+        shares = _shares(network, split.train, trial.device)
+        result.dead_share, result.saturated_share = shares.dead, shares.saturated
+
+
+def _shares(network: Network, part: Rows, device: str) -> Shares:
+    with Meter(network.activations) as meter, torch.no_grad():
+        for x, _ in in_order(part, 64):
+            network(on(device, x))
             if meter.samples >= SAMPLES:
                 break
-    shares = meter.shares()
-    result.dead_share, result.saturated_share = shares.dead, shares.saturated
-    result.step_milliseconds = 1_000.0 * statistics.median(times[WARM_UP:] or times)
+    return meter.shares()
+
+
+def evaluate(network: nn.Module, problem: Problem, part: Rows, device: str = "cpu") -> dict[str, float]:
+    """The metrics of a network on a part."""
+    return problem.scores(*_outputs(network, part, device))
 
 
 @torch.no_grad()
-def _evaluate(network: Network, task: Task, part: Part) -> float:
+def _outputs(network: nn.Module, part: Rows, device: str) -> tuple[Tensor, Tensor]:
+    """What a network gives for a part, and its targets, in order, on the CPU."""
     network.eval()
-    outputs: list[Tensor] = [network(x) for x in part[0].split(1_024)]  # type: ignore[no-untyped-call]
+    size = EVALUATED if isinstance(part, tuple) else 256
+    found = [(outputs_of(network, on(device, x)).cpu(), y) for x, y in in_order(part, size)]
     network.train()
-    return task.score(torch.cat(outputs), part[1])
+    return torch.cat([output for output, _ in found]), torch.cat([y for _, y in found])

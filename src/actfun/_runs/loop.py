@@ -17,8 +17,9 @@ class Loop:
 
     def __init__(self, store: Store, things: str, known: Sequence[Job], total: int | None = None) -> None:
         self.store = store
-        done = len(known) - len(store.missing(known))
-        self.progress = Progress(len(known) if total is None else total, done, things)
+        missing = {job.id for job in store.missing(known)}
+        self._counted = {job.id for job in known} - missing  # those that progress knows to be there
+        self.progress = Progress(len(known) if total is None else total, len(self._counted), things)
 
     def __enter__(self) -> "Loop":
         self.progress.__enter__()
@@ -31,6 +32,9 @@ class Loop:
     def do(self, jobs: Sequence[Job], executor: Executor) -> list[Record]:
         """The records of jobs, in order."""
         missing = self.store.missing(jobs)
+        there = {job.id for job in jobs} - {job.id for job in missing} - self._counted
+        self.progress.skip(len(there))
+        self._counted |= there
         if missing:
             executor.run(missing, self._show, self._record)
         return [self.store.finished[job.id] for job in jobs]
@@ -41,6 +45,7 @@ class Loop:
     def _record(self, job: Job, record: Record) -> None:
         record = {"id": job.id, **record}
         self.store.append(record)
+        self._counted.add(job.id)
         self.progress.finished(record)
 
 

@@ -50,6 +50,11 @@ class Progress:
         self._total += more
         self._bar.update(self._task, total=self._total)
 
+    def skip(self, count: int) -> None:
+        """So many were there already."""
+        self._done += count
+        self._bar.advance(self._task, count)
+
     def finished(self, record: dict[str, Any]) -> None:
         """One more has ended."""
         self._done += 1

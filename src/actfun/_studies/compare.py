@@ -2,17 +2,22 @@
 
 import contextlib
 import functools
+import hashlib
 import json
+import pickle
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from actfun._compare import ARTICLE, protocol, tasks
-from actfun._compare.summary import summarise
+from actfun._compare import ARTICLE, protocol, sources
+from actfun._compare.own import Task
+from actfun._compare.references import Reference
+from actfun._compare.summary import of_references, summarise
 from actfun._compare.trial import Trial
 from actfun._report import verdict
 from actfun._report.page import write_compare
-from actfun._runs.executors import Executor, Processes
+from actfun._runs.executors import Executor, Inline, Processes
 from actfun._runs.host import machine
 from actfun._runs.job import Record
 from actfun._runs.loop import Loop
@@ -55,8 +60,8 @@ class ComparisonRun:
 
     def __init__(
         self,
-        task: str,
-        activations: Names,
+        data: Any,
+        activations: Names | None,
         seeds: int | None,
         learning_rates: Iterable[float] | None,
         init: str,
@@ -64,28 +69,63 @@ class ComparisonRun:
         out: Path | str | None,
         resume: bool,
         quick: bool,
+        device: str = "cpu",
+        until_decided: bool = False,
+        **options: str | None,
     ) -> None:
-        labels = protocol.candidates(as_tuple(activations))
+        self.inline = False
+        text = self._text(data, options)
+        problem = sources.problem(text)
+        wanted = ARTICLE if activations is None else as_tuple(activations)
+        if activations is None and problem.element_wise:
+            wanted = tuple(name for name in ARTICLE if name != "maxout")
+        labels = protocol.candidates(wanted, problem.element_wise)
         rates = None if learning_rates is None else tuple(learning_rates)
-        self.plan = protocol.plan(tasks.task(task), labels, seeds, rates, init, quick)
+        self.plan = protocol.plan(
+            problem, labels, seeds, rates, init, quick, task=text, device=device, until_decided=until_decided
+        )
         self.workers = worker_count(workers)
         self.folder = folder(out, resume)
         self.store = Store(self.folder, resume)
 
+    def _text(self, data: Any, options: dict[str, str | None]) -> str:
+        """What trials know the data by. A frame is written where worker processes find it; a task stays here."""
+        if isinstance(data, Task):
+            if odd := [name for name, value in options.items() if value is not None]:
+                raise ValueError(f"`{odd[0]}` is for tables; a Task says all itself")
+            self.inline = True
+            text = json.dumps({"own": data.name, "at": id(data)})
+            sources.HELD[text] = data.problem()
+            return text
+        if hasattr(data, "columns") and hasattr(data, "to_pickle"):
+            written = pickle.dumps(data)
+            self._kept = tempfile.TemporaryDirectory(prefix="actfun-")
+            path = Path(self._kept.name) / f"table-{hashlib.sha256(written).hexdigest()[:16]}.pickle"
+            path.write_bytes(written)
+            return sources.describe(str(path), options)
+        if not isinstance(data, str | Path):
+            raise TypeError(
+                f"`data` must be a task's name, a path, a frame of pandas or an actfun.Task, got {type(data).__name__}"
+            )
+        return sources.describe(str(data), options)
+
     def run(self, executor: Executor | None = None) -> Comparison:
         """Train what is missing; the outcome, written to the folder if there is one."""
         plan = self.plan
-        within = contextlib.nullcontext(executor) if executor else Processes(self.workers)
-        with Loop(self.store, "trials", plan.trials(), plan.size) as loop, within as executor:
+        own: Any = contextlib.nullcontext(Inline()) if self.inline else Processes(self.workers)
+        within = contextlib.nullcontext(executor) if executor else own
+        references = [Reference(plan.task, name, seed) for name in plan.problem.references for seed in plan.seeds[:10]]
+        with Loop(self.store, "trials", plan.trials(), plan.size + len(references)) as loop, within as executor:
 
             def records(trials: Sequence[Trial]) -> list[Record]:
                 tuning = (t for t in self.store.missing(trials) if t.stage == "tune")
                 loop.progress.grow(sum(t.learning_rate not in plan.learning_rates for t in tuning))
                 return loop.do(trials, executor)
 
+            others = loop.do(references, executor)
             outcome = protocol.execute(plan, records)
             facts = machine(executor.workers, executor.threads)
-        summary = summarise(plan, outcome)
+        summary = summarise(plan, outcome) | {"references": of_references(plan, others)}
         result = Comparison(summary | {"verdict": verdict.verdict(summary), "machine": facts}, outcome.records)
         if self.folder is not None:
             text = json.dumps(result.to_dict(), indent=1) + "\n"
@@ -95,12 +135,20 @@ class ComparisonRun:
 
 
 def compare(
-    task: str,
-    activations: Names = ARTICLE,
+    data: Any,
+    activations: Names | None = None,
     *,
+    target: str | None = None,
+    kind: str | None = None,
+    metric: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
     seeds: int | None = None,
+    until_decided: bool = False,
     learning_rates: Iterable[float] | None = None,
     init: str = "matched",
+    device: str = "cpu",
+    executor: Executor | None = None,
     workers: int | None = None,
     out: Path | str | None = None,
     resume: bool = False,
@@ -108,13 +156,27 @@ def compare(
 ) -> Comparison:
     """Compare activations fairly on a task: tune each on the same grid, confirm on fresh seeds, report intervals.
 
-    task: "digits", "breast_cancer" or "text". activations: names, by default the seven of the overview article.
-    seeds: how many confirm (default: the task's, 10 or 40; quick: 10). learning_rates: the grid (default: the task's).
-    init: weights "matched" to each activation's gain, or "shared" by all. workers: processes (default: one a core).
-    out: a folder for results.jsonl, summary.json and report.html (default: nothing is written). resume: go on with what
-    is in the folder. quick: a smaller grid tuned on one seed, half the steps.
+    data: a task's name ("digits", "breast_cancer", "text"), a data set of scikit-learn ("iris", "wine", "diabetes"), a
+    table (.csv, .tsv, .parquet, .npz, or a frame of pandas), a text file, a folder with a sub-folder of images for each
+    class, "FILE.py" or "FILE.py:NAME" with an `actfun.Task`, or such a task itself, which is run in this process.
+    activations: names, by default the seven of the overview article; models of one's own and images take element-wise
+    ones.
+    Of tables: target: the column to predict. kind: "two classes", "several classes", "regression" or "counts" (default:
+    read off the target). metric: the one that decides. group: a column whose rows stay together in one part. time: a
+    column by which the latest rows are held back.
+    seeds: how many confirm (default: the task's, 10 to 40; quick: 10). until_decided: add seeds, up to `seeds` (default
+    60), until each activation is worse than the best or the same, by a sequential test whose errors stay below 5% over
+    all looks; what is worse gets no more. learning_rates: the grid (default: the task's). init: weights "matched" to
+    each activation's gain, or "shared" by all (tasks of the package and tables). device: where trials run, as torch
+    names it. executor: what runs trials (default: `workers` processes, one a core). out: a folder for results.jsonl,
+    summary.json and report.html (default: nothing is written). resume: go on with what is in the folder. quick: a
+    smaller grid tuned on one seed, half the steps.
 
     A script needs `if __name__ == "__main__":` around the call: each worker process imports the script.
-    Raises ValueError for what cannot be right, naming the argument, OSError where the folder cannot be used.
+    Raises ValueError for what cannot be right, naming the argument, OSError where a file or folder cannot be used.
     """
-    return ComparisonRun(task, activations, seeds, learning_rates, init, workers, out, resume, quick).run()
+    options = {"target": target, "kind": kind, "metric": metric, "group": group, "time": time}
+    study = ComparisonRun(
+        data, activations, seeds, learning_rates, init, workers, out, resume, quick, device, until_decided, **options
+    )
+    return study.run(executor)

@@ -10,7 +10,7 @@ from torch import nn
 
 from actfun._catalogue.registry import nearest
 from actfun._report.tables import Section, fit_columns
-from actfun._studies.files import named_in, told
+from actfun._runs.files import named_in, told
 from actfun._studies.results import Result
 from actfun._surgery.replace import Replacement, replace
 
