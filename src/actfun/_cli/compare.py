@@ -84,6 +84,7 @@ def compare(
     result = study.run()
     screen.print(result.table(screen.width))
     screen.print(f"\n[bold]{result.verdict}[/]")
+    screen.print(result.data["advice"])
     screen.print(f"Report: {folder / 'report.html'}")
     if result.failed:
         raise typer.Exit(1)

@@ -1,6 +1,7 @@
 """Metrics by kind of target; scikit-learn computes what torch does not."""
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -35,14 +36,19 @@ def _log_loss(logits: Tensor, targets: Tensor) -> float:
 
 
 def _by_classes(score: Callable[..., float]) -> Callable[[Tensor, Tensor], float]:
-    return lambda logits, targets: float(score(targets.long().numpy(), softmax(logits).argmax(1)))
+    def of(logits: Tensor, targets: Tensor) -> float:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a class that is guessed and not there
+            return float(score(targets.long().numpy(), softmax(logits).argmax(1)))
+
+    return of
 
 
 def _by_shares(score: Callable[..., float], **several: object) -> Callable[[Tensor, Tensor], float]:
     def of(logits: Tensor, targets: Tensor) -> float:
         shares, true = softmax(logits), targets.long().numpy()
-        if not numpy.isfinite(shares).all():
-            return math.nan
+        if not numpy.isfinite(shares).all() or len(set(true.tolist())) < shares.shape[1]:
+            return math.nan  # a class that is not there has no ranks
         if shares.shape[1] == 2:
             return float(score(true, shares[:, 1]))
         one_hot = numpy.eye(shares.shape[1])[true]

@@ -1,6 +1,7 @@
 """A problem of one's own: a model, data, a loss and metrics, in a file that each worker imports."""
 
 import copy
+import dataclasses
 import functools
 import inspect
 import math
@@ -40,8 +41,9 @@ class Task:
     metrics: names ("accuracy", "log-loss", "RMSE", "MAE", "R²", "ROC AUC", …), or name -> a function of all outputs and
     targets of a part; the first decides. lower_is_better: those names of one's own for which that holds. same_within:
     the difference that nobody would mind, by name or of the first (default: 0.005 of what is between 0 and 1, else 1%).
-    optimizer: (parameters, rate) -> an optimizer (default Adam). schedule: (optimizer, steps) -> what has a `step()`
-    that is called after each step. seeds, steps, batch_size, learning_rates: as for the other tasks.
+    name: what the results are called (default: the file). optimizer: (parameters, rate) -> an optimizer (default Adam).
+    schedule: (optimizer, steps) -> what has a `step()` that is called after each step. seeds, steps, batch_size,
+    learning_rates: as for the other tasks.
 
     Raises ValueError and TypeError that name the argument.
     """
@@ -53,7 +55,7 @@ class Task:
         loss: Callable[[Any, Any], Tensor],
         metrics: Sequence[str] | Mapping[str, Callable[[Tensor, Tensor], float]],
         *,
-        name: str = "own",
+        name: str = "",
         activation: str = "relu",
         lower_is_better: Iterable[str] = (),
         same_within: float | Mapping[str, float] | None = None,
@@ -129,8 +131,8 @@ class Task:
         known = tuple(self._metric(name, score, untrained) for name, score in self.metrics.items())
         own = self.optimizer
         return Problem(
-            name=self.name,
-            description=f"{self.name}: a model of one's own",
+            name=self.name or "own",
+            description="a model of one's own",
             metrics=known,
             seeds=self.seeds,
             steps=self.steps,
@@ -219,7 +221,8 @@ def problem(file: str, name: str) -> Problem:
     found = named_in(file, name)
     if not isinstance(found, Task):
         raise ValueError(f"{name} in {file} must be an actfun.Task, got {type(found).__name__}")
-    return told(Path(file), found.problem)
+    problem = told(Path(file), found.problem)
+    return problem if found.name else dataclasses.replace(problem, name=Path(file).name)
 
 
 NEW = '''\

@@ -1,5 +1,6 @@
 """Other kinds of models on the same split: what a network should be measured against."""
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -59,5 +60,6 @@ class Reference(Job):
         """Fit and score."""
         of = problem(self.task)
         assert of.reference is not None
-        scores = dict(of.reference(self.model, self.seed))
+        found = of.reference(self.model, self.seed)
+        scores = {name: value for name, value in found.items() if math.isfinite(value)}
         return {"stage": "reference", "scores": scores, "score": scores[of.decides.name], "failed": False}

@@ -54,11 +54,11 @@ def table(
         frame = frame.sort_values(time, key=functools.partial(_moments, time), kind="stable")
     column = frame[target]
     if empty := int(column.isna().sum()):
-        raise ValueError(f"`target`: {empty} rows of {name} have no {target}; leave them out")
+        raise ValueError(f"`target`: {empty} of {len(frame)} rows of {name} have no {target}; leave them out")
     if len(frame) < FEWEST_ROWS:
         raise ValueError(f"{name} has {len(frame)} rows; at least {FEWEST_ROWS} are needed for three parts")
     if column.nunique() < 2:
-        raise ValueError(f"`target`: {target} is {column.iloc[0]!r} in all rows; there is nothing to learn")
+        raise ValueError(f"`target`: {target} is {column.iloc[0]} in all rows; there is nothing to learn")
     kind = _kind(column) if kind is None else kind
     values, classes = _values(target, column, kind)
     groups = None if group is None else frame[group].astype(str).to_numpy()
@@ -114,7 +114,7 @@ def _values(target: str, column: Any, kind: str) -> tuple[numpy.ndarray, tuple[s
             raise ValueError(f"`kind`: {target} has {len(classes)} different values, not two classes")
         if len(classes) > max(MOST_CLASSES, len(column) // 20):
             raise ValueError(f"`kind`: {target} has {len(classes)} different values, too many for classes")
-        if (least := counts.iloc[-1]) < FEWEST_OF_CLASS:
+        if (least := int(counts.iloc[-1])) < FEWEST_OF_CLASS:
             raise ValueError(
                 f"`target`: {target} is {counts.index[-1]!r} in {least} row{'s' * (least != 1)}; each class needs "
                 f"{FEWEST_OF_CLASS}"
@@ -152,9 +152,9 @@ def _suspicious(frame: Any, values: numpy.ndarray, target: str) -> tuple[str, ..
     for name in frame.columns:
         column = frame[name]
         different = column.nunique()
-        if different == len(column) and not pd.api.types.is_float_dtype(column) and not _is_date(column):
+        if different == len(column) and pd.api.types.is_integer_dtype(column):
             said.append(f"{name} is different in each row, as a number of rows is")
-        elif 1 < different < len(column) / 2 and len(set(values)) > 1:
+        elif 1 < different < len(column) / 5 and len(set(values)) > 1:
             if int(numbers.groupby(column.to_numpy()).nunique().max()) == 1:
                 said.append(f"{name} alone tells {target}")
         elif pd.api.types.is_numeric_dtype(column) and different > 2:
@@ -168,10 +168,6 @@ def _suspicious(frame: Any, values: numpy.ndarray, target: str) -> tuple[str, ..
 def pd_series(values: numpy.ndarray) -> Any:
     """A column of pandas."""
     return pandas().Series(values)
-
-
-def _is_date(column: Any) -> bool:
-    return bool(pandas().api.types.is_datetime64_any_dtype(column))
 
 
 def places(found: Table, seed: int) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:

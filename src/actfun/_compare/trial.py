@@ -141,9 +141,10 @@ def _finish(
     name = problem.decides.name
     if trial.stage == "confirm":
         outputs, targets = _outputs(network, split.test, trial.device)
-        result.scores = problem.scores(outputs, targets)
+        scores = problem.scores(outputs, targets)
+        result.scores = {name: value for name, value in scores.items() if math.isfinite(value)}
         result.details = dict(problem.details(outputs, targets)) if problem.details else {}
-        result.score = result.scores[name]
+        result.score = scores[name]
     elif problem.early and result.curve:
         place = _best(result.curve, problem.decides.higher_is_better)
         result.best_step, result.score = result.curve[place]

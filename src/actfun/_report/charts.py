@@ -61,8 +61,8 @@ def difference_chart(metric: Metric, activations: list[Row], trials: list[Row], 
     band = metric.shown(same_within)
     ends = {"x": -band, "x2": band}
     x = alt.X("x:Q")
-    shade = _chart([ends]).mark_rect(color=INK, opacity=0.1).encode(x=x, x2="x2")
-    zero = _chart([{"x": 0}]).mark_rule(color=INK, strokeWidth=1.2).encode(x=x)
+    shade = inline([ends]).mark_rect(color=INK, opacity=0.1).encode(x=x, x2="x2")
+    zero = inline([{"x": 0}]).mark_rule(color=INK, strokeWidth=1.2).encode(x=x)
     layers = _row_layers(dots, means, names, names[1:], shown, titles)
     return Chart(finish(alt.layer(shade, zero, *layers), "Paired differences"), _clip_note(dots, means, "pair"))
 
@@ -75,24 +75,24 @@ def curve_chart(metric: Metric, activations: list[Row], trials: list[Row], batch
         return None
     batches = f" (mini-batches of {batch_size})" if batch_size else ""
     steps = [row["step"] for row in rows]
-    base = _chart(rows).encode(
+    base = inline(rows).encode(
         x=alt.X(
             "step:Q",
             title=f"Training step{batches}",
             axis=alt.Axis(tickCount=TICKS),
             scale=alt.Scale(domain=[min(steps), max(steps)], nice=False),
         ),
-        color=_colour(names),
+        color=colour(names),
     )
     y_title = metric.axis_title("Validation")
-    band = base.mark_area(clip=True).encode(y=_y("low", y_title, shown), y2="high:Q", opacity=_emphasis(0.07, 0.0))
+    band = base.mark_area(clip=True).encode(y=_y("low", y_title, shown), y2="high:Q", opacity=emphasis(0.07, 0.0))
     line = base.mark_line(clip=True, strokeWidth=2).encode(
-        y=_y("mean", y_title, shown), strokeDash=_dash(names), opacity=_emphasis(1.0, 0.12)
+        y=_y("mean", y_title, shown), strokeDash=_dash(names), opacity=emphasis(1.0, 0.12)
     )
     # A line has one tooltip for all its points, so unseen points carry them.
     points = base.mark_circle(clip=True, size=90, opacity=0).encode(
         y=_y("mean", y_title, shown),
-        tooltip=_tooltips(
+        tooltip=tooltips(
             activation="activation", step="step", mean="text", **{"10th to 90th": "interval"}, runs="runs"
         ),
     )
@@ -110,17 +110,17 @@ def tuning_chart(metric: Metric, activations: list[Row], trials: list[Row]) -> C
     labels = " : ".join(f"datum.value == {rate!r} ? '{learning_rate(rate)}'" for rate in rates) + " : ''"
     axis = alt.Axis(values=rates, labelExpr=labels, labelFlush=False)
     ends = [rates[0] / 1.15, rates[-1] * 1.15]
-    base = _chart(rows).encode(
+    base = inline(rows).encode(
         x=alt.X("rate:Q", title="Learning rate (log scale)", axis=axis, scale=alt.Scale(type="log", domain=ends)),
         y=_y("y", metric.axis_title("Validation"), shown),
-        color=_colour(names),
+        color=colour(names),
     )
-    tooltip = _tooltips(**{"activation": "activation", "learning rate": "rate_text", "mean": "text", "runs": "runs"})
-    line = base.mark_line(strokeWidth=2).encode(strokeDash=_dash(names), opacity=_emphasis(1.0, 0.12))
+    tooltip = tooltips(**{"activation": "activation", "learning rate": "rate_text", "mean": "text", "runs": "runs"})
+    line = base.mark_line(strokeWidth=2).encode(strokeDash=_dash(names), opacity=emphasis(1.0, 0.12))
     shape = alt.Shape("shape:N", scale=None, legend=None)
-    points = base.mark_point(filled=True, size=45).encode(shape=shape, opacity=_emphasis(1.0, 0.12), tooltip=tooltip)
+    points = base.mark_point(filled=True, size=45).encode(shape=shape, opacity=emphasis(1.0, 0.12), tooltip=tooltip)
     chosen = base.mark_point(size=190, strokeWidth=2.5, filled=False).encode(
-        opacity=_emphasis(1.0, 0.12), tooltip=tooltip
+        opacity=emphasis(1.0, 0.12), tooltip=tooltip
     ).transform_filter("datum.chosen")  # fmt: skip
     figure = alt.layer(line, points, chosen).properties(height=320)
     return Chart(finish(figure, "Learning-rate sensitivity"), _clip_note(rows, [], "point"))
@@ -150,26 +150,27 @@ def _row_layers(
         ),
         "y": alt.Y("activation:N", title=None, axis=axis, scale=alt.Scale(domain=shown_names, padding=0)),
         "yOffset": alt.YOffset("offset:Q", scale=alt.Scale(domain=[0, 1])),
-        "color": _colour(names),
+        "color": colour(names),
     }
     shape = alt.Shape("shape:N", scale=None, legend=None)
-    seeds = _chart(dots).mark_point(filled=True, size=46).encode(
-        **channels, shape=shape, opacity=_emphasis(0.6, 0.06),
-        tooltip=_tooltips(activation="activation", seed="seed", value="text", run="state"),
+    seeds = inline(dots).mark_point(filled=True, size=46).encode(
+        **channels, shape=shape, opacity=emphasis(0.6, 0.06),
+        tooltip=tooltips(activation="activation", seed="seed", value="text", run="state"),
     )  # fmt: skip
-    tooltip = _tooltips(**{"activation": "activation", "mean": "text", "95% interval": "interval"})
-    bars = _chart([row for row in means if "low" in row]).mark_rule(strokeWidth=3).encode(
-        **(channels | {"x": alt.X("low:Q")}), x2="high:Q", opacity=_emphasis(1.0, 0.12), tooltip=tooltip
+    tooltip = tooltips(**{"activation": "activation", "mean": "text", "95% interval": "interval"})
+    bars = inline([row for row in means if "low" in row]).mark_rule(strokeWidth=3).encode(
+        **(channels | {"x": alt.X("low:Q")}), x2="high:Q", opacity=emphasis(1.0, 0.12), tooltip=tooltip
     )  # fmt: skip
-    centres = _chart(means).mark_point(filled=True, size=120, opacity=1).encode(
-        **channels, shape=shape, opacity=_emphasis(1.0, 0.12), tooltip=tooltip
+    centres = inline(means).mark_point(filled=True, size=120, opacity=1).encode(
+        **channels, shape=shape, opacity=emphasis(1.0, 0.12), tooltip=tooltip
     )  # fmt: skip
     return [seeds, bars, centres]
 
 
-def _chart(rows: list[Row]) -> alt.Chart:
-    inline: Any = alt.InlineData  # Altair leaves this class without types.
-    return alt.Chart(inline(values=rows))
+def inline(rows: list[Row]) -> alt.Chart:
+    """A chart of rows that stand in the page."""
+    data: Any = alt.InlineData  # Altair leaves this class without types.
+    return alt.Chart(data(values=rows))
 
 
 def _y(field: str, title: str, shown: data.Domain) -> alt.Y:
@@ -177,7 +178,8 @@ def _y(field: str, title: str, shown: data.Domain) -> alt.Y:
     return alt.Y(f"{field}:Q", title=title, scale=scale)
 
 
-def _colour(names: list[str]) -> alt.Color:
+def colour(names: list[str]) -> alt.Color:
+    """The colours of activations, in their order."""
     colours = [style(position)[0] for position in range(len(names))]
     return alt.Color("activation:N", scale=alt.Scale(domain=names, range=colours), legend=None)
 
@@ -187,11 +189,13 @@ def _dash(names: list[str]) -> alt.StrokeDash:
     return alt.StrokeDash("activation:N", scale=alt.Scale(domain=names, range=dashes), legend=None)
 
 
-def _emphasis(opacity: float, faded: float) -> Any:
+def emphasis(opacity: float, faded: float) -> Any:
+    """An opacity; another one for what is not highlighted."""
     return alt.when(HIGHLIGHTED).then(alt.value(opacity)).otherwise(alt.value(faded))
 
 
-def _tooltips(**fields: str) -> list[alt.Tooltip]:
+def tooltips(**fields: str) -> list[alt.Tooltip]:
+    """Tooltips: title -> field."""
     return [alt.Tooltip(field, type="nominal", title=title) for title, field in fields.items()]
 
 

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from actfun._report import charts, formatting, html
+from actfun._report import charts, data_charts, formatting, html, verdict
 from actfun._report.formatting import Metric, is_number
 
 Row = dict[str, Any]
@@ -18,6 +18,7 @@ PROTOCOL = {
     "learning_rates": "Learning rates tried", "tuning_seeds": "Seeds for tuning",
     "seeds": "Seeds for the scores",
 }  # fmt: skip
+DATA = {"columns": "Columns beside it", "missing": "Empty cells", "deviation": "Standard deviation"}
 MACHINE = {
     "processor": "Processor", "cores": "Cores", "workers": "Worker processes", "threads": "Threads a worker",
     "platform": "Platform", "python": "Python", "torch": "PyTorch", "actfun": "actfun", "date": "Date",
@@ -34,11 +35,13 @@ def compare_page(summary: dict[str, Any], trials: list[dict[str, Any]]) -> str:
     metric = formatting.metric_of(summary)
     activations = sorted(summary["activations"], key=functools.partial(_rank, metric))
     batch_size = summary["protocol"].get("batch_size")
+    others = verdict.other_metrics(summary)
     drawn = {
         "seeds": charts.seed_chart(metric, activations, trials),
         "differences": charts.difference_chart(metric, activations, trials, summary["same_within"]),
         "curves": charts.curve_chart(metric, activations, trials, batch_size),
         "tuning": charts.tuning_chart(metric, activations, trials),
+        **data_charts.drawn(metric, activations, trials),
     }
     return html.environment().get_template("compare.html.j2").render(
         summary=summary,
@@ -49,6 +52,11 @@ def compare_page(summary: dict[str, Any], trials: list[dict[str, Any]]) -> str:
         same_within=metric.difference(summary["same_within"]).lstrip("+"),
         protocol=_facts(PROTOCOL, summary["protocol"]),
         machine=_facts(MACHINE, summary["machine"]),
+        data=_data(summary.get("data", {})),
+        warnings=summary.get("data", {}).get("warnings", []),
+        advice=summary.get("advice", ""),
+        others=others,
+        other_rows=[*zip(*others.values(), strict=True)],
         library=html.library(),
     )  # fmt: skip
 
@@ -86,6 +94,19 @@ def _table_row(metric: Metric, activation: Row, place: int, same_within: float) 
         "saturated": formatting.share(activation.get("saturated_share")),
         "parameters": formatting.count(activation.get("parameters")),
     }  # fmt: skip
+
+
+def _data(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is known of the data, in words."""
+    said = []
+    for key, value in facts.items():
+        if key == "classes":
+            said.append(("Classes", ", ".join(f"{name} {share:.1%}" for name, share in value.items())))
+        elif key != "warnings":
+            written = f"{value:.1%}" if key == "missing" else f"{value:,.4g}" if isinstance(value, float) else None
+            word = DATA.get(key, key.capitalize())
+            said.append((word, written or (formatting.count(value) if isinstance(value, int) else str(value))))
+    return said
 
 
 def _facts(labels: dict[str, str], values: dict[str, Any]) -> list[tuple[str, str]]:

@@ -2,9 +2,7 @@
 
 import contextlib
 import functools
-import hashlib
 import json
-import pickle
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -74,6 +72,8 @@ class ComparisonRun:
         **options: str | None,
     ) -> None:
         self.inline = False
+        self.folder = folder(out, resume)
+        self._kept = contextlib.ExitStack()
         text = self._text(data, options)
         problem = sources.problem(text)
         wanted = ARTICLE if activations is None else as_tuple(activations)
@@ -85,7 +85,6 @@ class ComparisonRun:
             problem, labels, seeds, rates, init, quick, task=text, device=device, until_decided=until_decided
         )
         self.workers = worker_count(workers)
-        self.folder = folder(out, resume)
         self.store = Store(self.folder, resume)
 
     def _text(self, data: Any, options: dict[str, str | None]) -> str:
@@ -98,11 +97,12 @@ class ComparisonRun:
             sources.HELD[text] = data.problem()
             return text
         if hasattr(data, "columns") and hasattr(data, "to_pickle"):
-            written = pickle.dumps(data)
-            self._kept = tempfile.TemporaryDirectory(prefix="actfun-")
-            path = Path(self._kept.name) / f"table-{hashlib.sha256(written).hexdigest()[:16]}.pickle"
-            path.write_bytes(written)
-            return sources.describe(str(path), options)
+            place = self.folder
+            if place is None:
+                place = Path(self._kept.enter_context(tempfile.TemporaryDirectory(prefix="actfun-")))
+            place.mkdir(parents=True, exist_ok=True)
+            data.to_pickle(place / "table.pickle")
+            return sources.describe(str(place / "table.pickle"), options)
         if not isinstance(data, str | Path):
             raise TypeError(
                 f"`data` must be a task's name, a path, a frame of pandas or an actfun.Task, got {type(data).__name__}"
@@ -115,7 +115,11 @@ class ComparisonRun:
         own: Any = contextlib.nullcontext(Inline()) if self.inline else Processes(self.workers)
         within = contextlib.nullcontext(executor) if executor else own
         references = [Reference(plan.task, name, seed) for name in plan.problem.references for seed in plan.seeds[:10]]
-        with Loop(self.store, "trials", plan.trials(), plan.size + len(references)) as loop, within as executor:
+        with (
+            self._kept,
+            Loop(self.store, "trials", plan.trials(), plan.size + len(references)) as loop,
+            within as executor,
+        ):
 
             def records(trials: Sequence[Trial]) -> list[Record]:
                 tuning = (t for t in self.store.missing(trials) if t.stage == "tune")
@@ -126,7 +130,8 @@ class ComparisonRun:
             outcome = protocol.execute(plan, records)
             facts = machine(executor.workers, executor.threads)
         summary = summarise(plan, outcome) | {"references": of_references(plan, others)}
-        result = Comparison(summary | {"verdict": verdict.verdict(summary), "machine": facts}, outcome.records)
+        words = {"verdict": verdict.verdict(summary), "advice": verdict.advice(summary)}
+        result = Comparison(summary | words | {"machine": facts}, outcome.records)
         if self.folder is not None:
             text = json.dumps(result.to_dict(), indent=1) + "\n"
             (self.folder / "summary.json").write_text(text, encoding="utf-8")

@@ -1,0 +1,325 @@
+"""`compare` on tables of one's own: what it takes them for, how it parts them, and what it says of wrong ones."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+from sklearn import metrics as sk
+from support import References
+
+import actfun as af
+from actfun._cli import main
+from actfun._compare import metrics, sources, tables, tabular
+from actfun._compare.metrics import COUNTS, REGRESSION, SEVERAL, TWO
+from actfun._compare.references import Reference
+from actfun._compare.trial import Trial
+from actfun._runs.executors import Inline
+from actfun._runs.job import attempt
+
+pandas = pytest.importorskip("pandas")
+pytest.importorskip("skrub")
+
+
+def frame(rows: int = 120) -> "pandas.DataFrame":
+    """Numbers, categories, dates, text and empty cells; what is predicted hangs on the first two."""
+    draw = numpy.random.default_rng(0)
+    size = draw.normal(size=rows)
+    colour = draw.choice(["red", "green", "blue"], rows)
+    price = 10.0 + 2.0 * size + (colour == "red") + 0.1 * draw.normal(size=rows)
+    made = pandas.date_range("2020-01-01", periods=rows)
+    note = [f"{c} thing number {k % 7}, as new" for k, c in enumerate(colour)]
+    of = {"size": size, "colour": colour, "made": made.astype(str), "note": note, "price": price}
+    table = pandas.DataFrame(of)
+    table.loc[draw.choice(rows, 10, replace=False), "size"] = None
+    table["dear"] = numpy.where(price > 11.0, "dear", "cheap")
+    table["visits"] = draw.poisson(numpy.exp(0.5 + 0.5 * size))
+    table["stars"] = numpy.digitize(price, [9.0, 10.0, 11.0])
+    table["shop"] = draw.integers(0, 12, rows).astype(str)
+    return table
+
+
+@pytest.fixture(scope="module")
+def csv(tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("data") / "things.csv"
+    frame().to_csv(path, index=False)
+    return str(path)
+
+
+# What a table is taken for.
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["a", "b"] * 50, TWO),
+        ([True, False] * 50, TWO),
+        ([0, 1] * 50, TWO),
+        ([1.5, 2.5] * 50, TWO),
+        (["a", "b", "c", "d"] * 25, SEVERAL),
+        ([1, 2, 3, 4] * 25, SEVERAL),
+        ([0, 0, 1, 0, 2, 1, 0, 12, 3, 1] * 10, COUNTS),
+        (list(range(100)), COUNTS),
+        (list(range(5, 105)), REGRESSION),
+        ([k / 7.0 for k in range(100)], REGRESSION),
+    ],
+)
+def test_the_kind_is_read_off_the_target(values, kind):
+    found = tables.table("t", pandas.DataFrame({"x": numpy.arange(100.0), "y": values}), "y")
+    assert found.kind == kind
+
+
+def test_a_kind_that_is_asked_for_counts():
+    found = tables.table("t", frame(), "stars", kind=REGRESSION)
+    assert found.kind == REGRESSION and not found.classes
+
+
+# How it is parted.
+
+
+def parts(table: tables.Table, seed: int) -> list[set[int]]:
+    return [set(rows.tolist()) for rows in tables.places(table, seed)]
+
+
+def test_parts_do_not_overlap_and_the_test_part_is_the_same_for_all_seeds():
+    table = tables.table("t", frame(), "dear")
+    one, other = parts(table, 0), parts(table, 1)
+    assert one[2] == other[2] and one[0] != other[0]
+    assert not (one[0] & one[1] or one[0] & one[2] or one[1] & one[2]) and sum(map(len, one)) == 120
+    assert [len(part) for part in one] == [72, 24, 24]
+    shares = [numpy.mean(table.values[list(part)]) for part in one]
+    assert max(shares) - min(shares) < 0.05
+
+
+def test_groups_stay_together_and_are_no_column():
+    table = tables.table("t", frame(), "price", group="shop")
+    train, validation, test = ({table.groups[row] for row in part} for part in parts(table, 3))
+    assert not (train & validation or train & test or validation & test)
+    assert "shop" not in table.frame.columns
+
+
+def test_by_time_what_is_later_is_held_back():
+    shuffled = frame().sample(frac=1.0, random_state=0)
+    table = tables.table("t", shuffled, "price", time="made")
+    train, validation, test = (table.frame["made"].iloc[sorted(part)] for part in parts(table, 5))
+    assert train.max() < validation.min() and validation.max() < test.min()
+
+
+def test_what_is_fitted_is_fitted_to_the_training_part():
+    """Planted: values of the other parts that are a thousand times as large change nothing in training."""
+    table = tables.table("t", frame(), "price")
+    _, validation, test = tables.places(table, 0)
+    changed = table.frame.copy()
+    rows = numpy.concatenate([validation, test])
+    changed.loc[rows, "size"] = 1_000.0
+    changed.loc[rows, "colour"] = "a colour that training does not have"
+    other = tables.Table(**{**vars(table), "frame": changed})
+    first, second = (tables.vectorised(tables.Held(one), 0) for one in (table, other))
+    assert numpy.array_equal(first.inputs[0], second.inputs[0])
+    assert not numpy.array_equal(first.inputs[2], second.inputs[2])
+    assert all(numpy.isfinite(part).all() for part in (*first.inputs, *second.inputs))
+    assert numpy.abs(first.inputs[0].mean(0)).max() < 1e-4, "not standardised"
+
+
+def test_rows_that_stand_twice_and_columns_that_tell_are_said():
+    table = frame()
+    table["number"] = numpy.arange(len(table))
+    table["euros"] = 1.1 * table["price"]
+    warnings = tables.table("t", table, "price").warnings
+    assert warnings == ("number is different in each row, as a number of rows is", "euros alone tells price")
+    assert (
+        tables.table("t", frame().assign(code=frame()["dear"].str[:1]), "dear").warnings[-1] == "code alone tells dear"
+    )
+    twice = pandas.concat([frame(60)] * 2)
+    (warning,) = tabular.problem_of(tables.table("t", twice[["size", "colour", "price"]], "price")).facts["warnings"]
+    assert warning.endswith("of 24 test rows are in the other parts too")
+
+
+# Metrics are scikit-learn's.
+
+
+def test_metrics_agree_with_scikit_learn():
+    draw = numpy.random.default_rng(0)
+    logits, classes = torch.from_numpy(draw.normal(size=(50, 3))), torch.from_numpy(draw.integers(0, 3, 50))
+    shares = logits.softmax(1).numpy()
+    found = {metric.name: metric.score(logits, classes) for metric in metrics.of_classes([0.3, 0.3, 0.4])}
+    assert found["log-loss"] == pytest.approx(sk.log_loss(classes, shares))
+    assert found["accuracy"] == pytest.approx(sk.accuracy_score(classes, shares.argmax(1)))
+    assert found["balanced accuracy"] == pytest.approx(sk.balanced_accuracy_score(classes, shares.argmax(1)))
+    assert found["ROC AUC"] == pytest.approx(sk.roc_auc_score(classes, shares, multi_class="ovr"))
+    two, true = torch.from_numpy(draw.normal(size=(50, 1))), (classes > 0).float()
+    found = {metric.name: metric.score(two, true) for metric in metrics.of_classes([0.5, 0.5])}
+    p = two.sigmoid().numpy()[:, 0]
+    assert found["log-loss"] == pytest.approx(sk.log_loss(true, p))
+    assert found["ROC AUC"] == pytest.approx(sk.roc_auc_score(true, p))
+    assert found["average precision"] == pytest.approx(sk.average_precision_score(true, p))
+    y, guess = torch.from_numpy(draw.poisson(2.0, 50).astype(float)), torch.from_numpy(draw.uniform(1.0, 3.0, (50, 1)))
+    found = {metric.name: metric.score(guess, y) for metric in metrics.of_counts(2.0, 1.0, 1.0)}
+    assert found["Poisson deviance"] == pytest.approx(sk.mean_poisson_deviance(y, guess[:, 0]))
+    assert found["RMSE"] == pytest.approx(sk.root_mean_squared_error(y, guess[:, 0]))
+    assert found["MAE"] == pytest.approx(sk.mean_absolute_error(y, guess[:, 0]))
+    assert found["R²"] == pytest.approx(sk.r2_score(y, guess[:, 0]))
+
+
+def test_a_rare_class_is_decided_by_average_precision():
+    assert metrics.of_classes([0.95, 0.05])[0].name == "average precision"
+    assert metrics.of_classes([0.6, 0.4])[0].name == "log-loss"
+    assert metrics.decided_by(metrics.of_classes([0.6, 0.4]), "roc auc")[0].name == "ROC AUC"
+
+
+@pytest.mark.parametrize("name", ["linear", "gradient boosting"])
+@pytest.mark.parametrize("target", ["price", "dear", "visits", "stars"])
+def test_other_kinds_of_models_learn_on_the_same_split(csv, target, name):
+    text = sources.describe(csv, {"target": target})
+    record = attempt(Reference(text, name, 1_000))
+    problem = sources.problem(text)
+    assert not record["failed"] and set(record["scores"]) <= {metric.name for metric in problem.metrics}
+    if target == "price" and name == "linear":
+        assert record["scores"]["R²"] > 0.8
+
+
+# Whole comparisons.
+
+
+@pytest.mark.parametrize("target", ["price", "dear", "visits", "stars"])
+def test_a_table_of_each_kind_from_the_command(csv, tmp_path, capsys, target):
+    out = tmp_path / "out"
+    words = ["compare", csv, "--target", target, "--quick", "--seeds", "3", "--activations", "relu,tanh,maxout"]
+    assert main([*words, "--lrs", "0.003,0.01", "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "120 rows, 8 columns beside the target" in said and "Beside them, gradient boosting" in said
+    summary = json.loads((out / "summary.json").read_text())
+    assert {row["name"] for row in summary["activations"]} == {"relu", "tanh", "maxout", "maxout (equal parameters)"}
+    assert [row["name"] for row in summary["references"]] == ["linear", "gradient boosting"]
+    assert set(summary["activations"][0]["other_scores"]) == set(summary["metrics"])
+    assert summary["data"]["rows"] == 120 and summary["advice"].startswith(("Use ", "Which "))
+    page = (out / "report.html").read_text()
+    assert not References(page).found and "Other metrics, other kinds of models" in page
+    assert ("Calibration" in page) == (target in ("dear", "stars")) and ("Residuals" in page) == (
+        target == "price" or target == "visits"
+    )
+    trials = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    tuned = [trial for trial in trials if trial["stage"] == "tune"]
+    assert all(trial["best_step"] is not None for trial in tuned)
+    steps = {trial["steps"] for trial in trials if trial["stage"] == "confirm" and trial["activation"] == "tanh"}
+    assert len(steps) == 1 and steps <= {trial["best_step"] for trial in tuned if trial["activation"] == "tanh"}
+
+
+def test_a_frame_and_a_file_give_the_same_scores(csv):
+    options = {"target": "price", "activations": ["relu"], "seeds": 2, "learning_rates": [0.01], "quick": True}
+    of_file, of_frame = (af.compare(data, executor=Inline(), **options) for data in (csv, pandas.read_csv(csv)))
+    assert of_file.rows[0]["scores"] == of_frame.rows[0]["scores"]
+    assert af.compare("wine", **options | {"target": None}, executor=Inline()).rows[0]["mean"] < 1.0
+
+
+def test_results_of_other_data_are_not_used_again(csv, tmp_path):
+    path = tmp_path / "things.csv"
+    path.write_text(Path(csv).read_text())
+    first = sources.describe(str(path), {"target": "price"})
+    assert sources.describe(str(path), {"target": "price"}) == first
+    path.write_text(path.read_text().replace("red", "pink"))
+    assert sources.describe(str(path), {"target": "price"}) != first
+    ids = {
+        Trial(text, "tune", "relu", 0.01, 0, 10).id
+        for text in (first, sources.describe(str(path), {"target": "price"}))
+    }
+    assert len(ids) == 2
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".parquet", ".npz"])
+def test_files_of_each_kind_are_read(tmp_path, ending):
+    from actfun._compare.reading import read
+
+    path = tmp_path / f"t{ending}"
+    if ending == ".parquet":
+        pytest.importorskip("pyarrow")
+        frame().to_parquet(path)
+    elif ending == ".npz":
+        numpy.savez(path, x=numpy.ones((60, 2)), y=numpy.arange(60))
+    else:
+        frame().to_csv(path, index=False, sep="\t" if ending == ".tsv" else ",")
+    columns = list(read(str(path)).columns)
+    assert columns == (["x0", "x1", "y"] if ending == ".npz" else list(frame().columns))
+
+
+# What is wrong.
+
+
+def wrong(tmp_path: Path) -> dict[str, str]:
+    """Files that cannot be used."""
+    files = {
+        "broken": "a,b\n" + "1,2\n" * 60 + "1,2,3\n" + "1,2\n" * 60,
+        "same": "a,b\n" + "1,2\n" * 80,
+        "few": "a,b\n" + "1,2\n" * 20,
+        "gap": "a,b\n" + "1,2\n2,3\n" * 30 + "1,\n",
+        "rare": "a,b\n" + "1,x\n2,y\n" * 40 + "3,z\n",
+        "words": "a,b\n" + "1,x\n2,y\n3,z\n" * 40,
+        "negative": "a,b\n" + "1,-2\n2,3\n3,4\n" * 40,
+        "alone": "b\n" + "1\n2\n" * 40,
+        "empty": "",
+    }
+    for name, text in files.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    (tmp_path / "latin.csv").write_bytes("a,b\n1,é\n".encode("latin-1") * 60)
+    return {name: str(tmp_path / f"{name}.csv") for name in [*files, "latin"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("same", [], "--target is missing: which column"),
+        ("same", ["--target", "c"], "--target: same.csv has no column 'c'; known: a, b"),
+        ("same", ["--target", "b"], "--target: b is 2 in all rows; there is nothing to learn"),
+        ("few", ["--target", "b"], "few.csv has 20 rows; at least 50 are needed"),
+        ("gap", ["--target", "b"], "--target: 1 of 61 rows of gap.csv have no b"),
+        ("rare", ["--target", "b"], "--target: b is 'z' in 1 row; each class needs 5"),
+        (
+            "words",
+            ["--target", "b", "--kind", "regression"],
+            "--kind: b is text, as 'x', where regression needs numbers",
+        ),
+        ("words", ["--target", "b", "--kind", "two classes"], "--kind: b has 3 different values, not two classes"),
+        ("negative", ["--target", "b", "--kind", "counts"], "--kind: b is negative in 40 rows"),
+        ("words", ["--target", "b", "--kind", "regresion"], "'regresion' is not known; did you mean regression?"),
+        (
+            "words",
+            ["--target", "b", "--metric", "accurcy"],
+            "--metric: 'accurcy' is not known here; did you mean accuracy",
+        ),
+        ("words", ["--target", "b", "--group", "g"], "--group: words.csv has no column 'g'"),
+        ("words", ["--target", "b", "--group", "a", "--time", "a"], "--group and --time exclude each other"),
+        ("alone", ["--target", "b"], "alone.csv has no column beside b"),
+        ("broken", ["--target", "b"], "Expected 2 fields in line 62, saw 3"),
+        ("empty", ["--target", "b"], "No columns to parse from file"),
+        ("latin", ["--target", "b"], "can't decode byte"),
+        ("words", ["--target", "b", "--most", "9"], "--most goes with --until-decided"),
+    ],
+)
+def test_wrong_tables_are_one_line(tmp_path, capsys, name, words, said):
+    assert main(["compare", wrong(tmp_path)[name], *words, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("nowhere.csv", "cannot use nowhere.csv"),
+        ("digts", "unknown task 'digts'; did you mean digits"),
+        ("digits", "--target is for tables; digits is none"),
+    ],
+)
+def test_data_that_are_not_there(tmp_path, capsys, data, said):
+    assert main(["compare", data, "--target", "y", "--out", str(tmp_path / "out")]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_call_with_something_else_says_what_is_taken():
+    with pytest.raises(TypeError, match=r"`data` must be a task's name, a path, a frame of pandas or an actfun.Task"):
+        af.compare(3)
+
+
+def test_a_class_that_is_not_in_a_part_leaves_its_metric_out():
+    assert math.isnan(metrics.of_classes([0.3, 0.3, 0.4])[2].score(torch.zeros(4, 3), torch.zeros(4, dtype=torch.long)))
