@@ -10,12 +10,11 @@ from actfun._catalogue.names import resolve
 from actfun._catalogue.registry import names, nearest
 from actfun._compare.models import Candidate
 from actfun._compare.problem import Problem
-from actfun._compare.statistics import settle
+from actfun._compare.statistics import Rounds
 from actfun._compare.trial import Trial
 from actfun._runs.job import Record
 
 MOST_SEEDS = 60  # where seeds are added until all is decided
-FIRST_ROUND, ROUNDS = 6, 5  # seeds of the first round; each next one is a fifth of what is there, two at least
 EXTENSIONS = 2  # how often the grid may grow on either side
 QUICK_SEEDS = 10  # with 8 or fewer, seven comparisons could not reach p < 0.05 by Holm's method: 7·2/2^8 is 0.055
 TUNING_SEEDS, FIRST_SEED = 2, 1_000  # tuning seeds are 0, 1; confirmation starts at 1000, so they never meet
@@ -193,17 +192,11 @@ def choose(plan: Plan, label: str, records: Sequence[Record]) -> Chosen:
 def _until_decided(plan: Plan, chosen: Mapping[str, Chosen], run: Runner) -> list[Record]:
     """Confirm on ever more seeds; a candidate that is worse gets no more. The records of all."""
     metric, records = plan.problem.decides, []
-    undecided, done = list(plan.labels), 0
-    while undecided and done < len(plan.seeds):
-        more = FIRST_ROUND if not done else max(2, done // ROUNDS)
-        seeds = plan.seeds[done : done + more]
-        done += len(seeds)
-        records += run(plan.confirmation(chosen, undecided, seeds))
-        scores = scores_by_seed(records, plan.labels)
-        found = settle(scores, metric.higher_is_better, metric.same_within)
-        open_ = [label for label, one in found.items() if one.standing == "unclear"]
-        leader = next(label for label, one in found.items() if one.standing == "best")
-        undecided = [label for label in plan.labels if label in open_ or (open_ and label == leader)]
+    rounds = Rounds(plan.labels, plan.seeds, metric.higher_is_better, metric.same_within)
+    while rounds.undecided and (seeds := rounds.next_seeds()):
+        found = run(plan.confirmation(chosen, rounds.undecided, seeds))
+        records += found
+        rounds.add(scores_by_seed(found, rounds.undecided))
     return records
 
 

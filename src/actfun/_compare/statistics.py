@@ -8,6 +8,7 @@ import numpy
 from scipy import stats
 
 LEVEL = 0.95
+FIRST_ROUND, ROUNDS = 6, 5  # seeds of the first round; each next one is a fifth of what is there, two at least
 PRIOR = 1.0  # of the sequential test, which is quickest for differences of about one deviation
 
 
@@ -159,3 +160,33 @@ def settle(scores: Mapping[str, Mapping[int, float]], higher_is_better: bool, sa
         standing = "best" if label == best else "same" if within else "worse" if worse else "unclear"
         found[label] = Settled(standing, mean, low, high, len(common))
     return found
+
+
+class Rounds:
+    """Seeds in rounds until each candidate is settled: those that are open, and the best, get more.
+
+    seeds: all that there may be. undecided: the candidates of the next round.
+    """
+
+    def __init__(self, labels: Sequence[str], seeds: Sequence[int], higher_is_better: bool, same_within: float) -> None:
+        self.undecided = list(labels)
+        self.found: dict[str, Settled] = {}
+        self._seeds, self._done = seeds, 0
+        self._higher_is_better, self._same_within = higher_is_better, same_within
+        self._scores: dict[str, dict[int, float]] = {label: {} for label in labels}
+
+    def next_seeds(self) -> Sequence[int]:
+        """The seeds of the next round; none where all are used."""
+        more = max(2, self._done // ROUNDS) if self._done else FIRST_ROUND
+        chosen = self._seeds[self._done : self._done + more]
+        self._done += len(chosen)
+        return chosen
+
+    def add(self, scores: Mapping[str, Mapping[int, float]]) -> None:
+        """Take the scores of a round, and see who is settled."""
+        for label, of in scores.items():
+            self._scores[label].update(of)
+        self.found = settle(self._scores, self._higher_is_better, self._same_within)
+        is_open = {label for label, one in self.found.items() if one.standing == "unclear"}
+        leader = {label for label, one in self.found.items() if one.standing == "best"}
+        self.undecided = [label for label in self._scores if is_open and label in is_open | leader]
