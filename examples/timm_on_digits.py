@@ -1,4 +1,7 @@
-"""A model of timm on scikit-learn's digits: `actfun compare examples/timm_on_digits.py --activations relu,gelu,silu`."""
+"""A model of timm on scikit-learn's digits.
+
+actfun compare examples/timm_on_digits.py --activations relu,gelu,silu
+"""
 
 import timm
 import torch

@@ -93,8 +93,9 @@ def main() -> None:
 
 Written by `python tools/compare_data.py FOLDER`: do not edit.
 
-What `actfun compare` found on tables, images and models that come with installable packages: {", ".join(ACTIVATIONS)}, of
-which the models of transformers and timm take four. Those that are in neither column could not be told from the best.
+What `actfun compare` found on tables, images and models that come with installable packages, of
+{", ".join(ACTIVATIONS)}; models of transformers and timm take four of them. Those that are in neither column could
+not be told from the best.
 
 Machine: {machine["processor"]}, {machine["workers"]} worker processes; torch {machine["torch"]}, actfun
 {machine["actfun"]}; {machine["date"]}.

@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy
@@ -12,7 +15,7 @@ from support import References
 
 import actfun as af
 from actfun._cli import main
-from actfun._compare import metrics, sources, tables, tabular
+from actfun._compare import metrics, several, sources, tables, tabular
 from actfun._compare.metrics import COUNTS, REGRESSION, SEVERAL, TWO
 from actfun._compare.references import Reference
 from actfun._compare.trial import Trial
@@ -30,7 +33,7 @@ def frame(rows: int = 120) -> "pandas.DataFrame":
     colour = draw.choice(["red", "green", "blue"], rows)
     price = 10.0 + 2.0 * size + (colour == "red") + 0.1 * draw.normal(size=rows)
     made = pandas.date_range("2020-01-01", periods=rows)
-    note = [f"{c} thing number {k % 7}, as new" for k, c in enumerate(colour)]
+    note = [f"{c} thing number {k % 97}, as new" for k, c in enumerate(colour)]  # many: encoded as text
     of = {"size": size, "colour": colour, "made": made.astype(str), "note": note, "price": price}
     table = pandas.DataFrame(of)
     table.loc[draw.choice(rows, 10, replace=False), "size"] = None
@@ -123,6 +126,27 @@ def test_what_is_fitted_is_fitted_to_the_training_part():
     assert numpy.abs(first.inputs[0].mean(0)).max() < 1e-4, "not standardised"
 
 
+def test_numbers_are_the_same_in_each_process(csv):
+    """Or the same seed would be another split's numbers for another activation."""
+    found = set()
+    for seed in ("1", "2"):
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        command = [sys.executable, "-c", f"{NUMBERS}print(digest({csv!r}))"]
+        found.add(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert len(found) == 1
+
+
+NUMBERS = """
+import hashlib
+from actfun._compare import sources
+
+def digest(path):
+    inputs = sources.problem(sources.describe(path, {"target": "price"})).split(7).train[0]
+    return hashlib.sha256(inputs.numpy().tobytes()).hexdigest()
+
+"""
+
+
 def test_rows_that_stand_twice_and_columns_that_tell_are_said():
     table = frame()
     table["number"] = numpy.arange(len(table))
@@ -189,7 +213,7 @@ def test_a_table_of_each_kind_from_the_command(csv, tmp_path, capsys, target):
     words = ["compare", csv, "--target", target, "--quick", "--seeds", "3", "--activations", "relu,tanh,maxout"]
     assert main([*words, "--lrs", "0.003,0.01", "--out", str(out)]) == 0
     said = capsys.readouterr().out
-    assert "120 rows, 8 columns beside the target" in said and "Beside them, gradient boosting" in said
+    assert "120 rows, 8 columns beside the target" in said and "Models of other kinds: linear" in said
     summary = json.loads((out / "summary.json").read_text())
     assert {row["name"] for row in summary["activations"]} == {"relu", "tanh", "maxout", "maxout (equal parameters)"}
     assert [row["name"] for row in summary["references"]] == ["linear", "gradient boosting"]
@@ -323,3 +347,47 @@ def test_a_call_with_something_else_says_what_is_taken():
 
 def test_a_class_that_is_not_in_a_part_leaves_its_metric_out():
     assert math.isnan(metrics.of_classes([0.3, 0.3, 0.4])[2].score(torch.zeros(4, 3), torch.zeros(4, dtype=torch.long)))
+
+
+# Several data sets.
+
+
+def test_several_data_sets_are_put_together(csv, tmp_path, capsys):
+    words = ["--quick", "--seeds", "3", "--lrs", "0.003", "--activations", "relu,tanh", "--out", str(tmp_path)]
+    assert main(["compare", "wine", csv, "breast_cancer", "--target", "price", *words]) == 0
+    said = capsys.readouterr().out
+    assert "3 data sets together" in said and "Over 3 data sets, " in said
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["data_sets"] == ["wine", "things.csv", "breast_cancer"] and len(summary["parts"]) == 3
+    assert {row["standing"] for row in summary["activations"]} & {"best"}
+    page = (tmp_path / "report.html").read_text()
+    assert "<svg" in page and not References(page).found
+    assert (tmp_path / "wine" / "report.html").exists()
+    with pytest.raises(ValueError, match="several data sets are at least two"):
+        af.compare(["wine"])
+    with pytest.raises(ValueError, match="a data set is named twice"):
+        af.compare(["wine", "wine"])
+
+
+def part(task: str, scores: dict[str, list[float]], band: float, higher: bool = True) -> dict:
+    rows = [{"name": name, "scores": values} for name, values in scores.items()]
+    return {"task": task, "activations": rows, "same_within": band, "higher_is_better": higher}
+
+
+def test_gains_are_in_bands_and_signs_follow_the_metric():
+    draw = numpy.random.default_rng(0)
+    noise = draw.normal(0.0, 0.001, (2, 20))
+    one = part("a", {"x": list(0.9 + noise[0]), "y": list(0.8 + noise[1])}, 0.01)
+    two = part("b", {"x": list(1.0 + noise[0]), "y": list(1.1 + noise[1])}, 0.01, higher=False)
+    first, second = several.together([one, two])["activations"]
+    assert (first["name"], first["standing"], first["first_on"], first["rank"]) == ("x", "best", 2, 1.0)
+    assert second["standing"] == "worse" and first["gain"] == pytest.approx(5.0, abs=0.1)
+    assert first["low"] < first["gain"] < first["high"] and second["gain"] == pytest.approx(-first["gain"])
+    alike = part("c", {"x": list(0.9 + noise[0]), "y": list(0.9 + noise[1])}, 0.01)
+    assert [row["standing"] for row in several.together([alike, alike])["activations"]] == ["best", "same"]
+
+
+def test_one_failed_run_does_not_decide_over_all():
+    scores = [0.9] * 20
+    table = {"x": [*scores[:-1], 0.0], "y": [0.89] * 20}
+    assert several.together([part("a", table, 0.01), part("b", table, 0.01)])["activations"][0]["name"] == "x"

@@ -18,14 +18,16 @@ def _option(help: str, panel: str | None = None, **more: Any) -> Any:
 @app.command()
 def compare(
     data: Annotated[
-        str | None,
+        list[str] | None,
         typer.Argument(
             help="digits, breast_cancer, text; iris, wine, diabetes; a table (.csv, .tsv, .parquet, .npz); a text; a "
-            "folder of images, a sub-folder a class; FILE.py[:NAME] with an actfun.Task",
+            "folder of images, a sub-folder a class; FILE.py[:NAME] with an actfun.Task; several are put together",
             show_default=False,
         ),
     ] = None,
-    target: Annotated[str | None, _option("the column to predict", TABLE)] = None,
+    target: Annotated[
+        list[str] | None, _option("the column to predict; once for each table, in their order", TABLE)
+    ] = None,
     kind: Annotated[
         str | None, _option("two classes, several classes, regression or counts [default: as the target is]", TABLE)
     ] = None,
@@ -50,44 +52,52 @@ def compare(
     new: Annotated[Path | None, _option("write a file with a task to start from, and stop")] = None,
 ) -> None:
     """Compare activations fairly on your data: tune each on the same grid, confirm on fresh seeds, report intervals."""
-    from actfun._studies.compare import ComparisonRun
+    from actfun._studies.compare import prepare
 
     if new is not None:
         _write_new(new)
         return
     with user_input():
-        if data is None:
+        if not data:
             raise ValueError("what to compare on is missing: a task, a table, a folder, a text or FILE.py")
         if most is not None and (seeds is not None or not until_decided):
             raise ValueError("`most` goes with `until_decided`, in place of `seeds`")
-        folder = out or Path(f"actfun-compare-{_name(data)}")
-        options = {"target": target, "kind": kind, "metric": metric, "group": group, "time": time}
+        if len(data) == 1 and len(target or []) > 1:
+            raise ValueError("`target` is given twice, and there is one table")
+        folder = out or Path(f"actfun-compare-{'-'.join(map(_name, data))}")
+        options = {"kind": kind, "metric": metric, "group": group, "time": time}
         asked = None if activations is None else words(activations)
-        number = seeds if most is None else most
-        study = ComparisonRun(
-            data, asked, number, _rates(lrs), init, workers, folder, resume, quick, device, until_decided, **options
-        )
+        common = (seeds if most is None else most, _rates(lrs), init, workers, folder, resume, quick, device)
+        one = len(data) == 1
+        of = target[0] if one and target else target
+        study = prepare(data[0] if one else data, asked, *common, until_decided, target=of, **options)
     screen = console(160)
-    plan, kept = study.plan, len(study.plan.trials()) - len(study.store.missing(study.plan.trials()))
-    problem = plan.problem
-    screen.print(f"[bold]Comparing {len(plan.labels)} activations on {problem.name}[/]: {problem.description}.")
-    for line in about(problem.facts, problem.metrics[0].name):
-        screen.print(line)
-    rates, tuning = count(len(plan.learning_rates), "learning rate"), count(len(plan.tuning_seeds), "seed")
-    fresh = count(len(plan.seeds), "fresh seed")
-    screen.print(
-        f"Each is tuned on {rates} x {tuning}, then confirmed on {'up to ' * until_decided}{fresh}: "
-        f"{'at most ' * until_decided}{plan.size} trials of {'up to ' * problem.early}{plan.steps} steps on "
-        f"{count(study.workers, 'worker process', 'es')}" + (f"; {kept} are done already." if kept else ".")
-    )
-    print_folder(screen, study.store)
+    for run in getattr(study, "runs", [study]):
+        _introduce(screen, run)
+    print_folder(screen, getattr(study, "runs", [study])[0].store)
     result = study.run()
     screen.print(result.table(screen.width))
     screen.print(f"\n[bold]{result.verdict}[/]")
-    screen.print(result.data["advice"])
+    if "advice" in result.data:
+        screen.print(result.data["advice"])
     screen.print(f"Report: {folder / 'report.html'}")
     if result.failed:
         raise typer.Exit(1)
+
+
+def _introduce(screen: Any, run: Any) -> None:
+    """Say what will be compared, on what, and how."""
+    plan, kept = run.plan, len(run.plan.trials()) - len(run.store.missing(run.plan.trials()))
+    problem, up_to = plan.problem, "up to " * plan.until_decided
+    screen.print(f"[bold]Comparing {len(plan.labels)} activations on {problem.name}[/]: {problem.description}.")
+    for line in about(problem.facts, problem.decides.name):
+        screen.print(line)
+    rates, tuning = count(len(plan.learning_rates), "learning rate"), count(len(plan.tuning_seeds), "seed")
+    screen.print(
+        f"Each is tuned on {rates} x {tuning}, then confirmed on {up_to}{count(len(plan.seeds), 'fresh seed')}: "
+        f"{up_to}{plan.size} trials of {'up to ' * problem.early}{plan.steps} steps on "
+        f"{count(run.workers, 'worker process', 'es')}" + (f"; {kept} are done already." if kept else ".")
+    )
 
 
 def about(facts: Any, metric: str) -> list[str]:

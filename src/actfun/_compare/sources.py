@@ -35,7 +35,7 @@ def describe(data: str, options: Mapping[str, str | None]) -> str:
         about = {"file": str(path.resolve()), "task": name or "task", "digest": digest(path)}
         return _only(json.dumps(about), data, given, ())
     path = Path(data)
-    if data in BUNDLED or path.suffix.lower() in ENDINGS:
+    if is_table(data):
         if "target" not in given and data not in BUNDLED:
             raise ValueError(f"`target` is missing: which column of {data} is to be predicted?")
         about = {"table": data, "name": data, "target": "target"}
@@ -51,6 +51,21 @@ def describe(data: str, options: Mapping[str, str | None]) -> str:
     if path.suffix or "/" in data:
         path.open("rb").close()  # says that it is not there
     raise ValueError(f"unknown task {data!r}; {nearest(data, (*tasks.TASKS, *BUNDLED))}")
+
+
+def is_table(data: str) -> bool:
+    """Whether it is a table by its ending, or a data set of scikit-learn, which says its target."""
+    return data in BUNDLED or is_file_of_table(data)
+
+
+def is_file_of_table(data: str) -> bool:
+    """Whether it is a table by its ending."""
+    return Path(data).suffix.lower() in ENDINGS
+
+
+def takes_element_wise(data: str) -> bool:
+    """Whether its network takes element-wise activations alone: images, and models of one's own."""
+    return data.endswith(".py") or ".py:" in data or (data not in tasks.TASKS and Path(data).is_dir())
 
 
 def _only(text: str, data: str, given: Mapping[str, str], allowed: tuple[str, ...]) -> str:

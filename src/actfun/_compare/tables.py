@@ -212,7 +212,7 @@ class Vectorised:
 def vectorised(found: "Held", seed: int) -> Vectorised:
     """Numbers, dates, categories and text as numbers; all that is fitted is fitted to the training part."""
     try:
-        from skrub import TableVectorizer
+        from skrub import StringEncoder, TableVectorizer
     except ImportError as error:
         raise ValueError(f"tables need {error.name}: pip install 'actfun[tables]'") from None
     from sklearn.impute import SimpleImputer
@@ -221,7 +221,10 @@ def vectorised(found: "Held", seed: int) -> Vectorised:
 
     of = found.table
     chosen = places(of, seed)
-    pipeline = make_pipeline(TableVectorizer(), SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
+    text = StringEncoder(random_state=0)  # or each process has others, and nothing is paired
+    pipeline = make_pipeline(
+        TableVectorizer(high_cardinality=text), SimpleImputer(strategy="median", add_indicator=True), StandardScaler()
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of categories that training does not have
         train = pipeline.fit_transform(of.frame.iloc[chosen[0]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import altair as alt
+import vl_convert
 
 from actfun._report import charts, formatting
 from actfun._report.charts import INK, Chart, Row, finish
@@ -140,3 +141,19 @@ def drawn(metric: Metric, activations: list[Row], trials: list[Row]) -> dict[str
         "calibration": calibration_chart(activations, trials),
         "residuals": residual_chart(activations, trials),
     }
+
+
+def gains_picture(rows: list[Row]) -> str:
+    """Gains over several data sets with their intervals, and each data set as a small dot, as an SVG."""
+    names = [row["name"] for row in rows]
+    means = [{"activation": row["name"], **{key: row[key] for key in ("gain", "low", "high")}} for row in rows]
+    dots = [{"activation": row["name"], "gain": gain} for row in rows for gain in row["by_data"].values()]
+    y = alt.Y("activation:N", sort=names, title=None, axis=alt.Axis(labelLimit=180))
+    x = alt.X("gain:Q", title="Gain over the mean of all, in bands of what nobody would mind")
+    base = charts.inline(means).encode(y=y, color=charts.colour(names))
+    figure = alt.layer(
+        charts.inline(dots).mark_point(filled=True, size=35, opacity=0.45).encode(y=y, x=x, color=charts.colour(names)),
+        base.mark_rule(strokeWidth=3).encode(x="low:Q", x2="high:Q"),
+        base.mark_point(filled=True, size=120, opacity=1).encode(x=x),
+    ).properties(width=640, background="white")
+    return vl_convert.vegalite_to_svg(figure.configure_view(stroke=None).to_dict())

@@ -44,12 +44,15 @@ def mark_up(text: str) -> Markup:
 
 def part(title: str, sentences: Sequence[str], sections: Sequence[Section]) -> str:
     """Tables as a part of a page, such as a notebook shows. Sentences and cells may have marks of Markdown."""
-    return _render("tables.html.j2", title=title, sentences=sentences, sections=sections, closing=())
+    return _render("tables.html.j2", title=title, sentences=sentences, sections=sections, closing=(), picture="")
 
 
-def page(title: str, sentences: Sequence[str], sections: Sequence[Section], closing: Sequence[str]) -> str:
-    """The same as a page that needs no network. closing: what stands below the tables."""
-    return _render("tables_page.html.j2", title=title, sentences=sentences, sections=sections, closing=closing)
+def page(
+    title: str, sentences: Sequence[str], sections: Sequence[Section], closing: Sequence[str], picture: str = ""
+) -> str:
+    """The same as a page that needs no network. closing: what stands below the tables. picture: an SVG of ours."""
+    parts = {"sentences": sentences, "sections": sections, "closing": closing, "picture": Markup(picture)}
+    return _render("tables_page.html.j2", title=title, **parts)
 
 
 def _render(template: str, **parts: object) -> str:

@@ -34,8 +34,8 @@ def verdict(summary: dict[str, Any]) -> str:
         ],
     }
     sentences += [f"{heading}: {_enumerate(names)}." for heading, names in groups.items() if names]
-    for row in summary.get("references", []):
-        sentences.append(f"Beside them, {row['name']}: {metric.score(row['mean'])}.")
+    if beside := [f"{row['name']} {metric.score(row['mean'])}" for row in summary.get("references", [])]:
+        sentences.append(f"Models of other kinds: {_enumerate(beside)}.")
     if summary.get("until_decided"):
         used, most = sum(row["seeds"] for row in rows), len(summary["protocol"]["seeds"]) * len(rows)
         sentences.append(f"Seeds were added until it was decided: {used} confirming runs, of {most} at most.")

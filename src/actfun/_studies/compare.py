@@ -143,7 +143,7 @@ def compare(
     data: Any,
     activations: Names | None = None,
     *,
-    target: str | None = None,
+    target: str | Iterable[str] | None = None,
     kind: str | None = None,
     metric: str | None = None,
     group: str | None = None,
@@ -158,17 +158,18 @@ def compare(
     out: Path | str | None = None,
     resume: bool = False,
     quick: bool = False,
-) -> Comparison:
+) -> Any:
     """Compare activations fairly on a task: tune each on the same grid, confirm on fresh seeds, report intervals.
 
     data: a task's name ("digits", "breast_cancer", "text"), a data set of scikit-learn ("iris", "wine", "diabetes"), a
     table (.csv, .tsv, .parquet, .npz, or a frame of pandas), a text file, a folder with a sub-folder of images for each
-    class, "FILE.py" or "FILE.py:NAME" with an `actfun.Task`, or such a task itself, which is run in this process.
+    class, "FILE.py" or "FILE.py:NAME" with an `actfun.Task`, or such a task itself, which is run in this process; or a
+    list of names and paths, which are compared one by one and then put together.
     activations: names, by default the seven of the overview article; models of one's own and images take element-wise
     ones.
-    Of tables: target: the column to predict. kind: "two classes", "several classes", "regression" or "counts" (default:
-    read off the target). metric: the one that decides. group: a column whose rows stay together in one part. time: a
-    column by which the latest rows are held back.
+    Of tables: target: the column to predict; of several tables a list, in their order. kind: "two classes", "several
+    classes", "regression" or "counts" (default: read off the target). metric: the one that decides. group: a column
+    whose rows stay together in one part. time: a column by which the latest rows are held back.
     seeds: how many confirm (default: the task's, 10 to 40; quick: 10). until_decided: add seeds, up to `seeds` (default
     60), until each activation is worse than the best or the same, by a sequential test whose errors stay below 5% over
     all looks; what is worse gets no more. learning_rates: the grid (default: the task's). init: weights "matched" to
@@ -177,11 +178,34 @@ def compare(
     summary.json and report.html (default: nothing is written). resume: go on with what is in the folder. quick: a
     smaller grid tuned on one seed, half the steps.
 
+    Gives a `Comparison`; of a list `Comparisons`, whose `parts` are those.
     A script needs `if __name__ == "__main__":` around the call: each worker process imports the script.
     Raises ValueError for what cannot be right, naming the argument, OSError where a file or folder cannot be used.
     """
     options = {"target": target, "kind": kind, "metric": metric, "group": group, "time": time}
-    study = ComparisonRun(
-        data, activations, seeds, learning_rates, init, workers, out, resume, quick, device, until_decided, **options
-    )
-    return study.run(executor)
+    common = (activations, seeds, learning_rates, init, workers, out, resume, quick, device, until_decided)
+    return prepare(data, *common, **options).run(executor)
+
+
+def prepare(data: Any, *common: Any, **options: Any) -> Any:
+    """A comparison, or several, ready to run."""
+    if not isinstance(data, list | tuple):
+        return ComparisonRun(data, *common, **options)
+    from actfun._studies.compare_several import SeveralRun
+
+    activations, seeds, rates, init, workers, out, resume, quick, device, until_decided = common
+    if len(data) < 2 or until_decided:
+        raise ValueError("several data sets are at least two, and with the same seeds for all, not `until_decided`")
+    targets = iter([*as_tuple(options.pop("target"))])
+    described = [str(one) for one in data]
+    asked = [next(targets, None) if sources.is_file_of_table(one) else None for one in described]
+    if activations is None and any(sources.takes_element_wise(one) for one in described):
+        activations = tuple(name for name in ARTICLE if name != "maxout")
+    where = None if out is None else Path(out)
+    runs = []
+    for one, target in zip(data, asked, strict=True):
+        inside = None if where is None else where / Path(str(one).partition(".py:")[0]).stem
+        own = options if sources.is_table(str(one)) else dict.fromkeys(options)
+        given = (activations, seeds, rates, init, workers, inside, resume, quick, device, False)
+        runs.append(ComparisonRun(one, *given, target=target, **own))
+    return SeveralRun(runs, where)

@@ -19,8 +19,8 @@ class Result:
     """What a study found.
 
     verdict: what it comes to. data: all, as JSON holds it. rows: the same, a dictionary a row. sections: tables of the
-    page; about: what it says above them besides the verdict, closing: below them. drawn: a width in characters -> the
-    table, or several, for a terminal.
+    page; about: what it says above them besides the verdict, closing: below them; picture: an SVG that it shows. drawn:
+    a width in characters -> the table, or several, for a terminal.
     """
 
     title: str
@@ -31,6 +31,7 @@ class Result:
     drawn: Callable[[int], RenderableType]
     about: list[str] = field(default_factory=list)
     closing: list[str] = field(default_factory=list)
+    picture: str = ""
 
     def table(self, width: int = WIDTH) -> RenderableType:
         """The table, or several, for rich to print on a terminal of that many characters."""
@@ -51,7 +52,7 @@ class Result:
     def html(self, path: Path | str) -> None:
         """Write a page that needs no network to `path`, all or nothing."""
         above = [self.verdict, *self.about]
-        html.save(Path(path), tables.page(self.title, above, self.sections, self.closing))
+        html.save(Path(path), tables.page(self.title, above, self.sections, self.closing, self.picture))
 
     def _repr_html_(self) -> str:
         return tables.part(self.title, [self.verdict], self.sections)
