@@ -10,6 +10,7 @@ from actfun._catalogue.names import conventions as conventions
 from actfun._catalogue.names import spec as spec
 from actfun._catalogue.registry import Activation as Activation
 from actfun._catalogue.registry import names as names
+from actfun._compare.own import Task as Task
 from actfun._models.gains import gain as gain
 from actfun._operators.modules import config as config
 from actfun._operators.modules import get as get
@@ -28,6 +29,7 @@ from actfun._surgery.sites import sites as sites
 __version__: str
 __all__ = [
     "Activation",
+    "Task",
     "__version__",
     "accuracy",
     "acon_c",

@@ -13,7 +13,7 @@ from actfun._cli import COMMANDS, main
     ("arguments", "words"),
     [
         (["compare", "digits", "--activations", "gelo"], "unknown activation 'gelo'; did you mean gelu"),
-        (["compare", "digist"], "unknown task 'digist'; did you mean digits?"),
+        (["compare", "digist"], "unknown task 'digist'; did you mean digits or iris?"),
         (["compare", "digits", "--lrs", "a,b"], "--lrs must be numbers separated by commas, got 'a,b'"),
         (["compare", "digits", "--lrs", "-1"], "learning rates must be positive numbers, got [-1.0]"),
         (["compare", "digits", "--seeds", "0"], "seeds must be at least 1, got 0"),

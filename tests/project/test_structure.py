@@ -20,6 +20,7 @@ from actfun._bench.compiled import Compiled, Graphs
 from actfun._bench.steps import Step
 from actfun._bench.timing import Timing
 from actfun._claims import verdicts
+from actfun._compare.references import Reference
 from actfun._compare.trial import Trial
 from actfun._runs import digest
 from actfun._runs.job import Job
@@ -63,11 +64,13 @@ ONLY_IN = {
     "triton": {"_backends/gpu/__init__.py"},
     "mpmath": {"_backends/mpmath.py", "_backends/derivation.py", "_claims/exact_smooth.py"},
     "sympy": {"_backends/derivation.py"},
-    "altair": {"_report/charts.py", "_report/html.py", "_report/curves.py", "_report/bench.py"},
-    "sklearn": {"_compare/tasks.py"},
+    "altair": {"_report/charts.py", "_report/html.py", "_report/curves.py", "_report/bench.py", "_report/data_charts.py"},
+    "sklearn": {f"_compare/{name}.py" for name in ("folders", "metrics", "reading", "references", "tables", "tasks")},
+    "skrub": {"_compare/tables.py"},
+    "PIL": {"_compare/folders.py"},
     "torchvision": {"_compare/images.py", "_studies/swap.py"},
     "transformers": {"_bench/networks.py", "_studies/swap.py"},
-    "scipy": {"_compare/statistics.py"},
+    "scipy": {"_compare/statistics.py", "_compare/several.py"},
 }
 STANDARD_LIBRARY_ONLY = (
     "_catalogue/*.py",
@@ -166,7 +169,7 @@ def reached(rooms: tuple[str, ...], files: dict[str, str]) -> set[str]:
     return found
 
 
-JOBS = [CompiledCall, Portion, Trial, verdicts.Run, Cell, Step, Compiled, Graphs]
+JOBS = [Reference, CompiledCall, Portion, Trial, verdicts.Run, Cell, Step, Compiled, Graphs]
 
 
 def test_a_digest_covers_all_code_that_decides_a_result():

@@ -174,7 +174,7 @@ def test_browser_draws_the_charts(tmp_path: Path) -> None:
     drawn = re.sub(r"<script.*?</script>", "", drawn, flags=re.DOTALL)
     assert "could not be drawn" not in drawn
     charts = re.findall(r'<div class="chart[^>]*><svg.*?</svg>', drawn, re.DOTALL)
-    assert len(charts) == 4
+    assert len(charts) == 5
     for chart in charts:
         width = re.search(r'class="background"[^>]* d="M[\d.]+,[\d.]+h([\d.]+)', chart)
         assert width and float(width[1]) > 400, "a chart's plot area has collapsed"

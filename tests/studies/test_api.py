@@ -31,7 +31,7 @@ FEW = {"activations": ["relu", "tanh"], "seeds": 1, "learning_rates": [0.003], "
 
 
 def comparing(out: Path | None = None, resume: bool = False, **given) -> ComparisonRun:
-    settings = {"task": "breast_cancer", "init": "matched", "workers": 2, **FEW, **given}
+    settings = {"data": "breast_cancer", "init": "matched", "workers": 2, **FEW, **given}
     return ComparisonRun(out=out, resume=resume, **settings)
 
 
@@ -252,7 +252,7 @@ def test_a_survey_that_breaks_ends_with_one_line_and_goes_on(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: af.compare("digist"), "unknown task 'digist'; did you mean digits?"),
+        (lambda: af.compare("digist"), "unknown task 'digist'; did you mean digits or iris?"),
         (lambda: af.compare("digits", "gelo"), "unknown activation 'gelo'; did you mean gelu"),
         (lambda: af.compare("digits", workers=0), "`workers` must be at least 1, got 0"),
         (lambda: af.compare("digits", seeds=0), "`seeds` must be at least 1, got 0"),

@@ -52,14 +52,14 @@ def compare(
     new: Annotated[Path | None, _option("write a file with a task to start from, and stop")] = None,
 ) -> None:
     """Compare activations fairly on your data: tune each on the same grid, confirm on fresh seeds, report intervals."""
-    from actfun._studies.compare import prepare
-
     if new is not None:
         _write_new(new)
         return
     with user_input():
         if not data:
-            raise ValueError("what to compare on is missing: a task, a table, a folder, a text or FILE.py")
+            raise ValueError("Missing argument 'DATA': a task, a table, a folder, a text or FILE.py")
+        from actfun._studies.compare import prepare
+
         if most is not None and (seeds is not None or not until_decided):
             raise ValueError("`most` goes with `until_decided`, in place of `seeds`")
         if len(data) == 1 and len(target or []) > 1:

@@ -158,7 +158,7 @@ def compare(
     out: Path | str | None = None,
     resume: bool = False,
     quick: bool = False,
-) -> Any:
+) -> Comparison:
     """Compare activations fairly on a task: tune each on the same grid, confirm on fresh seeds, report intervals.
 
     data: a task's name ("digits", "breast_cancer", "text"), a data set of scikit-learn ("iris", "wine", "diabetes"), a
@@ -178,13 +178,14 @@ def compare(
     summary.json and report.html (default: nothing is written). resume: go on with what is in the folder. quick: a
     smaller grid tuned on one seed, half the steps.
 
-    Gives a `Comparison`; of a list `Comparisons`, whose `parts` are those.
+    Of a list it gives `Comparisons`, whose `parts` are those of each.
     A script needs `if __name__ == "__main__":` around the call: each worker process imports the script.
     Raises ValueError for what cannot be right, naming the argument, OSError where a file or folder cannot be used.
     """
     options = {"target": target, "kind": kind, "metric": metric, "group": group, "time": time}
     common = (activations, seeds, learning_rates, init, workers, out, resume, quick, device, until_decided)
-    return prepare(data, *common, **options).run(executor)
+    found: Comparison = prepare(data, *common, **options).run(executor)
+    return found
 
 
 def prepare(data: Any, *common: Any, **options: Any) -> Any:

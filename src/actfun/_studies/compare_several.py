@@ -17,8 +17,8 @@ from actfun._studies.results import Result
 GAIN = Metric("gain", higher_is_better=True, decimals=2)
 
 
-class Comparisons(Result):
-    """The outcome over several data sets. parts: those of each."""
+class Comparisons(Comparison):
+    """The outcome over several data sets. parts: those of each. best: the activation with the largest gain."""
 
     def __init__(self, parts: Sequence[Comparison]) -> None:
         self.parts = list(parts)
@@ -41,7 +41,9 @@ class Comparisons(Result):
         )
         title = f"{len(parts)} data sets together"
         data["verdict"] = _verdict(data)
-        super().__init__(
+        self.trials = [trial for part in parts for trial in part.trials]
+        Result.__init__(
+            self,
             title=f"Activations on {', '.join(data['data_sets'])}",
             verdict=data["verdict"],
             data=data,
@@ -54,10 +56,9 @@ class Comparisons(Result):
             picture=gains_picture(rows),
         )
 
-    @property
-    def best(self) -> str:
-        """The activation with the largest gain."""
-        return str(self.rows[0]["name"])
+    def html(self, path: Path | str) -> None:
+        """Write the page to `path`, all or nothing: one file that works offline."""
+        Result.html(self, path)
 
     @property
     def failed(self) -> bool:
