@@ -42,6 +42,11 @@ def compare(
     most: Annotated[int | None, _option("seeds at most with --until-decided [default: 60]")] = None,
     lrs: Annotated[str | None, typer.Option(help="learning rates to tune over, separated by commas")] = None,
     workers: Annotated[int | None, _option("worker processes [default: one a core]")] = None,
+    per_gpu: Annotated[int | None, _option("worker processes that share a GPU [default: 1]")] = None,
+    ray: Annotated[
+        str | None,
+        _option("run trials on a Ray cluster: on this machine, or at ADDRESS", is_flag=False, flag_value="ray"),
+    ] = None,
     device: Annotated[str, typer.Option(help="where trials run: cpu, cuda, cuda:1, mps")] = "cpu",
     init: Annotated[str, typer.Option(help="matched to each activation's gain, or shared by all")] = "matched",
     out: Annotated[Path | None, typer.Option(help="folder for the results [default: actfun-compare-NAME]")] = None,
@@ -70,12 +75,13 @@ def compare(
         common = (seeds if most is None else most, _rates(lrs), init, workers, folder, resume, quick, device)
         one = len(data) == 1
         of = target[0] if one and target else target
-        study = prepare(data[0] if one else data, asked, *common, until_decided, target=of, **options)
+        study = prepare(data[0] if one else data, asked, *common, until_decided, per_gpu, target=of, **options)
     screen = console(160)
     for run in getattr(study, "runs", [study]):
         _introduce(screen, run)
     print_folder(screen, getattr(study, "runs", [study])[0].store)
-    result = study.run()
+    with user_input():
+        result = study.run(ray)
     screen.print(result.table(screen.width))
     screen.print(f"\n[bold]{result.verdict}[/]")
     if "advice" in result.data:

@@ -20,7 +20,8 @@ import torch
 from actfun._runs.host import cores
 from actfun._runs.job import Job, Record, attempt, broken
 
-ATTEMPTS = 2  # of a job whose worker process dies
+ATTEMPTS = 2  # of a job whose worker process dies, or that runs out of memory
+NO_MEMORY = torch.OutOfMemoryError.__name__
 DIED = "its worker process died"
 
 T = TypeVar("T")
@@ -60,11 +61,19 @@ class Inline:
             finished(job, attempt(job))
 
 
-def _start_worker(threads: int) -> None:
+def _start_worker(threads: int, slots: Any, per_gpu: int) -> None:
+    if per_gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = _visible()[slots.get() // per_gpu]  # before torch looks
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     torch.set_num_threads(threads)
     _keep_memory()
     threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _visible() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",") if named else [str(k) for k in range(torch.cuda.device_count())]
 
 
 def _keep_memory() -> None:
@@ -89,22 +98,24 @@ def _nothing() -> None:
 class Processes:
     """Runs jobs on `workers` processes with `threads` threads each; a context manager. Ctrl-C ends them.
 
-    threads: by default the cores are shared out. A dead parent takes its workers along. Raises RuntimeError where
-    processes cannot start at all.
+    threads: by default the cores are shared out. per_gpu: how many share a GPU, each of which has that many; 0 for
+    none. A job that runs out of memory is tried once more, alone. A dead parent takes its workers along. Raises
+    RuntimeError where processes cannot start at all.
     """
 
-    def __init__(self, workers: int, threads: int | None = None) -> None:
+    def __init__(self, workers: int, threads: int | None = None, per_gpu: int = 0) -> None:
         self.workers, self.threads = workers, threads or max(1, cores() // workers)
+        self._per_gpu = per_gpu
         self._proven = False  # whether a worker process has ever done anything
         self._pool = self._new()
 
     def _new(self) -> concurrent.futures.ProcessPoolExecutor:
-        return concurrent.futures.ProcessPoolExecutor(
-            self.workers,
-            mp_context=multiprocessing.get_context("spawn"),  # a forked child may not run parallel kernels
-            initializer=_start_worker,
-            initargs=(self.threads,),
-        )
+        context = multiprocessing.get_context("spawn")  # a forked child may not run parallel kernels
+        slots = context.SimpleQueue()
+        for slot in range(self.workers):
+            slots.put(slot)
+        arguments = self.threads, slots, self._per_gpu
+        return concurrent.futures.ProcessPoolExecutor(self.workers, context, _start_worker, arguments)
 
     def __enter__(self) -> "Processes":
         return self
@@ -145,6 +156,9 @@ class Processes:
                         waiting.append(job)
                         continue
                     record = broken(job, DIED)
+                if record.get("broken") and NO_MEMORY in str(record["error"]) and attempts[job] < ATTEMPTS:
+                    waiting.append(job)  # which runs alone
+                    continue
                 finished(job, record)
 
     def _submit(self, work: Callable[..., T], *arguments: Any) -> concurrent.futures.Future[T]:

@@ -15,8 +15,9 @@ from actfun._compare.summary import of_references, summarise
 from actfun._compare.trial import Trial
 from actfun._report import verdict
 from actfun._report.page import write_compare
+from actfun._runs.cluster import Cluster
 from actfun._runs.executors import Executor, Inline, Processes
-from actfun._runs.host import machine
+from actfun._runs.host import gpus, machine
 from actfun._runs.job import Record
 from actfun._runs.loop import Loop
 from actfun._runs.store import Store
@@ -69,6 +70,7 @@ class ComparisonRun:
         quick: bool,
         device: str = "cpu",
         until_decided: bool = False,
+        per_gpu: int | None = None,
         **options: str | None,
     ) -> None:
         self.inline = False
@@ -84,7 +86,8 @@ class ComparisonRun:
         self.plan = protocol.plan(
             problem, labels, seeds, rates, init, quick, task=text, device=device, until_decided=until_decided
         )
-        self.workers = worker_count(workers)
+        self.per_gpu = _per_gpu(device, per_gpu)
+        self.workers = worker_count(workers if workers or not self.per_gpu else self.per_gpu * gpus())
         self.store = Store(self.folder, resume)
 
     def _text(self, data: Any, options: dict[str, str | None]) -> str:
@@ -109,26 +112,33 @@ class ComparisonRun:
             )
         return sources.describe(str(data), options)
 
-    def run(self, executor: Executor | None = None) -> Comparison:
+    def _executor(self, asked: Executor | str | None) -> Any:
+        """What runs trials, as a context."""
+        if isinstance(asked, str):
+            return Cluster(None if asked == "ray" else asked, gpus=1.0 / self.per_gpu if self.per_gpu else 0.0)
+        if asked is not None:
+            return contextlib.nullcontext(asked)
+        return contextlib.nullcontext(Inline()) if self.inline else Processes(self.workers, per_gpu=self.per_gpu)
+
+    def run(self, executor: Executor | str | None = None) -> Comparison:
         """Train what is missing; the outcome, written to the folder if there is one."""
         plan = self.plan
-        own: Any = contextlib.nullcontext(Inline()) if self.inline else Processes(self.workers)
-        within = contextlib.nullcontext(executor) if executor else own
+        within = self._executor(executor)
         references = [Reference(plan.task, name, seed) for name in plan.problem.references for seed in plan.seeds[:10]]
         with (
             self._kept,
             Loop(self.store, "trials", plan.trials(), plan.size + len(references)) as loop,
-            within as executor,
+            within as doing,
         ):
 
             def records(trials: Sequence[Trial]) -> list[Record]:
                 tuning = (t for t in self.store.missing(trials) if t.stage == "tune")
                 loop.progress.grow(sum(t.learning_rate not in plan.learning_rates for t in tuning))
-                return loop.do(trials, executor)
+                return loop.do(trials, doing)
 
-            others = loop.do(references, executor)
+            others = loop.do(references, doing)
             outcome = protocol.execute(plan, records)
-            facts = machine(executor.workers, executor.threads)
+            facts = machine(doing.workers, doing.threads)
         summary = summarise(plan, outcome) | {"references": of_references(plan, others)}
         words = {"verdict": verdict.verdict(summary), "advice": verdict.advice(summary)}
         result = Comparison(summary | words | {"machine": facts}, outcome.records)
@@ -153,7 +163,8 @@ def compare(
     learning_rates: Iterable[float] | None = None,
     init: str = "matched",
     device: str = "cpu",
-    executor: Executor | None = None,
+    executor: Executor | str | None = None,
+    per_gpu: int | None = None,
     workers: int | None = None,
     out: Path | str | None = None,
     resume: bool = False,
@@ -174,18 +185,32 @@ def compare(
     60), until each activation is worse than the best or the same, by a sequential test whose errors stay below 5% over
     all looks; what is worse gets no more. learning_rates: the grid (default: the task's). init: weights "matched" to
     each activation's gain, or "shared" by all (tasks of the package and tables). device: where trials run, as torch
-    names it. executor: what runs trials (default: `workers` processes, one a core). out: a folder for results.jsonl,
-    summary.json and report.html (default: nothing is written). resume: go on with what is in the folder. quick: a
-    smaller grid tuned on one seed, half the steps.
+    names it; of "cuda" each GPU is shared by `per_gpu` worker processes (default: 1). executor: what runs trials
+    (default: `workers` processes, one a core); "ray" for a Ray cluster of this machine, or the address of one. out: a
+    folder for results.jsonl, summary.json and report.html (default: nothing is written). resume: go on with what is in
+    the folder. quick: a smaller grid tuned on one seed, half the steps.
 
     Of a list it gives `Comparisons`, whose `parts` are those of each.
     A script needs `if __name__ == "__main__":` around the call: each worker process imports the script.
     Raises ValueError for what cannot be right, naming the argument, OSError where a file or folder cannot be used.
     """
     options = {"target": target, "kind": kind, "metric": metric, "group": group, "time": time}
-    common = (activations, seeds, learning_rates, init, workers, out, resume, quick, device, until_decided)
+    common = (activations, seeds, learning_rates, init, workers, out, resume, quick, device, until_decided, per_gpu)
     found: Comparison = prepare(data, *common, **options).run(executor)
     return found
+
+
+def _per_gpu(device: str, asked: int | None) -> int:
+    """How many worker processes share a GPU; 0 where none is used. Raises ValueError where there is none."""
+    if device != "cuda":
+        if asked is not None:
+            raise ValueError("`per_gpu` goes with `device` cuda")
+        return 0
+    if not gpus():
+        raise ValueError("`device`: there is no GPU that torch can use")
+    if asked is not None and asked < 1:
+        raise ValueError(f"`per_gpu` must be at least 1, got {asked}")
+    return asked or 1
 
 
 def prepare(data: Any, *common: Any, **options: Any) -> Any:
@@ -194,7 +219,7 @@ def prepare(data: Any, *common: Any, **options: Any) -> Any:
         return ComparisonRun(data, *common, **options)
     from actfun._studies.compare_several import SeveralRun
 
-    activations, seeds, rates, init, workers, out, resume, quick, device, until_decided = common
+    activations, seeds, rates, init, workers, out, resume, quick, device, until_decided, per_gpu = common
     if len(data) < 2 or until_decided:
         raise ValueError("several data sets are at least two, and with the same seeds for all, not `until_decided`")
     targets = iter([*as_tuple(options.pop("target"))])
@@ -207,6 +232,6 @@ def prepare(data: Any, *common: Any, **options: Any) -> Any:
     for one, target in zip(data, asked, strict=True):
         inside = None if where is None else where / Path(str(one).partition(".py:")[0]).stem
         own = options if sources.is_table(str(one)) else dict.fromkeys(options)
-        given = (activations, seeds, rates, init, workers, inside, resume, quick, device, False)
+        given = (activations, seeds, rates, init, workers, inside, resume, quick, device, False, per_gpu)
         runs.append(ComparisonRun(one, *given, target=target, **own))
     return SeveralRun(runs, where)

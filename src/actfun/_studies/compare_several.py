@@ -91,7 +91,7 @@ class SeveralRun:
             raise ValueError("a data set is named twice")
         self.runs, self.folder = list(runs), folder
 
-    def run(self, executor: Executor | None = None) -> Comparisons:
+    def run(self, executor: Executor | str | None = None) -> Comparisons:
         """Run all; the outcome, written to the folder if there is one."""
         result = Comparisons([run.run(executor) for run in self.runs])
         if self.folder is not None:
