@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from actfun._runs.executors import ATTEMPTS, Processes
 from actfun._runs.job import Job
@@ -163,3 +164,74 @@ def test_a_dead_worker_costs_its_own_job_only_after_a_second_attempt(tmp_path):
     assert records[1]["error"] == "its worker process died"
     assert records[1]["broken"]
     assert (tmp_path / "notes").read_text().split().count("1") == ATTEMPTS
+
+
+@dataclass(frozen=True)
+class Greedy(Job):
+    """Has no memory at its first attempts; notes when each attempt began and ended."""
+
+    studies = ()
+    number: int
+    notes: str
+    fails: int = 0
+
+    @property
+    def label(self) -> str:
+        return str(self.number)
+
+    def run(self) -> dict:
+        path = Path(self.notes) / str(self.number)
+        before = path.read_text().split("\n")[:-1] if path.exists() else []
+        began = time.time()
+        time.sleep(0.3)
+        path.write_text("\n".join([*before, f"{began} {time.time()}"]) + "\n")
+        if len(before) < self.fails:
+            raise torch.OutOfMemoryError("no memory")
+        return {"failed": False}
+
+
+def test_a_job_without_memory_is_tried_again_alone_and_then_named(tmp_path):
+    jobs = [Greedy(k, str(tmp_path), fails={1: 1, 2: 9}.get(k, 0)) for k in range(6)]
+    records: dict[int, dict] = {}
+    with Processes(2, 1) as executor:
+        executor.run(jobs, lambda running: None, lambda job, record: records.update({job.number: record}))
+    assert {number for number, record in records.items() if record["failed"]} == {2}
+    assert records[2]["error"] == "OutOfMemoryError: no memory" and records[2]["broken"]
+    times = {
+        k: [tuple(map(float, line.split())) for line in (tmp_path / str(k)).read_text().splitlines()] for k in range(6)
+    }
+    assert [len(times[k]) for k in range(6)] == [1, ATTEMPTS, ATTEMPTS, 1, 1, 1]
+    for k in (1, 2):
+        began, ended = times[k][1]
+        others = [spell for j, spells in times.items() for spell in spells if (j, spell) != (k, (began, ended))]
+        assert not any(a < ended and b > began for a, b in others), "it was not alone"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_table_whose_caller_and_whose_worker_are_killed_gives_the_same_scores(tmp_path):
+    pytest.importorskip("skrub")
+    table = tmp_path / "t.csv"
+    rows = [f"{k % 17},{'abc'[k % 3]},{(k % 17) * 1.5 + k % 3}" for k in range(200)]
+    table.write_text("\n".join(["a,b,y", *rows]) + "\n")
+    command = [*COMMAND[:4], str(table), "--target", "y", *COMMAND[5:], "--lrs", "0.003,0.01", "--seeds", "4"]
+
+    def run(name: str, *more: str) -> subprocess.Popen:
+        given = [*command, "--out", str(tmp_path / name), *more]
+        return subprocess.Popen(given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    first = run("whole")
+    _, error = first.communicate(timeout=600)
+    assert first.returncode == 0, error
+    killed = run("killed")
+    wait_for_results(tmp_path / "killed", 3, killed)
+    killed.kill()
+    killed.communicate(timeout=600)
+    again = run("killed", "--resume")
+    wait_for_results(tmp_path / "killed", 5, again)
+    workers = [pid for pid in workers_of(again) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(workers[0], signal.SIGKILL)
+    _, error = again.communicate(timeout=600)
+    assert again.returncode == 0, error
+    whole, other = (read(tmp_path / name / "results.jsonl") for name in ("whole", "killed"))
+    assert {r["id"]: r["score"] for r in whole} == {r["id"]: r["score"] for r in other if not r.get("broken")}
