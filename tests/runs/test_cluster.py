@@ -106,6 +106,14 @@ def test_a_cluster_that_does_not_answer_is_named():
         Cluster("127.0.0.1:1")
 
 
+def test_the_option_may_lack_its_value():
+    from actfun._cli.compare import with_values
+
+    assert with_values(["compare", "digits", "--ray"]) == ["compare", "digits", "--ray", "ray"]
+    assert with_values(["compare", "--ray", "--quick", "digits"]) == ["compare", "--ray", "ray", "--quick", "digits"]
+    assert with_values(["compare", "--ray", "h:1", "digits"]) == ["compare", "--ray", "h:1", "digits"]
+
+
 def test_without_ray_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(ValueError, match="`ray` needs Ray: pip install"):

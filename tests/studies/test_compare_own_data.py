@@ -17,6 +17,7 @@ import actfun as af
 from actfun._cli import main
 from actfun._compare import metrics, several, sources, tables, tabular
 from actfun._compare.metrics import COUNTS, REGRESSION, SEVERAL, TWO
+from actfun._compare.models import candidate_of
 from actfun._compare.references import Reference
 from actfun._compare.trial import Trial
 from actfun._runs.executors import Inline
@@ -391,3 +392,32 @@ def test_one_failed_run_does_not_decide_over_all():
     scores = [0.9] * 20
     table = {"x": [*scores[:-1], 0.0], "y": [0.89] * 20}
     assert several.together([part("a", table, 0.01), part("b", table, 0.01)])["activations"][0]["name"] == "x"
+
+
+# Settings that are tuned too.
+
+
+def test_each_candidate_is_tuned_alike_and_confirmed_with_what_was_best(csv):
+    found = af.compare(
+        csv, ["relu", "tanh"], target="price", tune=True, seeds=2, learning_rates=[0.01], quick=True, executor=Inline()
+    )
+    tuned = [trial for trial in found.trials if trial["stage"] == "tune"]
+    tried = {name: [t for t in tuned if t["activation"] == name] for name in ("relu", "tanh")}
+    assert len(tried["relu"]) == len(tried["tanh"]) >= 5  # the usual ones, and two others of each setting
+    for name, trials in tried.items():
+        rate = next(row["learning_rate"] for row in found.rows if row["name"] == name)
+        best = min((t for t in trials if t["learning_rate"] == rate), key=lambda t: t["score"])
+        confirmed = [t for t in found.trials if t["stage"] == "confirm" and t["activation"] == name]
+        assert {repr(t["settings"]) for t in confirmed} == {repr(best["settings"])}
+        assert {t["steps"] for t in confirmed} == {best["best_step"]}
+        row = next(row for row in found.rows if row["name"] == name)
+        assert row["settings"] == dict(best["settings"])
+
+
+def test_settings_change_the_network_and_its_optimizer(csv):
+    problem = sources.problem(sources.describe(csv, {"target": "price"})).tuned({"dropout": 0.3, "weight decay": 0.0})
+    network = problem.build(candidate_of("relu"), problem.split(0))
+    assert {part.p for part in network.modules() if isinstance(part, torch.nn.Dropout)} == {0.3}
+    assert {group["weight_decay"] for group in problem.optimizer(network, 0.1).param_groups} == {0.0}
+    with pytest.raises(ValueError, match="`tune`: digits has the learning rate alone to tune"):
+        af.compare("digits", tune=True)

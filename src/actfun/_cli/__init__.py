@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
             arguments = ["--help"]
         if not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
             raise BadInputError(f"unknown command {arguments[0]!r}; {nearest(arguments[0], COMMANDS)}")
-        code: Any = app(list(arguments), standalone_mode=False)
+        code: Any = app(compare.with_values(arguments), standalone_mode=False)
     except TyperException as error:
         print(f"actfun: {getattr(error, 'format_message', error.__str__)()}", file=sys.stderr)
         return 2

@@ -1,5 +1,7 @@
 """`actfun compare`."""
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,12 +43,10 @@ def compare(
     ] = False,
     most: Annotated[int | None, _option("seeds at most with --until-decided [default: 60]")] = None,
     lrs: Annotated[str | None, typer.Option(help="learning rates to tune over, separated by commas")] = None,
+    tune: Annotated[bool, typer.Option("--tune", help="of tables, tune weight decay and dropout too")] = False,
     workers: Annotated[int | None, _option("worker processes [default: one a core]")] = None,
     per_gpu: Annotated[int | None, _option("worker processes that share a GPU [default: 1]")] = None,
-    ray: Annotated[
-        str | None,
-        _option("run trials on a Ray cluster: on this machine, or at ADDRESS", is_flag=False, flag_value="ray"),
-    ] = None,
+    ray: Annotated[str | None, _option("run trials on a Ray cluster: of this machine, or at ADDRESS")] = None,
     device: Annotated[str, typer.Option(help="where trials run: cpu, cuda, cuda:1, mps")] = "cpu",
     init: Annotated[str, typer.Option(help="matched to each activation's gain, or shared by all")] = "matched",
     out: Annotated[Path | None, typer.Option(help="folder for the results [default: actfun-compare-NAME]")] = None,
@@ -75,7 +75,7 @@ def compare(
         common = (seeds if most is None else most, _rates(lrs), init, workers, folder, resume, quick, device)
         one = len(data) == 1
         of = target[0] if one and target else target
-        study = prepare(data[0] if one else data, asked, *common, until_decided, per_gpu, target=of, **options)
+        study = prepare(data[0] if one else data, asked, *common, until_decided, per_gpu, tune, target=of, **options)
     screen = console(160)
     for run in getattr(study, "runs", [study]):
         _introduce(screen, run)
@@ -89,6 +89,14 @@ def compare(
     screen.print(f"Report: {folder / 'report.html'}")
     if result.failed:
         raise typer.Exit(1)
+
+
+def with_values(words: Sequence[str]) -> list[str]:
+    """Words with "ray" after a --ray that has no address: Typer has no options whose value may lack."""
+    found: list[str] = []
+    for word, after in itertools.zip_longest(words, words[1:]):
+        found += [word, "ray"] if word == "--ray" and (after is None or after.startswith("-")) else [word]
+    return found
 
 
 def _introduce(screen: Any, run: Any) -> None:

@@ -55,6 +55,7 @@ class Problem:
     network. loss: (outputs, targets) -> mean loss. seeds: how many confirm a result where nothing else is asked for;
     steps: how many a trial trains for. early: whether a tuning trial stops where validation no longer gets better, and
     confirmation trains as long as that took. schedule: of an optimizer and the number of steps, what sets its rate.
+    tunable: settings by name, and values to try beside the usual one; tuned: the problem with some of them.
     reference: (name, seed) -> the metrics of another kind of model on the same split; references: their names.
     element_wise: whether only such activations fit. facts: what a reader should know of the data. details: (outputs,
     targets) of the test part -> what charts show.
@@ -75,6 +76,8 @@ class Problem:
     schedule: Callable[[torch.optim.Optimizer, int], Any] | None = None
     early: bool = False
     element_wise: bool = False
+    tunable: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    tuned: Callable[[Mapping[str, float]], "Problem"] | None = None
     references: tuple[str, ...] = ()
     reference: Callable[[str, int], Mapping[str, float]] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)

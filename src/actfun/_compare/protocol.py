@@ -19,15 +19,17 @@ EXTENSIONS = 2  # how often the grid may grow on either side
 QUICK_SEEDS = 10  # with 8 or fewer, seven comparisons could not reach p < 0.05 by Holm's method: 7·2/2^8 is 0.055
 TUNING_SEEDS, FIRST_SEED = 2, 1_000  # tuning seeds are 0, 1; confirmation starts at 1000, so they never meet
 
+Settings = tuple[tuple[str, float], ...]  # by name
 Runner = Callable[[Sequence[Trial]], list[Record]]  # the records of trials, in order
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """What tuning found for a candidate: its learning rate, and how long to train."""
+    """What tuning found for a candidate: its learning rate, how long to train, and settings that are not the usual."""
 
     rate: float
     steps: int
+    settings: Settings = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Plan:
     task: str = ""
     device: str = "cpu"
     until_decided: bool = False
+    tune: bool = False
 
     def tuning(self, label: str, rates: Iterable[float]) -> list[Trial]:
         """The tuning trials of a candidate at some learning rates."""
@@ -59,19 +62,29 @@ class Plan:
     ) -> list[Trial]:
         """The confirmation trials: candidates as they were tuned, all candidates of a seed one after another."""
         return [
-            self._trial("confirm", label, chosen[label].rate, seed, chosen[label].steps)
+            self._trial("confirm", label, chosen[label].rate, seed, chosen[label].steps, chosen[label].settings)
             for seed in (self.seeds if seeds is None else seeds)
             for label in (self.labels if labels is None else labels)
         ]
 
-    def _trial(self, stage: str, label: str, rate: float, seed: int, steps: int) -> Trial:
+    def settings(self, label: str, chosen: "Chosen", name: str, values: Sequence[float]) -> list[Trial]:
+        """The tuning trials of a candidate with other values of a setting, all else as it was chosen."""
+        others = tuple((key, value) for key, value in chosen.settings if key != name)
+        each = [(*others, (name, value)) for value in values]
+        return [
+            self._trial("tune", label, chosen.rate, seed, self.steps, one) for one in each for seed in self.tuning_seeds
+        ]
+
+    def _trial(self, stage: str, label: str, rate: float, seed: int, steps: int, settings: Settings = ()) -> Trial:
         task = self.task or self.problem.name
-        return Trial(task, stage, label, rate, seed, steps, self.init, self.device)
+        return Trial(task, stage, label, rate, seed, steps, self.init, self.device, settings)
 
     @property
     def size(self) -> int:
         """The number of trials, extensions of the grid aside."""
-        return len(self.labels) * (len(self.learning_rates) * len(self.tuning_seeds) + len(self.seeds))
+        settings = sum(map(len, self.problem.tunable.values())) if self.tune else 0
+        each = (len(self.learning_rates) + settings) * len(self.tuning_seeds) + len(self.seeds)
+        return len(self.labels) * each
 
     def trials(self) -> list[Trial]:
         """All that are certain or possible before tuning is done: the grid, and confirmations at any rate of it.
@@ -118,6 +131,7 @@ def plan(
     task: str = "",
     device: str = "cpu",
     until_decided: bool = False,
+    tune: bool = False,
 ) -> Plan:
     """A plan with the problem's seeds and grid filled in; `quick`: 10 seeds, every second rate, half the steps.
 
@@ -132,6 +146,8 @@ def plan(
     )
     if not rates or not all(0.0 < rate < math.inf for rate in rates):
         raise ValueError(f"learning rates must be positive numbers, got {list(rates)}")
+    if tune and not problem.tunable:
+        raise ValueError(f"`tune`: {problem.name} has the learning rate alone to tune; tables have more")
     if init not in ("matched", "shared"):
         raise ValueError(f"`init` must be matched or shared, got {init!r}; {nearest(init, ('matched', 'shared'))}")
     return Plan(
@@ -146,6 +162,7 @@ def plan(
         task=task,
         device=device,
         until_decided=until_decided,
+        tune=tune,
     )
 
 
@@ -174,19 +191,33 @@ def execute(plan: Plan, run: Runner) -> Outcome:
                 growing.discard(label)
             rates[label] = wider
     best = {label: choose(plan, label, records) for label in plan.labels}
+    for name, values in plan.problem.tunable.items() if plan.tune else ():
+        more = [trial for label in plan.labels for trial in plan.settings(label, best[label], name, values)]
+        records = [*records, *run(more)]
+        best = {label: choose(plan, label, records) for label in plan.labels}
     confirmation = _until_decided(plan, best, run) if plan.until_decided else run(plan.confirmation(best))
     confirmed = {label: [r for r in confirmation if r["activation"] == label] for label in plan.labels}
     return Outcome(best, records + confirmation, confirmed)
 
 
 def choose(plan: Plan, label: str, records: Sequence[Record]) -> Chosen:
-    """The best learning rate of a candidate; where trials stop early, the steps after which they were best."""
-    rate = best_rate(plan, label, records)
+    """The best learning rate of a candidate, its best settings at that rate, and how long to train.
+
+    Where trials stop early, that is as long as the chosen ones took to be best. Of equal settings the first counts.
+    """
+    plain = [record for record in records if not record.get("settings")]
+    rate = best_rate(plan, label, plain)
+    found: dict[Settings, list[Record]] = {}
+    for record in records:
+        if record["activation"] == label and record["learning_rate"] == rate:
+            settings = tuple((name, value) for name, value in record.get("settings", ()))
+            found.setdefault(settings, []).append(record)
+    sign = 1.0 if plan.problem.decides.higher_is_better else -1.0
+    settings = max(found, key=lambda one: sign * statistics.fmean(record["score"] for record in found[one]))
     if not plan.problem.early:
-        return Chosen(rate, plan.steps)
-    at_it = [r["best_step"] for r in records if r["activation"] == label and r["learning_rate"] == rate]
-    best_steps = [step for step in at_it if step is not None]  # none of a run that failed
-    return Chosen(rate, round(statistics.fmean(best_steps)) if best_steps else plan.steps)
+        return Chosen(rate, plan.steps, settings)
+    best_steps = [r["best_step"] for r in found[settings] if r["best_step"] is not None]  # None of one that failed
+    return Chosen(rate, round(statistics.fmean(best_steps)) if best_steps else plan.steps, settings)
 
 
 def _until_decided(plan: Plan, chosen: Mapping[str, Chosen], run: Runner) -> list[Record]:

@@ -25,7 +25,13 @@ def summarise(plan: Plan, outcome: Outcome) -> dict[str, Any]:
     adjusted = dict(zip(pairs, holm([1.0 if pair.p is None else pair.p for pair in pairs.values()]), strict=True))
     for label in order:
         chosen = outcome.chosen[label]
-        row = {"name": label, "learning_rate": chosen.rate, "steps": chosen.steps, **_own(outcome.confirmed[label])}
+        row = {
+            "name": label,
+            "learning_rate": chosen.rate,
+            "steps": chosen.steps,
+            "settings": dict(chosen.settings),
+            **_own(outcome.confirmed[label]),
+        }
         row |= {"standing": "best", "more_seeds": None, "difference": 0.0, "probability_better": None}
         row |= dict.fromkeys(("difference_low", "difference_high", "p", "p_holm"))
         if label in pairs:

@@ -18,7 +18,9 @@ from actfun._compare.reading import read
 from actfun._compare.tables import Held, Table, places, table, vectorised
 from actfun._operators.modules import hidden
 
-WIDTH, BLOCKS, DROPOUT, DECAY = 128, 2, 0.1, 0.01
+WIDTH, BLOCKS = 128, 2
+USUAL = {"weight decay": 0.01, "dropout": 0.1}
+TUNABLE = {"weight decay": (0.0, 0.1), "dropout": (0.0, 0.3)}
 EPOCHS, MOST_STEPS, FEWEST_STEPS = 60, 1_500, 300
 
 
@@ -29,7 +31,7 @@ class TableNetwork(Network):
     learning models for tabular data, arXiv:2106.11959, section 3.2, "ResNet").
     """
 
-    def __init__(self, in_features: int, hidden_width: int, outputs: int, candidate: Candidate) -> None:
+    def __init__(self, in_features: int, hidden_width: int, outputs: int, candidate: Candidate, dropout: float) -> None:
         super().__init__()
         self.first = nn.Linear(in_features, WIDTH)
         self.norms = nn.ModuleList(nn.BatchNorm1d(WIDTH) for _ in range(BLOCKS + 1))
@@ -38,7 +40,7 @@ class TableNetwork(Network):
         self.up = nn.ModuleList(nn.Linear(WIDTH, int(hidden_width * candidate.pieces)) for _ in range(BLOCKS))
         self.fed = [nn.Linear(hidden_width, WIDTH) for _ in range(BLOCKS)]
         self.down = nn.ModuleList(self.fed)
-        self.dropout = nn.Dropout(DROPOUT)
+        self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(WIDTH, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,17 +52,21 @@ class TableNetwork(Network):
         return logits
 
 
-def adamw(network: nn.Module, rate: float) -> torch.optim.Optimizer:
+def _adamw(decay: float, network: nn.Module, rate: float) -> torch.optim.Optimizer:
     """AdamW with weight decay on matrices alone."""
     decayed = [p for p in network.parameters() if p.dim() > 1]
     others = [p for p in network.parameters() if p.dim() <= 1]
-    groups = [{"params": decayed, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}]
+    groups = [{"params": decayed, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, rate)
 
 
 def problem_of(found: Table, metric: str | None = None) -> Problem:
     """The problem that a table is."""
-    held, values = Held(found), found.values
+    return _problem(Held(found), metric, {})
+
+
+def _problem(held: Held, metric: str | None, settings: Mapping[str, float]) -> Problem:
+    found, values, chosen = held.table, held.table.values, {**USUAL, **settings}
     train = len(places(found, 0)[0])
     batch_size = min(256, max(16, 2 ** round(math.log2(max(train // 20, 1)))))
     steps = min(MOST_STEPS, max(FEWEST_STEPS, EPOCHS * train // batch_size))
@@ -85,7 +91,9 @@ def problem_of(found: Table, metric: str | None = None) -> Problem:
 
     def build(candidate: Candidate, split: Split) -> nn.Module:
         inputs = split.train[0].shape[1]
-        network = build_network(lambda w, c: TableNetwork(inputs, w, split.outputs, c), 2 * WIDTH, candidate)
+        network = build_network(
+            lambda w, c: TableNetwork(inputs, w, split.outputs, c, chosen["dropout"]), 2 * WIDTH, candidate
+        )
         return network if found.kind in (TWO, SEVERAL) else _scaled(network, found.kind, split)
 
     def reference(name: str, seed: int) -> Mapping[str, float]:
@@ -108,8 +116,10 @@ def problem_of(found: Table, metric: str | None = None) -> Problem:
         split=split,
         build=build,
         loss=losses[found.kind],  # type: ignore[arg-type]
-        optimizer=adamw,
-        optimizer_name=f"AdamW, weight decay {DECAY}",
+        optimizer=functools.partial(_adamw, chosen["weight decay"]),
+        optimizer_name="AdamW",
+        tunable=TUNABLE,
+        tuned=functools.partial(_problem, held, metric),
         early=True,
         references=("linear", "gradient boosting"),
         reference=reference,

@@ -32,7 +32,7 @@ class Trial(Job):
 
     task: the name of one, or what `actfun._compare.sources` makes a problem of. stage: "tune" (scored on validation
     data) or "confirm" (scored on test data, once, at the end). activation: the candidate's label. init: "matched" to
-    the activation's gain, or "shared".
+    the activation's gain, or "shared". settings: those of the problem that are not the usual ones.
     """
 
     studies: ClassVar[tuple[str, ...]] = ("_compare",)
@@ -45,6 +45,7 @@ class Trial(Job):
     steps: int
     init: str = "matched"
     device: str = "cpu"
+    settings: tuple[tuple[str, float], ...] = ()
     version: str = __version__
 
     @property
@@ -59,7 +60,8 @@ class Trial(Job):
 
     def run(self) -> dict[str, Any]:
         """Train and score; a `Result` as a dictionary."""
-        return dataclasses.asdict(_train(self, problem(self.task)))
+        of = problem(self.task)
+        return dataclasses.asdict(_train(self, of.tuned(dict(self.settings)) if of.tuned and self.settings else of))
 
     def failure(self, error: str) -> dict[str, Any]:
         """A failed result: the worst score."""

@@ -106,6 +106,11 @@ def _enumerate(names: list[str]) -> str:
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
+def _settings(row: dict[str, Any]) -> str:
+    """Settings that tuning changed: "dropout 0.3"."""
+    return ", ".join(f"{name} {value:g}" for name, value in row.get("settings", {}).items())
+
+
 def section(summary: dict[str, Any]) -> Section:
     """The rows of a summary as a table."""
     metric, rows = metric_of(summary), summary["activations"]
@@ -117,6 +122,7 @@ def section(summary: dict[str, Any]) -> Section:
         "95% interval": [metric.interval(row["low"], row["high"]) for row in rows],
         "p (Holm)": ["" if row is rows[0] else formatting.p_value(row["p_holm"]) for row in rows],
         "lr": [formatting.learning_rate(row["learning_rate"]) for row in rows],
+        **({"settings": settings} if any(settings := [_settings(row) for row in rows]) else {}),
         "ms/step": [formatting.milliseconds(row["step_milliseconds"]) for row in rows],
         "dead": [formatting.share(row["dead_share"]) for row in rows],
         "saturated": [formatting.share(row["saturated_share"]) for row in rows],

@@ -71,6 +71,7 @@ class ComparisonRun:
         device: str = "cpu",
         until_decided: bool = False,
         per_gpu: int | None = None,
+        tune: bool = False,
         **options: str | None,
     ) -> None:
         self.inline = False
@@ -83,9 +84,7 @@ class ComparisonRun:
             wanted = tuple(name for name in ARTICLE if name != "maxout")
         labels = protocol.candidates(wanted, problem.element_wise)
         rates = None if learning_rates is None else tuple(learning_rates)
-        self.plan = protocol.plan(
-            problem, labels, seeds, rates, init, quick, task=text, device=device, until_decided=until_decided
-        )
+        self.plan = protocol.plan(problem, labels, seeds, rates, init, quick, text, device, until_decided, tune)
         self.per_gpu = _per_gpu(device, per_gpu)
         self.workers = worker_count(workers if workers or not self.per_gpu else self.per_gpu * gpus())
         self.store = Store(self.folder, resume)
@@ -161,6 +160,7 @@ def compare(
     seeds: int | None = None,
     until_decided: bool = False,
     learning_rates: Iterable[float] | None = None,
+    tune: bool = False,
     init: str = "matched",
     device: str = "cpu",
     executor: Executor | str | None = None,
@@ -183,7 +183,8 @@ def compare(
     whose rows stay together in one part. time: a column by which the latest rows are held back.
     seeds: how many confirm (default: the task's, 10 to 40; quick: 10). until_decided: add seeds, up to `seeds` (default
     60), until each activation is worse than the best or the same, by a sequential test whose errors stay below 5% over
-    all looks; what is worse gets no more. learning_rates: the grid (default: the task's). init: weights "matched" to
+    all looks; what is worse gets no more. learning_rates: the grid (default: the task's). tune: of tables, weight
+    decay and dropout too. init: weights "matched" to
     each activation's gain, or "shared" by all (tasks of the package and tables). device: where trials run, as torch
     names it; of "cuda" each GPU is shared by `per_gpu` worker processes (default: 1). executor: what runs trials
     (default: `workers` processes, one a core); "ray" for a Ray cluster of this machine, or the address of one. out: a
@@ -195,7 +196,20 @@ def compare(
     Raises ValueError for what cannot be right, naming the argument, OSError where a file or folder cannot be used.
     """
     options = {"target": target, "kind": kind, "metric": metric, "group": group, "time": time}
-    common = (activations, seeds, learning_rates, init, workers, out, resume, quick, device, until_decided, per_gpu)
+    common = (
+        activations,
+        seeds,
+        learning_rates,
+        init,
+        workers,
+        out,
+        resume,
+        quick,
+        device,
+        until_decided,
+        per_gpu,
+        tune,
+    )
     found: Comparison = prepare(data, *common, **options).run(executor)
     return found
 
@@ -219,7 +233,7 @@ def prepare(data: Any, *common: Any, **options: Any) -> Any:
         return ComparisonRun(data, *common, **options)
     from actfun._studies.compare_several import SeveralRun
 
-    activations, seeds, rates, init, workers, out, resume, quick, device, until_decided, per_gpu = common
+    activations, seeds, rates, init, workers, out, resume, quick, device, until_decided, per_gpu, tune = common
     if len(data) < 2 or until_decided:
         raise ValueError("several data sets are at least two, and with the same seeds for all, not `until_decided`")
     targets = iter([*as_tuple(options.pop("target"))])
@@ -232,6 +246,6 @@ def prepare(data: Any, *common: Any, **options: Any) -> Any:
     for one, target in zip(data, asked, strict=True):
         inside = None if where is None else where / Path(str(one).partition(".py:")[0]).stem
         own = options if sources.is_table(str(one)) else dict.fromkeys(options)
-        given = (activations, seeds, rates, init, workers, inside, resume, quick, device, False, per_gpu)
+        given = (activations, seeds, rates, init, workers, inside, resume, quick, device, False, per_gpu, tune)
         runs.append(ComparisonRun(one, *given, target=target, **own))
     return SeveralRun(runs, where)
