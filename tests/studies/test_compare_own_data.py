@@ -421,3 +421,114 @@ def test_settings_change_the_network_and_its_optimizer(csv):
     assert {group["weight_decay"] for group in problem.optimizer(network, 0.1).param_groups} == {0.0}
     with pytest.raises(ValueError, match="`tune`: digits has the learning rate alone to tune"):
         af.compare("digits", tune=True)
+
+
+# Logs.
+
+
+def test_runs_are_written_to_tensorboard(csv, tmp_path, capsys):
+    pytest.importorskip("tensorboard")
+    words = ["--target", "price", "--quick", "--seeds", "2", "--lrs", "0.01", "--activations", "relu"]
+    assert main(["compare", csv, *words, "--log", "tensorboard", "--out", str(tmp_path)]) == 0
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    trials = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    for trial in trials:
+        found = EventAccumulator(str(tmp_path / "tensorboard" / trial["id"])).Reload()
+        (score,) = found.Scalars("score")
+        assert score.value == pytest.approx(trial["score"], rel=1e-6)
+        if "curve" in trial:
+            assert [event.step for event in found.Scalars("validation score")] == [step for step, _ in trial["curve"]]
+
+
+def test_runs_are_written_to_mlflow(csv, tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    mlflow.set_tracking_uri(f"file://{tmp_path}/runs")
+    options = {"target": "price", "seeds": 2, "learning_rates": [0.01], "quick": True, "executor": Inline()}
+    found = af.compare(csv, ["relu"], log="mlflow", **options)
+    runs = mlflow.search_runs(experiment_names=["actfun things.csv"], output_format="list")
+    scores = {run.data.metrics["score"] for run in runs if run.data.params.get("stage") == "confirm"}
+    assert scores == set(found.rows[0]["scores"])
+
+
+def test_logs_that_cannot_be_are_named():
+    for kind, words in (("tensorbord", "did you mean tensorboard"), ("tensorboard", "name it with `out`")):
+        with pytest.raises(ValueError, match=words):
+            af.compare("digits", log=kind)
+
+
+# What went wrong unseen at some time.
+
+
+def dated(form: str) -> "pandas.DataFrame":
+    days = pandas.date_range("2020-01-01", periods=200)
+    return pandas.DataFrame({"day": days.strftime(form), "x": numpy.arange(200.0), "y": numpy.arange(200.0) ** 0.5})
+
+
+@pytest.mark.parametrize("form", ["%d.%m.%Y", "%m/%d/%Y", "%Y-%m-%d", "%d %b %Y"])
+def test_dates_are_read_in_one_format(form):
+    table = tables.table("t", dated(form).sample(frac=1.0, random_state=0), "y", time="day")
+    _, _, test = tables.places(table, 0)
+    assert sorted(table.frame["x"].iloc[test]) == list(range(160, 200))
+
+
+def test_dates_that_may_be_read_in_two_ways_are_refused():
+    early = dated("%d.%m.%Y")[lambda t: t["day"].str[:2].astype(int) <= 12]
+    with pytest.raises(ValueError, match=r"`time`: day may be day before month or after it, as '01\.01\.2020'"):
+        tables.table("t", early, "y", time="day")
+
+
+def test_a_class_that_training_lacks_shifts_nothing():
+    rows = pandas.DataFrame({"t": range(300), "x": numpy.arange(300.0) % 7})
+    rows["y"] = ["p", "r"] * 120 + ["q", "z"] * 30  # q and z come late
+    problem = tabular.problem_of(tables.table("t", rows, "y", time="t"))
+    for name in problem.references:
+        assert problem.reference(name, 0)["log-loss"] > 5.0
+        assert problem.reference(name, 0)["accuracy"] == 0.0
+
+
+def test_targets_far_from_zero_keep_their_digits(csv):
+    table = frame()
+    table["price"] += 1e9
+    problem = tabular.problem_of(tables.table("t", table[["size", "price"]], "price"))
+    network = problem.build(candidate_of("relu"), problem.split(0))
+    x, _ = problem.split(0).train
+    assert len(set(network(x).squeeze(-1).tolist())) > 60
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "words"),
+    [
+        (lambda t: t.assign(size=numpy.inf), {}, "column size is infinite in 120 cells"),
+        (lambda t: t.assign(size=1e40), {}, "column size has values above"),
+        (lambda t: t.assign(size=1j), {}, "column size is complex"),
+        (lambda t: t.assign(note=[[1, 2]] * 120), {}, r"column note has cells of several values, as \[1, 2\]"),
+        (lambda t: pandas.concat([t, t[["size"]]], axis=1), {}, "t has columns of the same name: size"),
+        (lambda t: t, {"time": "price"}, "`time`: price is the target"),
+        (lambda t: t.assign(made="2020-01-01"), {"time": "made"}, "`time`: made is the same in all rows"),
+        (lambda t: t.assign(made="soon"), {"time": "note"}, "`time`: note is no time in one format"),
+        (lambda t: t.assign(shop=["a", "b"] * 60), {"group": "shop"}, "`group`: shop has 2 groups; three parts need 5"),
+        (lambda t: t.assign(shop=[None, "b"] * 60), {"group": "shop"}, "`group`: shop has|`group`: 60 of 120 rows"),
+    ],
+)
+def test_tables_that_would_be_compared_wrongly_are_refused(change, options, words):
+    with pytest.raises(ValueError, match=words):
+        tables.table("t", change(frame()), "price", **options)
+
+
+def test_files_of_other_kinds_are_read_or_named(tmp_path):
+    from actfun._compare.reading import read
+
+    (tmp_path / "semicolons.csv").write_text("a;y\n1;2\n3;None\n")
+    assert read(str(tmp_path / "semicolons.csv"))["y"].tolist() == ["2", "None"]
+    (tmp_path / "twice.csv").write_text("a,y,y\n1,2,3\n")
+    with pytest.raises(ValueError, match=r"twice.csv has columns of the same name: y"):
+        read(str(tmp_path / "twice.csv"))
+
+
+def test_scores_do_not_depend_on_the_number_of_workers(csv):
+    options = {"target": "price", "seeds": 2, "learning_rates": [0.01], "quick": True}
+    found = [af.compare(csv, ["relu"], workers=workers, **options) for workers in (1, 2)]
+    assert found[0].rows[0]["scores"] == found[1].rows[0]["scores"]

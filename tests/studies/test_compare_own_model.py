@@ -135,6 +135,8 @@ def test_metrics_of_ones_own_with_their_direction_and_band():
     result = af.compare(found, ["relu", "tanh"], **FAST)
     assert not result.data["higher_is_better"] and result.data["metrics"] == ["wrong", "accuracy"]
     assert result.rows[0]["mean"] <= result.rows[1]["mean"]
+    as_tensor = task(metrics={"m": lambda o, t: (o.argmax(-1) == t).float().mean()})
+    assert isinstance(af.compare(as_tensor, ["relu"], **FAST).rows[0]["mean"], float)
     assert task(same_within=0.25).problem().decides.same_within == 0.25
 
 
@@ -171,6 +173,8 @@ def test_optimizer_and_schedule_are_the_tasks_own():
         ({"model": lambda: 3}, TypeError, r"`model` must give a torch.nn.Module, got int"),
         ({"model": lambda: nn.Linear(5, 2)}, ValueError, "no relu; the model has no activation that is known"),
         ({"metrics": {"m": lambda o, t: float("nan")}}, ValueError, "`metrics`: m of an untrained model is nan"),
+        ({"metrics": {"m": lambda o, t: torch.ones(2)}}, ValueError, "`metrics`: m must give a number, got Tensor"),
+        ({"model": lambda activation: nn.Linear(5, 2)}, ValueError, "`model` does not use the activation"),
     ],
 )
 def test_what_is_wrong_with_a_task_is_named(changes, error, words):
@@ -221,6 +225,8 @@ def test_a_loss_that_raises_says_so_and_loses_nothing_else():
 
     result = af.compare(task(loss=loss), ["relu"], **FAST)
     assert result.failed and "ZeroDivisionError: of the user" in result.trials[-1]["error"]
+    assert result.verdict == "On own, every run failed: ZeroDivisionError: of the user."
+    assert "Use" not in result.data["advice"]
 
 
 # Images and texts.

@@ -54,6 +54,7 @@ def compare(
     quick: Annotated[
         bool, typer.Option("--quick", help="a smaller grid tuned on one seed, 10 seeds, half the steps")
     ] = False,
+    log: Annotated[str | None, _option("write each run to tensorboard (below --out) or mlflow as it ends")] = None,
     new: Annotated[Path | None, _option("write a file with a task to start from, and stop")] = None,
 ) -> None:
     """Compare activations fairly on your data: tune each on the same grid, confirm on fresh seeds, report intervals."""
@@ -70,12 +71,25 @@ def compare(
         if len(data) == 1 and len(target or []) > 1:
             raise ValueError("`target` is given twice, and there is one table")
         folder = out or Path(f"actfun-compare-{'-'.join(map(_name, data))}")
+        settings = {
+            "activations": None if activations is None else words(activations),
+            "seeds": seeds if most is None else most,
+            "learning_rates": _rates(lrs),
+            "init": init,
+            "workers": workers,
+            "out": folder,
+            "resume": resume,
+            "quick": quick,
+            "device": device,
+            "until_decided": until_decided,
+            "per_gpu": per_gpu,
+            "tune": tune,
+            "log": log,
+        }
         options = {"kind": kind, "metric": metric, "group": group, "time": time}
-        asked = None if activations is None else words(activations)
-        common = (seeds if most is None else most, _rates(lrs), init, workers, folder, resume, quick, device)
         one = len(data) == 1
         of = target[0] if one and target else target
-        study = prepare(data[0] if one else data, asked, *common, until_decided, per_gpu, tune, target=of, **options)
+        study = prepare(data[0] if one else data, settings, of, options)
     screen = console(160)
     for run in getattr(study, "runs", [study]):
         _introduce(screen, run)

@@ -88,7 +88,7 @@ class Task:
             asked = {name: KNOWN[name].score for name in asked}
         if not asked:
             raise ValueError("`metrics` is empty; the first one decides")
-        return dict(asked)
+        return {name: functools.partial(_number, name, score) for name, score in asked.items()}
 
     def split(self, seed: int) -> Split:
         """The three parts for a seed."""
@@ -110,7 +110,17 @@ class Task:
         if isinstance(self.model, nn.Module):
             return self._exchanged(copy.deepcopy(self.model), candidate, split)
         if _takes_activation(self.model):
-            return _module(self.model(functools.partial(hidden, candidate.activation)))
+            made: list[nn.Module] = []
+
+            def activation() -> nn.Module:
+                made.append(hidden(candidate.activation))
+                return made[-1]
+
+            model = _module(self.model(activation))
+            inside = {id(part) for part in model.modules()}
+            if not any(id(one) in inside for one in made):
+                raise ValueError("`model` does not use the activation that it is given")
+            return model
         return self._exchanged(_module(self.model()), candidate, split)
 
     def _exchanged(self, model: nn.Module, candidate: Candidate, split: Split) -> nn.Module:
@@ -158,6 +168,14 @@ class Task:
         first = name == next(iter(self.metrics))
         band = asked if asked is not None and (first or isinstance(self.same_within, Mapping)) else usual
         return Metric(name, score, higher, min(0.0, at_first) if higher else GUESS * abs(at_first), band)
+
+
+def _number(name: str, score: Callable[[Tensor, Tensor], Any], outputs: Tensor, targets: Tensor) -> float:
+    found = score(outputs, targets)
+    try:
+        return float(found)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"`metrics`: {name} must give a number, got {type(found).__name__}") from None
 
 
 def _takes_activation(model: Callable[..., Any]) -> bool:

@@ -7,6 +7,7 @@ import numpy
 from sklearn import datasets
 
 ENDINGS = (".csv", ".tsv", ".parquet", ".npz", ".pickle")
+MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")  # "None" may well be a class
 BUNDLED = ("iris", "wine", "diabetes")  # of scikit-learn, beside those that are tasks
 
 
@@ -15,7 +16,7 @@ def pandas() -> Any:
     try:
         import pandas
     except ImportError as error:
-        raise ValueError(f"tables need {error.name}: pip install 'actfun[tables]'") from None
+        raise ValueError(f"tables need {error.name}: pip install 'actfun[data]'") from None
     return pandas
 
 
@@ -32,7 +33,7 @@ def read(path: str) -> Any:
     ending = file.suffix.lower()
     try:
         if ending in (".csv", ".tsv"):
-            return pd.read_csv(file, sep="\t" if ending == ".tsv" else ",")
+            return _separated(file, "\t" if ending == ".tsv" else ",")
         if ending == ".parquet":
             return pd.read_parquet(file)
         if ending == ".pickle":
@@ -41,8 +42,20 @@ def read(path: str) -> Any:
             return _arrays(file)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         said = str(error).removeprefix("Error tokenizing data. C error: ").strip()
-        raise ValueError(f"{path}: {said}") from None
+        more = "; save it as UTF-8" if isinstance(error, UnicodeDecodeError) else ""
+        raise ValueError(f"{path}: {said}{more}") from None
     raise ValueError(f"{path}: a table ends in {', '.join(ENDINGS[:-1])}")
+
+
+def _separated(file: Path, separator: str) -> Any:
+    """The rows of a file with a separator; semicolons are found too. A cell is missing where it is empty or says so."""
+    pd = pandas()
+    heads = [str(cell) for cell in pd.read_csv(file, sep=separator, header=None, nrows=1, dtype=str).iloc[0]]
+    if len(heads) == 1 and ";" in heads[0]:
+        return _separated(file, ";")
+    if doubled := sorted({head for head in heads if heads.count(head) > 1}):
+        raise ValueError(f"{file.name} has columns of the same name: {', '.join(doubled)}")
+    return pd.read_csv(file, sep=separator, keep_default_na=False, na_values=MISSING)
 
 
 def _arrays(file: Path) -> Any:

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from actfun._compare.tables import Vectorised
 
 
-def predict(name: str, kind: str, numbers: "Vectorised") -> Tensor:
-    """What a model of that name, fitted to the training part, gives for the test part: as a network does."""
+def predict(name: str, kind: str, numbers: "Vectorised", classes: int) -> Tensor:
+    """What a model of that name, fitted to the training part, gives for the test part: as a network does.
+
+    classes: how many there are, of which the training part may lack some.
+    """
     boosting = {"early_stopping": True, "validation_fraction": 0.2, "random_state": 0}
     models: dict[tuple[str, str], Any] = {
         ("linear", REGRESSION): lambda: linear_model.RidgeCV(numpy.logspace(-3, 4, 15)),
@@ -37,8 +40,10 @@ def predict(name: str, kind: str, numbers: "Vectorised") -> Tensor:
         model.fit(numbers.inputs[0], numbers.targets[0])
     if kind in (REGRESSION, COUNTS):
         return torch.from_numpy(model.predict(numbers.inputs[2]).astype(float))[:, None]
-    logarithms = torch.from_numpy(numpy.log(model.predict_proba(numbers.inputs[2]).clip(1e-12)))
-    return logarithms if logarithms.shape[1] > 2 else (logarithms[:, 1] - logarithms[:, 0])[:, None]
+    shares = numpy.zeros((len(numbers.inputs[2]), classes))
+    shares[:, model.classes_.astype(int)] = model.predict_proba(numbers.inputs[2])
+    logarithms = torch.from_numpy(numpy.log(shares.clip(1e-12)))
+    return logarithms if classes > 2 else (logarithms[:, 1] - logarithms[:, 0])[:, None]
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,8 @@ def describe(data: str, options: Mapping[str, str | None]) -> str:
             raise ValueError(f"`target` is missing: which column of {data} is to be predicted?")
         about = {"table": data, "name": data, "target": "target"}
         if data not in BUNDLED:
-            about = {"table": str(path.resolve()), "name": path.name, "digest": digest(path)}
+            name = "the table" if path.name == "table.pickle" else path.name  # a frame of pandas
+            about = {"table": str(path.resolve()), "name": name, "digest": digest(path)}
         return json.dumps(about | given)
     if path.is_dir():
         about = {"images": str(path.resolve()), "name": path.resolve().name, "digest": digest_of_folder(path)}

@@ -53,7 +53,10 @@ def summarise(plan: Plan, outcome: Outcome) -> dict[str, Any]:
                 differences = [scores[label][seed] - scores[best][seed] for seed in plan.seeds]
                 row["more_seeds"] = more_seeds(differences, metric.same_within, len(pairs))
         rows.append(row)
-    return {**_facts(plan), "activations": rows}
+    facts = _facts(plan)
+    tried = {record["learning_rate"] for record in outcome.records if record["stage"] == "tune"}
+    facts["protocol"]["learning_rates"] = sorted(tried)
+    return {**facts, "activations": rows}
 
 
 def of_references(plan: Plan, records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -85,6 +88,7 @@ def _own(trials: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "low": low,
         "high": high,
         "failures": sum(trial["failed"] for trial in trials),
+        "error": next((trial["error"] for trial in trials if trial["failed"]), None),
         "seeds": len(trials),
         "step_milliseconds": _median(trials, "step_milliseconds"),
         "dead_share": _median(trials, "dead_share"),

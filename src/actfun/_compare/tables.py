@@ -1,5 +1,6 @@
 """A table of one's own: what its target is, its parts, and its columns as numbers."""
 
+import contextlib
 import functools
 import math
 import warnings
@@ -14,7 +15,9 @@ from actfun._compare.metrics import COUNTS, KINDS, REGRESSION, SEVERAL, TWO
 from actfun._compare.reading import pandas
 from actfun._compare.tasks import TEST_SEED
 
-FEWEST_ROWS, FEWEST_OF_CLASS, MOST_CLASSES = 50, 5, 20
+FEWEST_ROWS, FEWEST_OF_CLASS, MOST_CLASSES, FEWEST_GROUPS = 50, 5, 20, 5
+FEW_VALUES = 10  # whole numbers with a point, up to so many different ones, are classes
+LARGEST = 1e30  # whose square float32 has not, so no standard deviation either
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,17 @@ def table(
         raise ValueError(f"`kind`: {kind!r} is not known; {nearest(kind, KINDS)}")
     if group is not None and time is not None:
         raise ValueError("`group` and `time` exclude each other: rows are kept together, or split by time")
+    if doubled := sorted({one for one in names if names.count(one) > 1}):
+        raise ValueError(f"{name} has columns of the same name: {', '.join(doubled)}")
+    for option, column in (("group", group), ("time", time)):
+        if column is not None and (column == target or frame[column].nunique(dropna=False) < 2):
+            what = "the target" if column == target else "the same in all rows"
+            raise ValueError(f"`{option}`: {column} is {what}")
+    if group is not None and (empty := int(frame[group].isna().sum())):
+        raise ValueError(f"`group`: {empty} of {len(frame)} rows have no {group}")
+    if group is not None and frame[group].nunique() < FEWEST_GROUPS:
+        raise ValueError(f"`group`: {group} has {frame[group].nunique()} groups; three parts need {FEWEST_GROUPS}")
+    _check_cells(frame)
     if time is not None:
         frame = frame.sort_values(time, key=functools.partial(_moments, time), kind="stable")
     column = frame[target]
@@ -71,16 +85,41 @@ def table(
     return found
 
 
+def _check_cells(frame: Any) -> None:
+    """Raise ValueError that names a column whose cells are no numbers, words or times."""
+    types = pandas().api.types
+    for name in frame.columns:
+        column = frame[name]
+        if types.is_complex_dtype(column):
+            raise ValueError(f"column {name} is complex")
+        if types.is_float_dtype(column) and (count := int(numpy.isinf(column.to_numpy(float)).sum())):
+            raise ValueError(f"column {name} is infinite in {count} cells")
+        if types.is_numeric_dtype(column) and (column.abs() > LARGEST).any():
+            raise ValueError(f"column {name} has values above {LARGEST:g}")
+        try:
+            column.nunique()
+        except TypeError:
+            odd = next(cell for cell in column if isinstance(cell, list | dict | set))
+            raise ValueError(f"column {name} has cells of several values, as {odd!r}") from None
+
+
 def _moments(name: str, column: Any) -> Any:
     """What a column is sorted by in time. Raises ValueError where it has no order."""
     if column.isna().any():
         raise ValueError(f"`time`: {int(column.isna().sum())} rows have no {name}")
     if pandas().api.types.is_numeric_dtype(column):
         return column
-    try:
-        return pandas().to_datetime(column, format="mixed")
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"`time`: {name} is no time: {error}") from None
+    found = []
+    for day_first in (False, True):
+        with warnings.catch_warnings(), contextlib.suppress(ValueError, TypeError):
+            warnings.simplefilter("ignore")  # that the other reading is tried
+            read = pandas().to_datetime(column, dayfirst=day_first)  # one format for all
+            found.append(read)
+    if not found:
+        raise ValueError(f"`time`: {name} is no time in one format, as {column.iloc[0]!r}; write 2024-12-31")
+    if len(found) == 2 and not found[0].equals(found[1]):
+        raise ValueError(f"`time`: {name} may be day before month or after it, as {column.iloc[0]!r}; write 2024-12-31")
+    return found[0]
 
 
 def _kind(column: Any) -> str:
@@ -93,7 +132,7 @@ def _kind(column: Any) -> str:
         return SEVERAL
     numbers = column.to_numpy(dtype=float)
     whole = bool((numbers == numpy.round(numbers)).all())
-    if whole and different <= MOST_CLASSES and pd.api.types.is_integer_dtype(column):
+    if whole and different <= (MOST_CLASSES if pd.api.types.is_integer_dtype(column) else FEW_VALUES):
         return COUNTS if _tails_off(numbers) else SEVERAL
     return COUNTS if whole and numbers.min() == 0.0 else REGRESSION
 
@@ -113,17 +152,18 @@ def _values(target: str, column: Any, kind: str) -> tuple[numpy.ndarray, tuple[s
         if kind == TWO and len(classes) != 2:
             raise ValueError(f"`kind`: {target} has {len(classes)} different values, not two classes")
         if len(classes) > max(MOST_CLASSES, len(column) // 20):
-            raise ValueError(f"`kind`: {target} has {len(classes)} different values, too many for classes")
+            many = f"{target} has {len(classes)} different values, as {classes[0]!r}, too many for classes"
+            raise ValueError(f"`kind`: {many}; numbers are written in digits, with a point")
         if (least := int(counts.iloc[-1])) < FEWEST_OF_CLASS:
             raise ValueError(
                 f"`target`: {target} is {counts.index[-1]!r} in {least} row{'s' * (least != 1)}; each class needs "
-                f"{FEWEST_OF_CLASS}"
+                f"{FEWEST_OF_CLASS}; or is it of another kind?"
             )
         codes = {name: k for k, name in enumerate(classes)}
         dtype = numpy.float32 if kind == TWO else numpy.int64
         return written.map(codes).to_numpy(dtype), classes
     try:
-        numbers = column.to_numpy(dtype=float)
+        numbers = column.to_numpy(dtype=float, copy=True)
     except (ValueError, TypeError):
         odd = next(value for value in column if not _is_number(value))
         raise ValueError(f"`kind`: {target} is text, as {odd!r}, where {kind} needs numbers") from None
@@ -214,7 +254,7 @@ def vectorised(found: "Held", seed: int) -> Vectorised:
     try:
         from skrub import StringEncoder, TableVectorizer
     except ImportError as error:
-        raise ValueError(f"tables need {error.name}: pip install 'actfun[tables]'") from None
+        raise ValueError(f"tables need {error.name}: pip install 'actfun[data]'") from None
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

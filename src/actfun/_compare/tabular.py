@@ -100,7 +100,7 @@ def _problem(held: Held, metric: str | None, settings: Mapping[str, float]) -> P
         from actfun._compare.references import predict
 
         numbers = vectorised(held, seed)
-        outputs = predict(name, found.kind, numbers)
+        outputs = predict(name, found.kind, numbers, classes)
         targets = torch.from_numpy(numbers.targets[2])
         return {one.name: one.score(outputs, targets) for one in known}
 
@@ -138,7 +138,7 @@ class _Scaled(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_features) -> (N, 1)."""
-        y: Tensor = self.network(x)
+        y: Tensor = self.network(x).double()  # float32 has few digits for targets far from 0
         if self.kind == COUNTS:
             return self.mean * y.clamp(-20.0, 20.0).exp()
         return self.mean + self.deviation * y

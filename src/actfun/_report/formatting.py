@@ -83,6 +83,8 @@ class Metric:
             return ""
         if signed:
             return f"{self.difference(low)} to {self.difference(high)}"
+        if self.percent:  # of t, which knows no bounds
+            low, high = max(low, 0.0), min(high, 1.0)
         return f"{self.score(low, unit=False)} to {self.score(high, unit=False)}"
 
 

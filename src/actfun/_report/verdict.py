@@ -14,6 +14,8 @@ def verdict(summary: dict[str, Any]) -> str:
     """Who scored best, who is as good, who is worse, and for whom the seeds did not suffice."""
     metric, rows = metric_of(summary), summary["activations"]
     best = rows[0]
+    if all(row["failures"] == row["seeds"] for row in rows):
+        return f"On {summary['task']}, every run failed: {best.get('error')}."
     interval = metric.interval(best["low"], best["high"])
     extent = f" (95% interval {interval}, {best['seeds']} seeds)" if interval else " (one seed, so nothing is settled)"
     sentences = [
@@ -38,13 +40,17 @@ def verdict(summary: dict[str, Any]) -> str:
         sentences.append(f"Models of other kinds: {_enumerate(beside)}.")
     if summary.get("until_decided"):
         used, most = sum(row["seeds"] for row in rows), len(summary["protocol"]["seeds"]) * len(rows)
-        sentences.append(f"Seeds were added until it was decided: {used} confirming runs, of {most} at most.")
+        open_ = any(row["standing"] == "unclear" for row in rows)
+        said = "Not all is decided, and the seeds are used up" if open_ else "Seeds were added until it was decided"
+        sentences.append(f"{said}: {used} confirming runs, of {most} at most.")
     return " ".join(sentences)
 
 
 def advice(summary: dict[str, Any]) -> str:
     """What to use, and what to try next, in two sentences."""
     metric, rows = metric_of(summary), summary["activations"]
+    if all(row["failures"] == row["seeds"] for row in rows):
+        return "Mend that first; results.jsonl has what each run said."
     alike = [row for row in rows if row["standing"] in ("best", "same") and not row["failures"]]
     unclear = [row["name"] for row in rows if row["standing"] == "unclear"]
     quick = min(alike or rows[:1], key=lambda row: row["step_milliseconds"] or 0.0)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from actfun._runs.executors import Executor
 from actfun._runs.job import Job, JobsFailedError, Record
+from actfun._runs.logs import Log
 from actfun._runs.progress import Progress
 from actfun._runs.store import Store
 
@@ -11,12 +12,15 @@ from actfun._runs.store import Store
 class Loop:
     """Does jobs: a record of the store is used again, others are made and stored, each as it ends.
 
-    known: the jobs that are certain, or possible; total: how many there will be (default: all known).
+    known: the jobs that are certain, or possible; total: how many there will be (default: all known). log: is told each
+    new record, after it is stored.
     A context manager, which shows progress and closes the store at its end.
     """
 
-    def __init__(self, store: Store, things: str, known: Sequence[Job], total: int | None = None) -> None:
-        self.store = store
+    def __init__(
+        self, store: Store, things: str, known: Sequence[Job], total: int | None = None, log: Log | None = None
+    ) -> None:
+        self.store, self._log = store, log
         missing = {job.id for job in store.missing(known)}
         self._counted = {job.id for job in known} - missing  # those that progress knows to be there
         self.progress = Progress(len(known) if total is None else total, len(self._counted), things)
@@ -47,6 +51,8 @@ class Loop:
         self.store.append(record)
         self._counted.add(job.id)
         self.progress.finished(record)
+        if self._log is not None:
+            self._log(record)
 
 
 def all_done(jobs: Sequence[Job], records: Sequence[Record]) -> list[Record]:

@@ -17,8 +17,9 @@ from actfun._report import verdict
 from actfun._report.page import write_compare
 from actfun._runs.cluster import Cluster
 from actfun._runs.executors import Executor, Inline, Processes
-from actfun._runs.host import gpus, machine
+from actfun._runs.host import gpus, machine, threads
 from actfun._runs.job import Record
+from actfun._runs.logs import open_log
 from actfun._runs.loop import Loop
 from actfun._runs.store import Store
 from actfun._studies.arguments import Names, as_tuple, folder, worker_count
@@ -60,18 +61,19 @@ class ComparisonRun:
     def __init__(
         self,
         data: Any,
-        activations: Names | None,
-        seeds: int | None,
-        learning_rates: Iterable[float] | None,
-        init: str,
-        workers: int | None,
-        out: Path | str | None,
-        resume: bool,
-        quick: bool,
+        activations: Names | None = None,
+        seeds: int | None = None,
+        learning_rates: Iterable[float] | None = None,
+        init: str = "matched",
+        workers: int | None = None,
+        out: Path | str | None = None,
+        resume: bool = False,
+        quick: bool = False,
         device: str = "cpu",
         until_decided: bool = False,
         per_gpu: int | None = None,
         tune: bool = False,
+        log: str | None = None,
         **options: str | None,
     ) -> None:
         self.inline = False
@@ -85,6 +87,7 @@ class ComparisonRun:
         labels = protocol.candidates(wanted, problem.element_wise)
         rates = None if learning_rates is None else tuple(learning_rates)
         self.plan = protocol.plan(problem, labels, seeds, rates, init, quick, text, device, until_decided, tune)
+        self.log = None if log is None else open_log(log, self.folder, problem.name)
         self.per_gpu = _per_gpu(device, per_gpu)
         self.workers = worker_count(workers if workers or not self.per_gpu else self.per_gpu * gpus())
         self.store = Store(self.folder, resume)
@@ -112,12 +115,15 @@ class ComparisonRun:
         return sources.describe(str(data), options)
 
     def _executor(self, asked: Executor | str | None) -> Any:
-        """What runs trials, as a context."""
+        """What runs trials, as a context; with one thread each, for scores hang on the number of threads."""
         if isinstance(asked, str):
             return Cluster(None if asked == "ray" else asked, gpus=1.0 / self.per_gpu if self.per_gpu else 0.0)
         if asked is not None:
             return contextlib.nullcontext(asked)
-        return contextlib.nullcontext(Inline()) if self.inline else Processes(self.workers, per_gpu=self.per_gpu)
+        if self.inline:
+            self._kept.enter_context(threads(1))
+            return contextlib.nullcontext(Inline())
+        return Processes(self.workers, 1, self.per_gpu)
 
     def run(self, executor: Executor | str | None = None) -> Comparison:
         """Train what is missing; the outcome, written to the folder if there is one."""
@@ -126,7 +132,7 @@ class ComparisonRun:
         references = [Reference(plan.task, name, seed) for name in plan.problem.references for seed in plan.seeds[:10]]
         with (
             self._kept,
-            Loop(self.store, "trials", plan.trials(), plan.size + len(references)) as loop,
+            Loop(self.store, "trials", plan.trials(), plan.size + len(references), self.log) as loop,
             within as doing,
         ):
 
@@ -169,6 +175,7 @@ def compare(
     out: Path | str | None = None,
     resume: bool = False,
     quick: bool = False,
+    log: str | None = None,
 ) -> Comparison:
     """Compare activations fairly on a task: tune each on the same grid, confirm on fresh seeds, report intervals.
 
@@ -189,28 +196,30 @@ def compare(
     names it; of "cuda" each GPU is shared by `per_gpu` worker processes (default: 1). executor: what runs trials
     (default: `workers` processes, one a core); "ray" for a Ray cluster of this machine, or the address of one. out: a
     folder for results.jsonl, summary.json and report.html (default: nothing is written). resume: go on with what is in
-    the folder. quick: a smaller grid tuned on one seed, half the steps.
+    the folder. quick: a smaller grid tuned on one seed, half the steps. log: "tensorboard" or
+    "mlflow", where each run is written as it ends.
 
     Of a list it gives `Comparisons`, whose `parts` are those of each.
     A script needs `if __name__ == "__main__":` around the call: each worker process imports the script.
     Raises ValueError for what cannot be right, naming the argument, OSError where a file or folder cannot be used.
     """
-    options = {"target": target, "kind": kind, "metric": metric, "group": group, "time": time}
-    common = (
-        activations,
-        seeds,
-        learning_rates,
-        init,
-        workers,
-        out,
-        resume,
-        quick,
-        device,
-        until_decided,
-        per_gpu,
-        tune,
-    )
-    found: Comparison = prepare(data, *common, **options).run(executor)
+    settings: dict[str, Any] = {
+        "activations": activations,
+        "seeds": seeds,
+        "learning_rates": learning_rates,
+        "init": init,
+        "workers": workers,
+        "out": out,
+        "resume": resume,
+        "quick": quick,
+        "device": device,
+        "until_decided": until_decided,
+        "per_gpu": per_gpu,
+        "tune": tune,
+        "log": log,
+    }
+    options = {"kind": kind, "metric": metric, "group": group, "time": time}
+    found: Comparison = prepare(data, settings, target, options).run(executor)
     return found
 
 
@@ -227,25 +236,23 @@ def _per_gpu(device: str, asked: int | None) -> int:
     return asked or 1
 
 
-def prepare(data: Any, *common: Any, **options: Any) -> Any:
-    """A comparison, or several, ready to run."""
+def prepare(data: Any, settings: dict[str, Any], target: Any, options: dict[str, Any]) -> Any:
+    """A comparison, or several, ready to run. settings: `ComparisonRun`'s arguments; options: those of tables."""
     if not isinstance(data, list | tuple):
-        return ComparisonRun(data, *common, **options)
+        return ComparisonRun(data, **settings, target=target, **options)
     from actfun._studies.compare_several import SeveralRun
 
-    activations, seeds, rates, init, workers, out, resume, quick, device, until_decided, per_gpu, tune = common
-    if len(data) < 2 or until_decided:
+    if len(data) < 2 or settings["until_decided"]:
         raise ValueError("several data sets are at least two, and with the same seeds for all, not `until_decided`")
-    targets = iter([*as_tuple(options.pop("target"))])
-    described = [str(one) for one in data]
-    asked = [next(targets, None) if sources.is_file_of_table(one) else None for one in described]
-    if activations is None and any(sources.takes_element_wise(one) for one in described):
-        activations = tuple(name for name in ARTICLE if name != "maxout")
-    where = None if out is None else Path(out)
+    targets, described = iter(as_tuple(target)), [str(one) for one in data]
+    if settings["activations"] is None and any(sources.takes_element_wise(one) for one in described):
+        settings = settings | {"activations": tuple(name for name in ARTICLE if name != "maxout")}
+    where = None if settings["out"] is None else Path(settings["out"])
     runs = []
-    for one, target in zip(data, asked, strict=True):
-        inside = None if where is None else where / Path(str(one).partition(".py:")[0]).stem
-        own = options if sources.is_table(str(one)) else dict.fromkeys(options)
-        given = (activations, seeds, rates, init, workers, inside, resume, quick, device, False, per_gpu, tune)
-        runs.append(ComparisonRun(one, *given, target=target, **own))
+    for one in described:
+        inside = None if where is None else where / Path(one.partition(".py:")[0]).stem
+        own: dict[str, Any] = {**options, "target": next(targets, None)} if sources.is_file_of_table(one) else {}
+        if sources.is_table(one) and not own:
+            own = {**options}
+        runs.append(ComparisonRun(one, **settings | {"out": inside}, **own))
     return SeveralRun(runs, where)
