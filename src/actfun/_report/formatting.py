@@ -85,7 +85,7 @@ class Metric:
             return f"{self.difference(low)} to {self.difference(high)}"
         if self.percent:  # of t, which knows no bounds
             low, high = max(low, 0.0), min(high, 1.0)
-        return f"{self.score(low, unit=False)} to {self.score(high, unit=False)}"
+        return f"{self.score(low, unit=False)} to {self.score(high, unit=False)}".replace("-", MINUS)
 
 
 def metric_of(summary: dict[str, Any]) -> Metric:
