@@ -208,7 +208,12 @@ def test_other_kinds_of_models_learn_on_the_same_split(csv, target, name):
 # Whole comparisons.
 
 
-@pytest.mark.parametrize("target", ["price", "dear", "visits", "stars"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "target", ["price", "dear", pytest.param("visits", marks=SLOW), pytest.param("stars", marks=SLOW)]
+)
 def test_a_table_of_each_kind_from_the_command(csv, tmp_path, capsys, target):
     out = tmp_path / "out"
     words = ["compare", csv, "--target", target, "--quick", "--seeds", "3", "--activations", "relu,tanh,maxout"]
@@ -528,6 +533,7 @@ def test_files_of_other_kinds_are_read_or_named(tmp_path):
         read(str(tmp_path / "twice.csv"))
 
 
+@SLOW
 def test_scores_do_not_depend_on_the_number_of_workers(csv):
     options = {"target": "price", "seeds": 2, "learning_rates": [0.01], "quick": True}
     found = [af.compare(csv, ["relu"], workers=workers, **options) for workers in (1, 2)]

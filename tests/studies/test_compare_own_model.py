@@ -263,6 +263,7 @@ def test_folders_that_are_wrong_are_named(images, tmp_path, capsys):
     assert "has 0 sub-folders with images" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_text_is_learned_and_a_short_one_refused(tmp_path, capsys):
     (tmp_path / "story.txt").write_text("once upon a time there was a cat. " * 800)
     words = ["--quick", "--seeds", "2", "--lrs", "0.01", "--activations", "relu", "--out", str(tmp_path / "out")]

@@ -38,7 +38,14 @@ def test_few_values_settle_nothing():
     assert statistics.anytime_half_width(1.0, 500) < 0.2
 
 
-@pytest.mark.parametrize("case", ["2, the same", "4, the same", "2, on the edge of the band", "4, one worse by 3"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "2, the same",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("4, the same", "2, on the edge of the band")),
+        pytest.param("4, one worse by 3", marks=pytest.mark.slow),
+    ],
+)
 def test_at_most_one_in_twenty_of_2000_comparisons_is_wrong(case):
     found = simulate_deciding.simulate(*simulate_deciding.CASES[case], count=2_000)
     assert found.wrong <= 0.05

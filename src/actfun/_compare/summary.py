@@ -88,7 +88,7 @@ def _own(trials: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "low": low,
         "high": high,
         "failures": sum(trial["failed"] for trial in trials),
-        "error": next((trial["error"] for trial in trials if trial["failed"]), None),
+        "error": next((trial.get("error") for trial in trials if trial["failed"]), None),
         "seeds": len(trials),
         "step_milliseconds": _median(trials, "step_milliseconds"),
         "dead_share": _median(trials, "dead_share"),
