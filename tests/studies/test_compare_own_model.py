@@ -182,9 +182,13 @@ def test_what_is_wrong_with_a_task_is_named(changes, error, words):
         af.compare(task(**changes), ["relu"], **FAST)
 
 
-def test_an_activation_that_does_not_fit_is_named():
+def test_an_activation_that_does_not_fit_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"maxout is .*; this network takes element-wise activations"):
         af.compare(task(), ["maxout"], **FAST)
+    with pytest.raises(ValueError, match=r"`executor`: a Task runs in this process"):
+        af.compare(task(), ["relu"], executor="ray")
+    with pytest.raises(ValueError, match="`resume` needs a task of a file"):
+        af.compare(task(), ["relu"], out=tmp_path, resume=True)
     with pytest.raises(ValueError, match="`target` is for tables; a Task says all itself"):
         af.compare(task(), ["relu"], target="y")
 

@@ -508,8 +508,7 @@ class Configured(nn.Module):
         self.config, self.inside = config, nn.ModuleList(kinds[config.hidden_act]() for _ in range(config.layers))
         self.last = nn.GELU()
 
-    def save_pretrained(self):
-        raise NotImplementedError
+    save_pretrained = None  # that there is one tells
 
     def forward(self, x):
         for layer in self.inside:

@@ -47,7 +47,7 @@ def compare(
     workers: Annotated[int | None, _option("worker processes [default: one a core]")] = None,
     per_gpu: Annotated[int | None, _option("worker processes that share a GPU [default: 1]")] = None,
     ray: Annotated[str | None, _option("run trials on a Ray cluster: of this machine, or at ADDRESS")] = None,
-    device: Annotated[str, typer.Option(help="where trials run: cpu, cuda, cuda:1, mps")] = "cpu",
+    device: Annotated[str, typer.Option(help="where trials run: cpu, cuda, cuda:1")] = "cpu",
     init: Annotated[str, typer.Option(help="matched to each activation's gain, or shared by all")] = "matched",
     out: Annotated[Path | None, typer.Option(help="folder for the results [default: actfun-compare-NAME]")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with what is in the folder")] = False,

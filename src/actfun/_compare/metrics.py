@@ -16,7 +16,7 @@ from actfun._compare.problem import Metric
 TWO, SEVERAL, REGRESSION, COUNTS = KINDS = ("two classes", "several classes", "regression", "counts")
 RARE = 0.1  # a share of a class below which the average precision decides
 BINS = 10
-FAILED = 10.0  # what a failed trial scores where there is no worst: so many times what a constant guess scores
+FAILED = 10.0  # what a failed trial scores where there is no worst: so many times what is scored without learning
 
 
 def softmax(logits: Tensor) -> numpy.ndarray:

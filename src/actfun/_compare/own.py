@@ -24,8 +24,6 @@ from actfun._surgery.replace import replace
 KNOWN = {
     metric.name: metric for metric in (*metrics.of_classes([0.5, 0.5]), *metrics.of_numbers(1.0))
 }  # metrics that go by their names
-PARTS = ("train", "validation", "test")
-GUESS = 10.0  # what a failed trial scores where less is better: so many times what an untrained network does
 
 
 class Task:
@@ -167,7 +165,7 @@ class Task:
         asked = self.same_within if not isinstance(self.same_within, Mapping) else self.same_within.get(name)
         first = name == next(iter(self.metrics))
         band = asked if asked is not None and (first or isinstance(self.same_within, Mapping)) else usual
-        return Metric(name, score, higher, min(0.0, at_first) if higher else GUESS * abs(at_first), band)
+        return Metric(name, score, higher, min(0.0, at_first) if higher else metrics.FAILED * abs(at_first), band)
 
 
 def _number(name: str, score: Callable[[Tensor, Tensor], Any], outputs: Tensor, targets: Tensor) -> float:

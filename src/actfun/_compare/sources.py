@@ -16,15 +16,14 @@ from actfun._compare import tasks
 from actfun._compare.problem import Problem
 from actfun._compare.reading import BUNDLED, ENDINGS
 
-OPTIONS = ("target", "kind", "metric", "group", "time")
 PIECE = 2**20
 
 
 def describe(data: str, options: Mapping[str, str | None]) -> str:
     """The text for a task's name, a data set of scikit-learn, a table, a text, a folder of images or FILE.py[:NAME].
 
-    options: those of OPTIONS that were given. Raises ValueError for what is none of these, and for an option that it
-    does not take; OSError where a file cannot be read.
+    options: of tables, as `af.compare` has them; None where one was not given. Raises ValueError for what is none of
+    these, and for an option that it does not take; OSError where a file cannot be read.
     """
     given = {name: value for name, value in options.items() if value is not None}
     if data in tasks.TASKS:

@@ -188,7 +188,8 @@ def _is_number(value: Any) -> bool:
 
 def _suspicious(frame: Any, values: numpy.ndarray, target: str) -> tuple[str, ...]:
     """Columns that look wrong: such as tell the target, or differ in each row."""
-    pd, said, numbers = pandas(), [], pd_series(values)
+    pd, said = pandas(), []
+    numbers = pd.Series(values)
     for name in frame.columns:
         column = frame[name]
         different = column.nunique()
@@ -203,11 +204,6 @@ def _suspicious(frame: Any, values: numpy.ndarray, target: str) -> tuple[str, ..
                 if abs(column.astype(float).corr(numbers, method="spearman")) > 0.999:
                     said.append(f"{name} alone tells {target}")
     return tuple(said)
-
-
-def pd_series(values: numpy.ndarray) -> Any:
-    """A column of pandas."""
-    return pandas().Series(values)
 
 
 def places(found: Table, seed: int) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
@@ -240,12 +236,10 @@ def _apart(found: Table, rows: numpy.ndarray, share: float, seed: int) -> tuple[
 
 @dataclass(frozen=True)
 class Vectorised:
-    """A split as numbers: inputs of the three parts, and mean and deviation of the targets of training."""
+    """A split as numbers: inputs and targets of training, validation and test."""
 
-    inputs: tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]
-    targets: tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]
-    mean: float
-    deviation: float
+    inputs: tuple[numpy.ndarray, ...]
+    targets: tuple[numpy.ndarray, ...]
 
 
 @functools.lru_cache(maxsize=4)
@@ -269,10 +263,8 @@ def vectorised(found: "Held", seed: int) -> Vectorised:
         warnings.simplefilter("ignore")  # of categories that training does not have
         train = pipeline.fit_transform(of.frame.iloc[chosen[0]])
         parts = [train, *(pipeline.transform(of.frame.iloc[rows]) for rows in chosen[1:])]
-    inputs = [numpy.asarray(part, dtype=numpy.float32) for part in parts]
-    targets = [of.values[rows] for rows in chosen]
-    numbers = targets[0].astype(float)
-    return Vectorised(tuple(inputs), tuple(targets), float(numbers.mean()), float(numbers.std()) or 1.0)  # type: ignore[arg-type]
+    inputs = tuple(numpy.asarray(part, dtype=numpy.float32) for part in parts)
+    return Vectorised(inputs, tuple(of.values[rows] for rows in chosen))
 
 
 class Held:

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import tempfile
+import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ class ComparisonRun:
         **options: str | None,
     ) -> None:
         self.inline = False
-        self.folder = folder(out, resume)
+        self.folder, self.resume = folder(out, resume), resume
         self._kept = contextlib.ExitStack()
         text = self._text(data, options)
         problem = sources.problem(text)
@@ -97,8 +98,10 @@ class ComparisonRun:
         if isinstance(data, Task):
             if odd := [name for name, value in options.items() if value is not None]:
                 raise ValueError(f"`{odd[0]}` is for tables; a Task says all itself")
+            if self.resume:
+                raise ValueError("`resume` needs a task of a file, FILE.py:NAME: another one here may look the same")
             self.inline = True
-            text = json.dumps({"own": data.name, "at": id(data)})
+            text = json.dumps({"own": data.name, "at": uuid.uuid4().hex})
             sources.HELD[text] = data.problem()
             return text
         if hasattr(data, "columns") and hasattr(data, "to_pickle"):
@@ -116,6 +119,8 @@ class ComparisonRun:
 
     def _executor(self, asked: Executor | str | None) -> Any:
         """What runs trials, as a context; with one thread each, for scores hang on the number of threads."""
+        if self.inline and not isinstance(asked, Inline | None):
+            raise ValueError("`executor`: a Task runs in this process; other ones take FILE.py:NAME")
         if isinstance(asked, str):
             return Cluster(None if asked == "ray" else asked, gpus=1.0 / self.per_gpu if self.per_gpu else 0.0)
         if asked is not None:
@@ -190,14 +195,13 @@ def compare(
     whose rows stay together in one part. time: a column by which the latest rows are held back.
     seeds: how many confirm (default: the task's, 10 to 40; quick: 10). until_decided: add seeds, up to `seeds` (default
     60), until each activation is worse than the best or the same, by a sequential test whose errors stay below 5% over
-    all looks; what is worse gets no more. learning_rates: the grid (default: the task's). tune: of tables, weight
-    decay and dropout too. init: weights "matched" to
-    each activation's gain, or "shared" by all (tasks of the package and tables). device: where trials run, as torch
-    names it; of "cuda" each GPU is shared by `per_gpu` worker processes (default: 1). executor: what runs trials
-    (default: `workers` processes, one a core); "ray" for a Ray cluster of this machine, or the address of one. out: a
-    folder for results.jsonl, summary.json and report.html (default: nothing is written). resume: go on with what is in
-    the folder. quick: a smaller grid tuned on one seed, half the steps. log: "tensorboard" or
-    "mlflow", where each run is written as it ends.
+    all looks; what is worse gets no more. learning_rates: the grid (default: the task's). tune: of tables, weight decay
+    and dropout too. init: weights "matched" to each activation's gain, or "shared" by all (tasks of the package and
+    tables). device: where trials run, as torch names it; of "cuda" each GPU is shared by `per_gpu` worker processes
+    (default: 1). executor: what runs trials (default: `workers` processes, one a core); "ray" for a Ray cluster of this
+    machine, or the address of one. out: a folder for results.jsonl, summary.json and report.html (default: nothing is
+    written). resume: go on with what is in the folder. quick: a smaller grid tuned on one seed, half the steps. log:
+    "tensorboard" or "mlflow", where each run is written as it ends.
 
     Of a list it gives `Comparisons`, whose `parts` are those of each.
     A script needs `if __name__ == "__main__":` around the call: each worker process imports the script.

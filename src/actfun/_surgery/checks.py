@@ -20,9 +20,8 @@ from actfun._surgery.sites import Site, run, untouched
 # What twins may change of the largest output; else 1e-3. With drawn weights 37 models come to 9e-7 in float32, seven of
 # them to 5e-3 in bfloat16 and 9e-4 in float16; trained ones may amplify rounding more.
 OUTPUT_TOLERANCE = {torch.float16: 3e-2, torch.bfloat16: 2e-1, torch.float64: 1e-6}
-RMS_TOLERANCE = (
-    3e-2  # of a root mean square; 2e-4 was measured, but for what float16 has few bits for, which is below this:
-)
+# Of a root mean square at a site. 2e-4 was measured, but for what float16 has few bits for, which is below the floor.
+RMS_TOLERANCE = 3e-2
 RMS_FLOOR = 1e-6
 Way = tuple[bool, bool]  # training, with gradients: torch's encoder layers take another path in evaluation without
 TRAINING, EAGER, BARE = (True, True), (False, True), (False, False)
