@@ -56,8 +56,9 @@ def comparisons(folder: Path) -> Iterator[tuple[str, Any, dict[str, Any]]]:
             Image.fromarray((image * 15.9).astype("uint8")).save(path)
     yield "a folder of images (scikit-learn's digits)", pictures, {"seeds": 6, "learning_rates": [0.001, 0.003, 0.01]}
     yield "one's own CNN (examples/cnn_on_digits.py)", EXAMPLES / "cnn_on_digits.py", {}
-    few = {"activations": ("relu", "gelu", "silu"), "seeds": 3}
+    few = {"activations": ("relu", "gelu", "silu"), "seeds": 5}
     yield "BERT of a configuration (examples/bert_on_digits.py)", EXAMPLES / "bert_on_digits.py", few
+    yield "ResNet of timm (examples/timm_on_digits.py)", EXAMPLES / "timm_on_digits.py", few
 
 
 def main() -> None:
@@ -81,11 +82,12 @@ def main() -> None:
         ]
         beside = [f"{row['name']} {metric.score(row['mean'])}" for row in summary["references"]]
         size = summary["data"].get("rows") or summary["data"].get("images") or ""
-        shown = [f"{size:,}" if size else "", metric.name, f"{best['name']} {metric.score(best['mean'])}"]
-        rows.append([title, *shown, ", ".join(alike), ", ".join(worse), ", ".join(beside), str(best["seeds"])])
+        what = ", ".join([title, *([f"{size:,} rows"] if size else []), f"{best['seeds']} seeds"])
+        first = f"{metric.name}: {best['name']} {metric.score(best['mean'])}"
+        rows.append([what, first, ", ".join(alike), ", ".join(worse), ", ".join(beside)])
         verdicts += [f"**{title}.** {summary['advice']}", ""]
         print(title, found.verdict, summary["advice"], sep="\n", file=sys.stderr)
-    headings = ["data", "rows", "decided by", "best", "the same", "worse", "other models", "seeds"]
+    headings = ["data", "best", "the same", "worse", "other models"]
     columns = dict(zip(headings, map(list, zip(*rows, strict=True)), strict=True))
     text = f"""\
 # Compared on real data
@@ -93,7 +95,8 @@ def main() -> None:
 Written by `python tools/compare_data.py FOLDER`: do not edit.
 
 What `actfun compare` found on tables, images and models that come with installable packages, of
-{", ".join(ACTIVATIONS)}; BERT takes three of them. Those that are in neither column could not be told from the best.
+{", ".join(ACTIVATIONS)}; BERT and timm's ResNet take three of them. Those that are in neither column could not be told
+from the best.
 
 Machine: {machine["processor"]}, {machine["workers"]} worker processes; torch {machine["torch"]}, actfun
 {machine["actfun"]}; {machine["date"]}.

@@ -367,8 +367,9 @@ def test_several_data_sets_are_put_together(csv, tmp_path, capsys):
     assert summary["data_sets"] == ["wine", "things.csv", "breast_cancer"] and len(summary["parts"]) == 3
     assert {row["standing"] for row in summary["activations"]} & {"best"}
     page = (tmp_path / "report.html").read_text()
-    assert "<svg" in page and not References(page).found
-    assert (tmp_path / "wine" / "report.html").exists()
+    pages = [f"{folder}/report.html" for folder in ("wine", "things", "breast_cancer")]
+    assert "<svg" in page and References(page).found == [f"a href={one}" for one in pages]
+    assert all((tmp_path / one).exists() for one in pages)
     with pytest.raises(ValueError, match="several data sets are at least two"):
         af.compare(["wine"])
     with pytest.raises(ValueError, match="a data set is named twice"):

@@ -167,7 +167,8 @@ def test_optimizer_and_schedule_are_the_tasks_own():
         ({"metrics": {}}, ValueError, "`metrics` is empty"),
         ({"steps": 0}, ValueError, "`steps` must be a whole number of at least 1, got 0"),
         ({"data": {"train": rows()}}, ValueError, "`data` has no test, only train"),
-        ({"data": rows(2)}, ValueError, "`data` has 2 rows, too few for three parts"),
+        ({"data": rows(49)}, ValueError, "`data` has 49 rows; at least 50 are needed for three parts"),
+        ({"data": {"train": rows(1), "test": rows()}}, ValueError, "`data` has 1 rows, too few for three parts"),
         ({"data": (rows()[0], rows(3)[1])}, ValueError, "`data`: 120 inputs and 3 targets"),
         ({"data": 3}, TypeError, "`data` must be two tensors, a Dataset with a length, or a DataLoader, got int"),
         ({"model": lambda: 3}, TypeError, r"`model` must give a torch.nn.Module, got int"),
@@ -185,7 +186,7 @@ def test_what_is_wrong_with_a_task_is_named(changes, error, words):
 def test_an_activation_that_does_not_fit_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"maxout is .*; this network takes element-wise activations"):
         af.compare(task(), ["maxout"], **FAST)
-    with pytest.raises(ValueError, match=r"`executor`: a Task runs in this process"):
+    with pytest.raises(ValueError, match=r"`executor`: what is an object here runs in this process"):
         af.compare(task(), ["relu"], executor="ray")
     with pytest.raises(ValueError, match="`resume` needs a task of a file"):
         af.compare(task(), ["relu"], out=tmp_path, resume=True)
@@ -276,3 +277,83 @@ def test_a_text_is_learned_and_a_short_one_refused(tmp_path, capsys):
     (tmp_path / "short.txt").write_text("too short")
     assert main(["compare", str(tmp_path / "short.txt"), *words]) == 2
     assert "has 9 characters; at least 20,000 are needed" in capsys.readouterr().err
+
+
+# `model=` beside data.
+
+
+def sized(activation, inputs, outputs):
+    return nn.Sequential(nn.Linear(inputs, 8), activation(), nn.Linear(8, outputs))
+
+
+def numbers() -> tuple[torch.Tensor, torch.Tensor]:
+    x, _ = rows()
+    return x, 3.0 * x[:, 0] + 7.0
+
+
+@pytest.mark.parametrize(
+    ("data", "model", "metric"),
+    [
+        ("wine", sized, "log-loss"),
+        ("diabetes", sized, "RMSE"),
+        ("breast_cancer", sized, "log-loss"),
+        (rows(), network, "log-loss"),
+        (rows(), nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 1)), "log-loss"),
+        (numbers(), nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 1)), "RMSE"),
+        (TensorDataset(*rows()), network, "log-loss"),
+        (DataLoader(TensorDataset(*rows()), 16), lambda: network(nn.ReLU), "log-loss"),
+        ({"train": rows(), "test": rows()}, network, "log-loss"),
+    ],
+)
+def test_a_model_goes_with_data_of_each_kind(data, model, metric):
+    options = {key: value for key, value in FAST.items() if key != "executor"}
+    found = af.compare(data, ["relu", "tanh"], model=model, **options)
+    assert found.data["metric"] == metric and not found.failed
+    assert found.rows[0]["mean"] != found.rows[1]["mean"]
+
+
+def test_a_model_on_a_table_gives_numbers_in_the_units_of_the_target():
+    from actfun._compare import own, sources
+
+    problem = own.with_model(sources.problem(sources.describe("diabetes", {})), sized)
+    split = problem.split(0)
+    output = problem.build(Candidate("relu"), split)(split.train[0])
+    assert 100.0 < float(output.detach().mean()) < 220.0  # the mean of the target is 152
+
+
+@pytest.mark.parametrize(
+    ("data", "given", "error", "said"),
+    [
+        ("wine", {"model": lambda activation, other: None}, ValueError, "function of 0, 1 or 3 arguments, not of 2"),
+        ("wine", {"model": 3}, TypeError, "`model` must be a module or a function that makes one, got int"),
+        ("wine", {"model": lambda a, i, o: sized(a, i, 7)}, ValueError, r"must give outputs \(8, 3\) for 8 rows, got"),
+        (rows(), {"model": sized}, ValueError, "function of 0 or 1 arguments, not of 3"),
+        ((rows()[0], rows()[0]), {"model": network}, ValueError, "must have one number a row for its target"),
+        (rows(), {"model": network, "kind": "regression"}, ValueError, "`kind`: 'regression' does not go with targets"),
+        (rows(), {"model": network, "metric": "acuracy"}, ValueError, "'acuracy' is not known; .*accuracy"),
+        (rows(), {"model": network, "target": "y"}, ValueError, "`target` is for tables"),
+        (["wine", "diabetes"], {"model": network}, TypeError, "two tensors, a Dataset with a length, or a DataLoader"),
+        (task(), {"model": network}, ValueError, "a Task has its own"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_refused(data, given, error, said):
+    with pytest.raises(error, match=said):
+        af.compare(data, ["relu"], **given)
+
+
+def test_data_that_are_other_ones_each_time_are_refused(tmp_path):
+    file = tmp_path / "mine.py"
+    source = """
+import torch
+from torch import nn
+import actfun as af
+SEED
+x = torch.randn(80, 5)
+task = af.Task((x, (x[:, 0] > 0).long()), lambda a: nn.Sequential(nn.Linear(5, 2), a()),
+               nn.functional.cross_entropy, ["accuracy"], steps=5)
+"""
+    file.write_text(source.replace("SEED", "torch.manual_seed(1)"))
+    assert not af.compare(str(file), ["relu"], **FAST).failed
+    file.write_text(source.replace("SEED", "torch.seed()"))
+    with pytest.raises(ValueError, match="makes other data each time it is read; give its random numbers a seed"):
+        af.compare(str(file), ["relu"], **FAST)

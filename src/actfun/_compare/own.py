@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import functools
+import hashlib
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,11 +12,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from actfun._catalogue.registry import nearest
 from actfun._compare import metrics
 from actfun._compare.models import Candidate
-from actfun._compare.problem import RATES, Metric, Problem, Split, adam, in_order, outputs_of
+from actfun._compare.problem import FEWEST_ROWS, RATES, Metric, Problem, Split, adam, in_order, outputs_of, rows
 from actfun._compare.tasks import TEST_SEED
 from actfun._operators.modules import hidden
 from actfun._runs.files import named_in, told
@@ -64,8 +67,7 @@ class Task:
         batch_size: int = 32,
         learning_rates: Sequence[float] = RATES,
     ) -> None:
-        if not callable(model):
-            raise TypeError(f"`model` must be a module or a function that makes one, got {type(model).__name__}")
+        _check_model(model, (0, 1))
         if not callable(loss):
             raise TypeError(f"`loss` must be a function of outputs and targets, got {type(loss).__name__}")
         for word, number in (("seeds", seeds), ("steps", steps), ("batch_size", batch_size)):
@@ -99,34 +101,15 @@ class Task:
                 return Split(train, _rows(data["validation"]), test, 0)
             rest, validation = _apart(train, 0.25, seed)
             return Split(rest, validation, test, 0)
-        rest, test = _apart(_rows(data), 0.2, TEST_SEED)
+        if (count := rows(found := _rows(data))) < FEWEST_ROWS:
+            raise ValueError(f"`data` has {count} rows; at least {FEWEST_ROWS} are needed for three parts")
+        rest, test = _apart(found, 0.2, TEST_SEED)
         train, validation = _apart(rest, 0.25, seed)
         return Split(train, validation, test, 0)
 
     def build(self, candidate: Candidate, split: Split) -> nn.Module:
         """The model with an activation."""
-        if isinstance(self.model, nn.Module):
-            return self._exchanged(copy.deepcopy(self.model), candidate, split)
-        if _takes_activation(self.model):
-            made: list[nn.Module] = []
-
-            def activation() -> nn.Module:
-                made.append(hidden(candidate.activation))
-                return made[-1]
-
-            model = _module(self.model(activation))
-            inside = {id(part) for part in model.modules()}
-            if not any(id(one) in inside for one in made):
-                raise ValueError("`model` does not use the activation that it is given")
-            return model
-        return self._exchanged(_module(self.model()), candidate, split)
-
-    def _exchanged(self, model: nn.Module, candidate: Candidate, split: Split) -> nn.Module:
-        state = torch.get_rng_state()
-        x, _ = next(in_order(split.train, min(self.batch_size, 4)))
-        replace(model, {self.activation: candidate.activation}, example=x, functional="swap")
-        torch.set_rng_state(state)
-        return model
+        return _build(self.model, self.activation, self.batch_size, candidate, split)
 
     def problem(self) -> Problem:
         """The problem as a comparison takes it."""
@@ -176,9 +159,95 @@ def _number(name: str, score: Callable[[Tensor, Tensor], Any], outputs: Tensor, 
         raise ValueError(f"`metrics`: {name} must give a number, got {type(found).__name__}") from None
 
 
-def _takes_activation(model: Callable[..., Any]) -> bool:
+def _build(model: Any, exchanged: str, batch_size: int, candidate: Candidate, split: Split) -> nn.Module:
+    """A model of one's own with an activation. exchanged: the one that gives way where the model is not asked."""
+    asked = 0 if isinstance(model, nn.Module) else _arguments(model)
+    if asked == 0:
+        network = copy.deepcopy(model) if isinstance(model, nn.Module) else _module(model())
+        state = torch.get_rng_state()
+        x, _ = next(in_order(split.train, min(batch_size, 4)))
+        replace(network, {exchanged: candidate.activation}, example=x, functional="swap")
+        torch.set_rng_state(state)
+        return network
+    made: list[nn.Module] = []
+
+    def activation() -> nn.Module:
+        made.append(hidden(candidate.activation))
+        return made[-1]
+
+    sizes = (split.train[0].shape[1], split.outputs) if asked == 3 else ()
+    network = _module(model(activation, *sizes))
+    inside = {id(part) for part in network.modules()}
+    if not any(id(one) in inside for one in made):
+        raise ValueError("`model` does not use the activation that it is given")
+    return network
+
+
+def _arguments(model: Callable[..., Any]) -> int:
+    """How many arguments a function has to be given."""
     parameters = inspect.signature(model).parameters.values()
-    return any(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+    return sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+
+
+def with_model(problem: Problem, model: Any) -> Problem:
+    """A problem with a model of one's own in place of its network.
+
+    model: as of a `Task`, or a function of the activation, the number of inputs of a row, and that of outputs.
+    Raises ValueError and TypeError where it is none of these.
+    """
+    _check_model(model, (0, 1, 3))
+
+    def build(candidate: Candidate, split: Split) -> nn.Module:
+        network = _build(model, "relu", problem.batch_size, candidate, split)
+        return network if problem.around is None else problem.around(network, split)
+
+    split = problem.split(0)
+    torch.manual_seed(0)
+    network = build(Candidate("relu"), split).eval()
+    x, y = next(in_order(split.train, 8))
+    with torch.no_grad():
+        shape = tuple(outputs_of(network, x).shape)
+    if shape[-1] != split.outputs or shape[0] != len(y):
+        raise ValueError(f"`model` must give outputs ({len(y)}, {split.outputs}) for {len(y)} rows, got {shape}")
+    description = f"{problem.description.rpartition(';')[0]}; a model of one's own"
+    return dataclasses.replace(problem, build=build, description=description, element_wise=True, tunable={}, tuned=None)
+
+
+def task_of(data: Any, model: Any, kind: str | None, metric: str | None) -> Task:
+    """The task that data and a model are: classes where targets are whole numbers, else regression.
+
+    Raises ValueError for another `kind`, and for targets that are not one number a row.
+    """
+    part = data["train"] if isinstance(data, Mapping) and "train" in data else data
+    _, y = next(in_order(_rows(part), 64))
+    if not isinstance(y, Tensor) or y.dim() != 1:
+        raise ValueError("`data` must have one number a row for its target; for other ones make an actfun.Task")
+    read = metrics.REGRESSION if y.is_floating_point() else metrics.SEVERAL
+    if kind not in (None, read, metrics.TWO if read == metrics.SEVERAL else read):
+        raise ValueError(f"`kind`: {kind!r} does not go with targets of {y.dtype}, which are {read}")
+    known = ("log-loss", "accuracy", "balanced accuracy") if read == metrics.SEVERAL else ("RMSE", "MAE", "R²")
+    if metric is not None and metric not in known:
+        raise ValueError(f"`metric`: {metric!r} is not known; {nearest(metric, known)}")
+    names = known if metric is None else (metric, *(name for name in known if name != metric))
+    return Task(data, model, _classes if read == metrics.SEVERAL else _squares, names, name="the data")
+
+
+def _classes(outputs: Tensor, targets: Tensor) -> Tensor:
+    if outputs.shape[-1] == 1:
+        return functional.binary_cross_entropy_with_logits(outputs.squeeze(-1), targets.to(outputs.dtype))
+    return functional.cross_entropy(outputs, targets)
+
+
+def _squares(outputs: Tensor, targets: Tensor) -> Tensor:
+    return functional.mse_loss(outputs.squeeze(-1), targets.to(outputs.dtype))
+
+
+def _check_model(model: Any, arguments: tuple[int, ...]) -> None:
+    if not callable(model):
+        raise TypeError(f"`model` must be a module or a function that makes one, got {type(model).__name__}")
+    if not isinstance(model, nn.Module) and (found := _arguments(model)) not in arguments:
+        allowed = ", ".join(map(str, arguments[:-1]))
+        raise ValueError(f"`model` must be a function of {allowed} or {arguments[-1]} arguments, not of {found}")
 
 
 def _module(made: Any) -> nn.Module:
@@ -232,13 +301,35 @@ def _subset(rows: Any, chosen: Tensor) -> Any:
     return part
 
 
-def problem(file: str, name: str) -> Problem:
-    """The problem that a file of one's own calls `name`. Raises ValueError where it is no task, or the file raises."""
+def problem(file: str, name: str, targets: str) -> Problem:
+    """The problem that a file of one's own calls `name`; targets: what `digest_of_targets` gave for it elsewhere.
+
+    Raises ValueError where it is no task, the file raises, or the data differ.
+    """
+    found = _task(file, name)
+    if told(Path(file), lambda: _digest(found)) != targets:
+        raise ValueError(f"{file} makes other data each time it is read; give its random numbers a seed")
+    problem = told(Path(file), found.problem)
+    return problem if found.name else dataclasses.replace(problem, name=Path(file).name)
+
+
+def digest_of_targets(file: str, name: str) -> str:
+    """A digest of the test targets of a task. Raises as `problem` does."""
+    found = _task(file, name)
+    return told(Path(file), lambda: _digest(found))
+
+
+def _task(file: str, name: str) -> Task:
     found = named_in(file, name)
     if not isinstance(found, Task):
         raise ValueError(f"{name} in {file} must be an actfun.Task, got {type(found).__name__}")
-    problem = told(Path(file), found.problem)
-    return problem if found.name else dataclasses.replace(problem, name=Path(file).name)
+    return found
+
+
+def _digest(task: Task) -> str:
+    _, y = next(in_order(task.split(0).test, 256))
+    numbers = y.tolist() if isinstance(y, Tensor) else y
+    return hashlib.sha256(repr(numbers).encode()).hexdigest()[:16]
 
 
 NEW = '''\

@@ -14,6 +14,7 @@ from actfun._compare.models import Candidate
 Part = tuple[Tensor, Tensor]  # inputs and targets
 Rows = Part | Dataset[Any]  # the same, or what gives pairs of them
 RATES = (0.0003, 0.001, 0.003, 0.01, 0.03)
+FEWEST_ROWS = 50  # for three parts
 EVALUATED = 1_024  # rows at a time where nothing is learned
 
 
@@ -52,7 +53,8 @@ class Problem:
     """A problem to compare activations on.
 
     metrics: the first decides. split: seed -> Split; the test part is the same for all. build: (candidate, split) -> a
-    network. loss: (outputs, targets) -> mean loss. seeds: how many confirm a result where nothing else is asked for;
+    network. around: what puts a network of whatever kind into the units of the targets. loss: (outputs, targets) ->
+    mean loss. seeds: how many confirm a result where nothing else is asked for;
     steps: how many a trial trains for. early: whether a tuning trial stops where validation no longer gets better, and
     confirmation trains as long as that took. schedule: of an optimizer and the number of steps, what sets its rate.
     tunable: settings by name, and values to try beside the usual one; tuned: the problem with some of them.
@@ -70,6 +72,7 @@ class Problem:
     split: Callable[[int], Split]
     build: Callable[[Candidate, Split], nn.Module]
     loss: Callable[[Any, Any], Tensor]
+    around: Callable[[nn.Module, Split], nn.Module] | None = None
     learning_rates: tuple[float, ...] = RATES
     optimizer: Callable[[nn.Module, float], torch.optim.Optimizer] = adam
     optimizer_name: str = "Adam"

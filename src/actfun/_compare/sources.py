@@ -31,7 +31,10 @@ def describe(data: str, options: Mapping[str, str | None]) -> str:
     file, _, name = data.partition(".py:") if ".py:" in data else (data.removesuffix(".py"), "", "")
     if data.endswith(".py") or ".py:" in data:
         path = Path(f"{file}.py")
+        from actfun._compare import own
+
         about = {"file": str(path.resolve()), "task": name or "task", "digest": digest(path)}
+        about["targets"] = own.digest_of_targets(about["file"], about["task"])
         return _only(json.dumps(about), data, given, ())
     path = Path(data)
     if is_table(data):
@@ -105,7 +108,7 @@ def _described(text: str) -> Problem:
         return tasks.text_task(asked["text"], asked["name"])
     from actfun._compare import own
 
-    return own.problem(asked["file"], asked["task"])
+    return own.problem(asked["file"], asked["task"], asked["targets"])
 
 
 HELD: dict[str, Problem] = {}  # of this process alone: those of objects

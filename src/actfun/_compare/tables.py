@@ -12,10 +12,11 @@ from sklearn import model_selection
 
 from actfun._catalogue.registry import nearest
 from actfun._compare.metrics import COUNTS, KINDS, REGRESSION, SEVERAL, TWO
+from actfun._compare.problem import FEWEST_ROWS
 from actfun._compare.reading import pandas
 from actfun._compare.tasks import TEST_SEED
 
-FEWEST_ROWS, FEWEST_OF_CLASS, MOST_CLASSES, FEWEST_GROUPS = 50, 5, 20, 5
+FEWEST_OF_CLASS, MOST_CLASSES, FEWEST_GROUPS = 5, 20, 5
 FEW_VALUES = 10  # whole numbers with a point, up to so many different ones, are classes
 LARGEST = 1e30  # whose square float32 has not, so no standard deviation either
 

@@ -89,12 +89,14 @@ def _problem(held: Held, metric: str | None, settings: Mapping[str, float]) -> P
         train, validation, test = ((torch.from_numpy(x), torch.from_numpy(y)) for x, y in both)
         return Split(train, validation, test, outputs=1 if found.kind != SEVERAL else classes)
 
+    around = None if found.kind in (TWO, SEVERAL) else functools.partial(_scaled, found.kind)
+
     def build(candidate: Candidate, split: Split) -> nn.Module:
         inputs = split.train[0].shape[1]
         network = build_network(
             lambda w, c: TableNetwork(inputs, w, split.outputs, c, chosen["dropout"]), 2 * WIDTH, candidate
         )
-        return network if found.kind in (TWO, SEVERAL) else _scaled(network, found.kind, split)
+        return network if around is None else around(network, split)
 
     def reference(name: str, seed: int) -> Mapping[str, float]:
         from actfun._compare.references import predict
@@ -115,6 +117,7 @@ def _problem(held: Held, metric: str | None, settings: Mapping[str, float]) -> P
         batch_size=batch_size,
         split=split,
         build=build,
+        around=around,
         loss=losses[found.kind],  # type: ignore[arg-type]
         optimizer=functools.partial(_adamw, chosen["weight decay"]),
         optimizer_name="AdamW",
@@ -128,13 +131,12 @@ def _problem(held: Held, metric: str | None, settings: Mapping[str, float]) -> P
     )
 
 
-class _Scaled(Network):
+class _Scaled(nn.Module):
     """A network whose outputs are in units of the targets: what it gives, times a deviation, plus a mean; or a rate."""
 
-    def __init__(self, network: Network, kind: str, mean: float, deviation: float) -> None:
+    def __init__(self, network: nn.Module, kind: str, mean: float, deviation: float) -> None:
         super().__init__()
         self.network, self.kind, self.mean, self.deviation = network, kind, mean, deviation
-        self.activations, self.fed = network.activations, network.fed
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_features) -> (N, 1)."""
@@ -144,9 +146,18 @@ class _Scaled(Network):
         return self.mean + self.deviation * y
 
 
-def _scaled(network: Network, kind: str, split: Split) -> Network:
+class _ScaledNetwork(_Scaled, Network):
+    """The same of a network whose weights are drawn here, and whose activations are looked at."""
+
+    def __init__(self, network: Network, kind: str, mean: float, deviation: float) -> None:
+        super().__init__(network, kind, mean, deviation)
+        self.activations, self.fed = network.activations, network.fed
+
+
+def _scaled(kind: str, network: nn.Module, split: Split) -> nn.Module:
     numbers = split.train[1].double()
-    return _Scaled(network, kind, float(numbers.mean()), float(numbers.std(correction=0)) or 1.0)
+    scale = kind, float(numbers.mean()), float(numbers.std(correction=0)) or 1.0
+    return _ScaledNetwork(network, *scale) if isinstance(network, Network) else _Scaled(network, *scale)
 
 
 def _two(logits: Tensor, targets: Tensor) -> Tensor:

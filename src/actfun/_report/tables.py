@@ -15,12 +15,16 @@ Columns = dict[str, list[str]]
 
 @dataclass(frozen=True)
 class Section:
-    """A table under a title, with words before it. chapter: a heading above, where one begins."""
+    """A table under a title, with words before it.
+
+    chapter: a heading above, where one begins. link: where there is more, relative to the page.
+    """
 
     title: str
     words: str
     columns: Columns
     chapter: str = ""
+    link: str = ""
 
     @property
     def numeric(self) -> list[bool]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from actfun._compare import ARTICLE, protocol, sources
-from actfun._compare.own import Task
+from actfun._compare.own import Task, task_of, with_model
+from actfun._compare.problem import Problem
 from actfun._compare.references import Reference
 from actfun._compare.summary import of_references, summarise
 from actfun._compare.trial import Trial
@@ -75,12 +76,13 @@ class ComparisonRun:
         per_gpu: int | None = None,
         tune: bool = False,
         log: str | None = None,
+        model: Any = None,
         **options: str | None,
     ) -> None:
         self.inline = False
         self.folder, self.resume = folder(out, resume), resume
         self._kept = contextlib.ExitStack()
-        text = self._text(data, options)
+        text = self._text(data, options) if model is None else self._with_model(data, model, options)
         problem = sources.problem(text)
         wanted = ARTICLE if activations is None else as_tuple(activations)
         if activations is None and problem.element_wise:
@@ -98,12 +100,7 @@ class ComparisonRun:
         if isinstance(data, Task):
             if odd := [name for name, value in options.items() if value is not None]:
                 raise ValueError(f"`{odd[0]}` is for tables; a Task says all itself")
-            if self.resume:
-                raise ValueError("`resume` needs a task of a file, FILE.py:NAME: another one here may look the same")
-            self.inline = True
-            text = json.dumps({"own": data.name, "at": uuid.uuid4().hex})
-            sources.HELD[text] = data.problem()
-            return text
+            return self._held(data.problem())
         if hasattr(data, "columns") and hasattr(data, "to_pickle"):
             place = self.folder
             if place is None:
@@ -113,14 +110,34 @@ class ComparisonRun:
             return sources.describe(str(place / "table.pickle"), options)
         if not isinstance(data, str | Path):
             raise TypeError(
-                f"`data` must be a task's name, a path, a frame of pandas or an actfun.Task, got {type(data).__name__}"
+                f"`data` must be a task's name, a path, a frame of pandas or an actfun.Task, "
+                f"or, with `model`, tensors, a Dataset or a DataLoader, got {type(data).__name__}"
             )
         return sources.describe(str(data), options)
+
+    def _held(self, problem: Problem) -> str:
+        """The text for a problem that only this process has."""
+        if self.resume:
+            raise ValueError("`resume` needs a task of a file, FILE.py:NAME: another one here may look the same")
+        self.inline = True
+        text = json.dumps({"own": problem.name, "at": uuid.uuid4().hex})
+        sources.HELD[text] = problem
+        return text
+
+    def _with_model(self, data: Any, model: Any, options: dict[str, str | None]) -> str:
+        """The text for data with a model of one's own, an object: it stays in this process."""
+        if isinstance(data, Task):
+            raise ValueError("`model`: a Task has its own")
+        if isinstance(data, str | Path) or hasattr(data, "columns"):
+            return self._held(with_model(sources.problem(self._text(data, options)), model))
+        if odd := [name for name in ("target", "group", "time") if options.get(name) is not None]:
+            raise ValueError(f"`{odd[0]}` is for tables")
+        return self._held(task_of(data, model, options.get("kind"), options.get("metric")).problem())
 
     def _executor(self, asked: Executor | str | None) -> Any:
         """What runs trials, as a context; with one thread each, for scores hang on the number of threads."""
         if self.inline and not isinstance(asked, Inline | None):
-            raise ValueError("`executor`: a Task runs in this process; other ones take FILE.py:NAME")
+            raise ValueError("`executor`: what is an object here runs in this process; other ones take FILE.py:NAME")
         if isinstance(asked, str):
             return Cluster(None if asked == "ray" else asked, gpus=1.0 / self.per_gpu if self.per_gpu else 0.0)
         if asked is not None:
@@ -164,6 +181,7 @@ def compare(
     activations: Names | None = None,
     *,
     target: str | Iterable[str] | None = None,
+    model: Any = None,
     kind: str | None = None,
     metric: str | None = None,
     group: str | None = None,
@@ -188,6 +206,10 @@ def compare(
     table (.csv, .tsv, .parquet, .npz, or a frame of pandas), a text file, a folder with a sub-folder of images for each
     class, "FILE.py" or "FILE.py:NAME" with an `actfun.Task`, or such a task itself, which is run in this process; or a
     list of names and paths, which are compared one by one and then put together.
+    model: of one's own, in place of the network that goes with the data, as `actfun.Task` takes one; or a function of
+    the activation, the number of inputs and that of outputs. Then `data` may also be a pair of tensors (inputs,
+    targets), a Dataset, a DataLoader or a dictionary of these with "train" and "test"; targets that are whole numbers
+    are classes. It is run in this process.
     activations: names, by default the seven of the overview article; models of one's own and images take element-wise
     ones.
     Of tables: target: the column to predict; of several tables a list, in their order. kind: "two classes", "several
@@ -221,6 +243,7 @@ def compare(
         "per_gpu": per_gpu,
         "tune": tune,
         "log": log,
+        "model": model,
     }
     options = {"kind": kind, "metric": metric, "group": group, "time": time}
     found: Comparison = prepare(data, settings, target, options).run(executor)
@@ -242,7 +265,7 @@ def _per_gpu(device: str, asked: int | None) -> int:
 
 def prepare(data: Any, settings: dict[str, Any], target: Any, options: dict[str, Any]) -> Any:
     """A comparison, or several, ready to run. settings: `ComparisonRun`'s arguments; options: those of tables."""
-    if not isinstance(data, list | tuple):
+    if settings.get("model") is not None or not isinstance(data, list | tuple):
         return ComparisonRun(data, **settings, target=target, **options)
     from actfun._studies.compare_several import SeveralRun
 

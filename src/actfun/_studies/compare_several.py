@@ -18,9 +18,12 @@ GAIN = Metric("gain", higher_is_better=True, decimals=2)
 
 
 class Comparisons(Comparison):
-    """The outcome over several data sets. parts: those of each. best: the activation with the largest gain."""
+    """The outcome over several data sets. parts: those of each. best: the activation with the largest gain.
 
-    def __init__(self, parts: Sequence[Comparison]) -> None:
+    links: where the page of each is, relative to that of all.
+    """
+
+    def __init__(self, parts: Sequence[Comparison], links: Sequence[str]) -> None:
         self.parts = list(parts)
         data = together([part.data for part in parts])
         rows = data["activations"]
@@ -50,7 +53,10 @@ class Comparisons(Comparison):
             rows=rows,
             sections=[
                 Section(title, words, columns),
-                *(Section(f"{part.data['task']}: {part.data['metric']}", part.verdict, _cells(part)) for part in parts),
+                *(
+                    Section(f"{part.data['task']}: {part.data['metric']}", part.verdict, _cells(part), link=link)
+                    for part, link in zip(parts, links, strict=True)
+                ),
             ],
             drawn=lambda width: fit_columns(title, columns, width, left=("activation", "")),
             picture=gains_picture(rows),
@@ -93,7 +99,8 @@ class SeveralRun:
 
     def run(self, executor: Executor | str | None = None) -> Comparisons:
         """Run all; the outcome, written to the folder if there is one."""
-        result = Comparisons([run.run(executor) for run in self.runs])
+        links = [f"{run.folder.name}/report.html" if run.folder else "" for run in self.runs]
+        result = Comparisons([run.run(executor) for run in self.runs], links)
         if self.folder is not None:
             text = json.dumps(result.to_dict(), indent=1) + "\n"
             (self.folder / "summary.json").write_text(text, encoding="utf-8")
