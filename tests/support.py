@@ -1,5 +1,6 @@
 """What the tests share: the cases of the registry, and the measure of error."""
 
+import importlib
 import math
 import re
 from collections.abc import Callable, Iterable
@@ -164,3 +165,15 @@ class References(HTMLParser):
 
     def style(self, text: str) -> None:
         self.found += re.findall(r"@import[^;]*|url\(\s*[\"']?(?!data:|#)[^)]*\)", text)
+
+
+def models_of_transformers() -> Any:
+    """transformers, whose models can be imported where torchvision's operators do not fit the build of torch."""
+    transformers = pytest.importorskip("transformers")
+    try:
+        importlib.import_module("torchvision")
+    except (ImportError, RuntimeError):
+        for module in (transformers.utils, transformers.utils.import_utils):
+            module.is_torchvision_available = lambda: False
+    transformers.logging.set_verbosity_error()
+    return transformers

@@ -24,6 +24,7 @@ _LAZY = {
     "replace": "actfun._surgery.replace",
     "replaced": "actfun._surgery.replace",
     "patched": "actfun._surgery.patched",
+    "lean": "actfun._lean.scope",
     "Task": "actfun._compare.own",
     **{name: f"actfun._studies.{name}" for name in _STUDIES},
 }

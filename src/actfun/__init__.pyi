@@ -11,6 +11,7 @@ from actfun._catalogue.names import spec as spec
 from actfun._catalogue.registry import Activation as Activation
 from actfun._catalogue.registry import names as names
 from actfun._compare.own import Task as Task
+from actfun._lean.scope import lean as lean
 from actfun._models.gains import gain as gain
 from actfun._operators.modules import config as config
 from actfun._operators.modules import get as get
@@ -65,6 +66,7 @@ __all__ = [
     "isrlu",
     "laplace",
     "leaky_relu",
+    "lean",
     "lisht",
     "log1mexp",
     "log_sigmoid",

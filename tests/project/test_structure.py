@@ -48,6 +48,7 @@ LAYERS = (
     ("_operators/modules", "_models/gains"),
     ("nn",),
     ("_surgery",),
+    ("_lean",),
     ("_runs",),
     ("_models", "_accuracy"),
     ("_compare",),

@@ -222,6 +222,16 @@ def overload_of(activation: Activation, inplace: bool, tensors: bool = False) ->
     return packet.tensor if tensors else packet.default  # type: ignore[no-any-return]
 
 
+def activation_of(overload: Any) -> tuple[Activation, bool] | None:
+    """Of a registered operator its activation, and whether it works in place; None for anything else."""
+    if type(overload) is not torch._ops.OpOverload or overload.namespace != "actfun":
+        return None
+    name = overload._schema.name.removeprefix("actfun::")
+    inplace = name not in _registered
+    activation, _ = _registered[name.removesuffix("_") if inplace else name]
+    return activation, inplace
+
+
 def call(activation: Activation, x: Tensor, parameters: tuple[Any, ...], inplace: bool = False, dim: int = 1) -> Tensor:
     """An activation, its arguments settled by `bind`, of a tensor; dim: which dimension of x holds the channels."""
     if not isinstance(inplace, bool):

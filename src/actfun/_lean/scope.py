@@ -1,0 +1,172 @@
+"""`actfun.lean`: within it, backward keeps what it needs once."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from actfun._catalogue.kinds import ELEMENTWISE, GATED
+from actfun._catalogue.registry import Activation, spec
+from actfun._lean import stored
+from actfun._operators.op import activation_of, overload_of
+from actfun._operators.torch_private import recomputing_compiler
+from actfun._surgery import known
+from actfun._surgery.patched import TWINS, Patched
+
+Arguments = tuple[Any, ...]
+Named = Mapping[str, Any]
+
+
+def _simple() -> frozenset[Any]:
+    """torch's functions and methods of each element of tensors of one shape, and of numbers."""
+    words = ("add", "sub", "mul", "div", "true_divide", "neg", "pow", "square", "rsub", "multiply", "subtract")
+    signs = ("__radd__", "__rsub__", "__rmul__", "__rdiv__", "__neg__")
+    owners = [(torch, word) for word in words] + [(Tensor, word) for word in (*words, *signs)]
+    return frozenset(getattr(owner, word) for owner, word in owners if hasattr(owner, word))
+
+
+SIMPLE = _simple()
+
+
+class Lean(Patched):
+    """Computes torch's activations by actfun's, and notes of what tensors were made that can be made again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._activates = False
+
+    def pack(self, x: Tensor) -> Any:
+        """What autograd gets in place of a tensor that it saves."""
+        return stored.pack(x, exchange=self._activates)
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+            return super().__torch_function__(function, types, args, kwargs)
+        if function in SIMPLE:
+            y = function(*args, **kwargs)
+            if _can_repeat(y, args, kwargs):
+                stored.remember(y, function, args, kwargs)
+            return y
+        if (found := activation_of(function)) is not None:
+            self.before(function)
+            self._activates = True
+            try:
+                return _activate(*found, function, args, kwargs)
+            finally:
+                self._activates = False
+        if function is nn.functional.dropout and (given := _dropped(args, kwargs)) is not None:
+            return dropout(*given)
+        if function in TWINS and known.is_ours(function, args, kwargs) and not _is_exact(function):
+            with self:  # which sees the operator that is called
+                return TWINS[function](*args, **kwargs)
+        return super().__torch_function__(function, types, args, kwargs)
+
+
+def _is_exact(function: Any) -> bool:
+    return spec(known.FUNCTIONS[function][0]).torch_is_exact
+
+
+def _activate(activation: Activation, inplace: bool, overload: Any, given: Arguments, named: Named) -> Tensor:
+    """The call of an operator, noted where backward keeps its input: of what keeps the output nothing is gained."""
+    if activation.kind not in (ELEMENTWISE, GATED) or _keeps_output(activation, given):
+        return overload(*given, **named)  # type: ignore[no-any-return]
+    if not inplace:
+        y: Tensor = overload(*given, **named)
+        if _can_repeat(y, given, named):
+            stored.remember(y, overload, given, named)
+        return y
+    x: Tensor = given[0]
+    other = overload_of(activation, False, tensors=overload._overloadname == "tensor")
+    before = x.clone()
+    y = other(before, *given[1:], **named)
+    x.copy_(y)
+    if _can_repeat(x, (before, *given[1:]), named):
+        stored.remember(x, other, (before, *given[1:]), named)
+    return x
+
+
+def _keeps_output(activation: Activation, given: Arguments) -> bool:
+    return activation.keeps == "output" and all(isinstance(value, float) and value > 0.0 for value in given[1:])
+
+
+def _can_repeat(y: Any, given: Arguments, named: Named) -> bool:
+    """Whether a result is of tensors that are what they seem, and of one dtype: no cast was made on the way."""
+    if type(y) is not Tensor or not y.requires_grad or y.layout is not torch.strided:
+        return False
+    if any(isinstance(value, Tensor) for value in named.values()):
+        return False
+    return all(
+        type(x) in (Tensor, nn.Parameter) and x.layout is torch.strided and x.dtype is y.dtype
+        for x in given
+        if isinstance(x, Tensor)
+    )
+
+
+class Dropout(torch.autograd.Function):
+    """torch's dropout on the CPU, with the same random numbers and bits; backward keeps the mask, a byte an element."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mask: Tensor, p: float) -> Tensor:
+        ctx.save_for_backward(mask)
+        ctx.p = p
+        return drop(x, mask, p)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
+        (mask,) = ctx.saved_tensors
+        return drop(g, mask, ctx.p), None, None
+
+
+def drop(x: Tensor, mask: Tensor, p: float) -> Tensor:
+    """x where the mask says so, scaled, else 0: the product that torch forms."""
+    return x * mask.to(x.dtype).div_(1.0 - p)
+
+
+def dropout(x: Tensor, p: float) -> Tensor:
+    """x, of which a share p of entries is set to 0."""
+    mask = torch.empty_like(x).bernoulli_(1.0 - p).bool()
+    y: Tensor = Dropout.apply(x, mask, p)  # type: ignore[no-untyped-call]
+    stored.remember(y, drop, (x, mask, p), {})
+    return y
+
+
+def _dropped(given: Arguments, named: Named) -> tuple[Tensor, float] | None:
+    """The arguments of a call of dropout that draws numbers on the CPU, not in place."""
+    called: dict[str, Any] = dict(zip(("input", "p", "training", "inplace"), given, strict=False)) | dict(named)
+    x, p = called.get("input"), called.get("p", 0.5)
+    if type(x) is not Tensor or not x.requires_grad or x.device.type != "cpu" or not x.is_floating_point():
+        return None
+    if called.get("inplace", False) or not called.get("training", True) or not 0.0 < p < 1.0 or not x.numel():
+        return None
+    return x, p
+
+
+_entered = threading.local()
+
+
+@contextmanager
+def lean() -> Iterator[None]:
+    """A context in which torch's own activations and actfun's keep for backward what it needs once.
+
+    Calls are those of `actfun.patched`: modules, `F.*`, `torch.*`, methods, in place or not; gradients have the same
+    bits. Where an activation keeps its input, its output is not kept for what consumes it, be that a linear layer, a
+    convolution, a norm or a product: backward makes it again. So a block of Linear, GELU, Linear keeps half as much.
+    Backward may run within or after, more than once, and of itself (create_graph). Threads enter it one by one.
+
+    A tensor that backward needs and that is changed in place raises RuntimeError in backward, as without.
+    What torch.compile compiles within makes such outputs again too, as Inductor plans it. Hooks of saved tensors that
+    are entered within come first, so what they see is kept as they say; outer ones see nothing.
+    """
+    if getattr(_entered, "now", False):
+        yield
+        return
+    _entered.now = True
+    try:
+        with recomputing_compiler(), Lean() as mode, torch.autograd.graph.saved_tensors_hooks(mode.pack, stored.unpack):
+            yield
+    finally:
+        _entered.now = False

@@ -1,0 +1,222 @@
+"""Tensors that autograd saves: kept, or made again from what is kept.
+
+Each storage may carry a note: how its content was made, and whether something keeps it. A note lives and dies with its
+storage, and holds no tensor, so it lengthens the life of nothing. When autograd saves a tensor whose content can be
+made again from what is kept, it gets the recipe in its place.
+"""
+
+import contextlib
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+NOTE = "_actfun_note"  # an attribute of a storage's Python object, which PyTorch preserves as long as the storage lives
+
+
+MOST_CALLS = 12  # to make a tensor again; GELU written out, as transformers has it, takes 8
+
+
+class Kept:
+    """A tensor that is kept for backward as it is."""
+
+    __slots__ = ("__weakref__", "tensor", "version")
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor.detach()  # for an output would hold its own node, and so itself
+        self.version = tensor._version
+
+    def get(self) -> Tensor:
+        """The tensor. Raises RuntimeError where it was changed since, which PyTorch does not look for under hooks."""
+        if self.tensor._version != self.version:
+            shape = tuple(self.tensor.shape)
+            raise RuntimeError(
+                f"lean: a tensor that backward needs, of shape {shape}, was changed in place after it was used; change "
+                f"a copy of it (version {self.version} is needed, and it is {self.tensor._version})"
+            )
+        return self.tensor
+
+
+class View(NamedTuple):
+    """Where a tensor lies in its storage."""
+
+    dtype: torch.dtype
+    shape: torch.Size
+    stride: tuple[int, ...]
+    offset: Any
+
+    @classmethod
+    def of(cls, x: Tensor) -> "View":
+        return cls(x.dtype, x.shape, x.stride(), x.storage_offset())
+
+    def on(self, whole: Tensor) -> Tensor:
+        """The tensor of that place in the storage of another, of its dtype."""
+        if View.of(whole) == self:
+            return whole
+        return whole.as_strided(self.shape, self.stride, self.offset)
+
+
+class Made(NamedTuple):
+    """How the content of a storage was made: a function of tensors and other arguments; and as which tensor.
+
+    arguments: `Source` in place of each tensor. calls: how many functions have to be called to make it of what was made
+    by none.
+    """
+
+    function: Callable[..., Tensor]
+    arguments: tuple[Any, ...]
+    named: Mapping[str, Any]
+    view: View
+    version: int
+    calls: int
+
+
+class Source(NamedTuple):
+    """A tensor that something was made of: where it was, in which version, and how it was made. It is not held."""
+
+    tensor: "weakref.ref[Tensor]"
+    storage: "weakref.ref[Any]"
+    view: View
+    version: int
+    made: Made | None
+
+    @classmethod
+    def of(cls, x: Tensor) -> "Source":
+        storage = x.untyped_storage()
+        note: Note | None = getattr(storage, NOTE, None)
+        made = note.made if note is not None else None
+        if made is not None and made.version != x._version:
+            made = None
+        return cls(weakref.ref(x), weakref.ref(storage), View.of(x), x._version, made)
+
+
+class Note:
+    """What is known of a storage."""
+
+    __slots__ = ("kept", "made")
+
+    def __init__(self) -> None:
+        self.made: Made | None = None
+        self.kept: weakref.ref[Kept] | None = None
+
+
+class Part:
+    """A tensor in the storage of one that is kept."""
+
+    __slots__ = ("kept", "view")
+
+    def __init__(self, kept: Kept, view: View) -> None:
+        self.kept, self.view = kept, view
+
+    def get(self) -> Tensor:
+        """The tensor. Raises as `Kept.get` does."""
+        return self.view.on(self.kept.get())
+
+
+class Again:
+    """A tensor that is made again when backward asks for it. view: where it lies in what is made."""
+
+    __slots__ = ("arguments", "made", "view")
+
+    def __init__(self, made: Made, arguments: tuple[Any, ...], view: View) -> None:
+        self.made, self.arguments, self.view = made, arguments, view
+
+    def get(self) -> Tensor:
+        """The tensor, new. Raises RuntimeError where it does not come out as it was."""
+        given = [one.get() if isinstance(one, Part | Again) else one for one in self.arguments]
+        y = self.made.function(*given, **self.made.named)
+        if View.of(y) != self.made.view:
+            raise RuntimeError(f"lean: {self.made.function} gave {View.of(y)}, and {self.made.view} before")
+        return self.view.on(y)
+
+
+def _note(x: Tensor) -> Note:
+    storage = x.untyped_storage()
+    found: Note | None = getattr(storage, NOTE, None)
+    if found is None:
+        found = Note()
+        setattr(storage, NOTE, found)
+    return found
+
+
+def is_whole(x: Tensor) -> bool:
+    """Whether a tensor fills its storage."""
+    return x.storage_offset() == 0 and x.untyped_storage().nbytes() == x.numel() * x.element_size()
+
+
+def remember(y: Tensor, function: Callable[..., Tensor], given: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+    """Note that y is function(*given, **named), which must give the same bits each time."""
+    if not is_whole(y):
+        return
+    sources = tuple([Source.of(x) if isinstance(x, Tensor) else x for x in given])
+    calls = 1 + sum([one.made.calls for one in sources if isinstance(one, Source) and one.made is not None])
+    if calls > MOST_CALLS:
+        sources = tuple([one._replace(made=None) if isinstance(one, Source) else one for one in sources])
+        calls = 1
+    _note(y).made = Made(function, sources, named, View.of(y), y._version, calls)
+
+
+def pack(x: Tensor, exchange: bool = False) -> Kept | Again:
+    """What autograd gets in place of a tensor that it saves.
+
+    exchange: whether to keep what x was made of in place of x, where that is one tensor of its size which something
+    else is likely to keep: in u·sigmoid(1.702·u) the product keeps u after the sigmoid kept 1.702·u.
+    """
+    if type(x) is not Tensor or x.layout is not torch.strided:
+        return Kept(x)
+    made = getattr(_note(x), "made", None)
+    if made is not None and made.version == x._version:
+        if exchange and len(sources := [one for one in made.arguments if isinstance(one, Source)]) == 1:
+            u, version = sources[0].tensor(), sources[0].version
+            if u is not None and u._version == version and is_whole(u) and u.nbytes <= x.untyped_storage().nbytes():
+                held = _keep(u)  # noqa: F841 (until `_again` has found it)
+        if (again := _again(made, View.of(x), x._version)) is not None:
+            return again
+    return _keep(x)
+
+
+def _keep(x: Tensor) -> Kept:
+    kept = Kept(x)
+    _note(x).kept = weakref.ref(kept)
+    return kept
+
+
+def unpack(saved: Kept | Again) -> Tensor:
+    """The tensor that was saved."""
+    if isinstance(saved, Kept):
+        return saved.get()
+    with torch.no_grad(), torch._C.DisableTorchFunction(), _without_autocast(saved):
+        return saved.get()
+
+
+def _without_autocast(saved: Again) -> Any:
+    """Arguments were cast as they were; another scope may be entered now."""
+    source = next(one for one in saved.arguments if isinstance(one, Part | Again))
+    while isinstance(source, Again):
+        source = next(one for one in source.arguments if isinstance(one, Part | Again))
+    device = source.kept.tensor.device.type
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else contextlib.nullcontext()
+
+
+def _again(made: Made, view: View, version: int) -> Again | None:
+    """How to make what lies there, of what is kept; None where something of it is not."""
+    if made.version != version or made.view.dtype is not view.dtype:
+        return None
+    arguments = []
+    for one in made.arguments:
+        held = _kept(one) if isinstance(one, Source) else one
+        if held is None and isinstance(one, Source):
+            return None
+        arguments.append(held)
+    return Again(made, tuple(arguments), view)
+
+
+def _kept(source: Source) -> Part | Again | None:
+    """What gives a source again, if something does."""
+    note: Note | None = getattr(source.storage(), NOTE, None)
+    kept = note.kept() if note is not None and note.kept is not None else None
+    if kept is not None and kept.version == source.version and kept.tensor.dtype is source.view.dtype:
+        return Part(kept, source.view)
+    return None if source.made is None else _again(source.made, source.view, source.version)

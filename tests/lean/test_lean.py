@@ -1,0 +1,589 @@
+"""`af.lean()`: the same gradients, bit for bit, from less; and each way in which that could silently fail."""
+
+import gc
+import math
+import subprocess
+import sys
+import threading
+import weakref
+
+import pytest
+import torch
+from support import models_of_transformers
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+import actfun as af
+from actfun._lean import stored
+
+F = nn.functional
+WIDTH, HIDDEN, ROWS = 64, 256, 512
+
+
+def stored_bytes(forward) -> float:
+    """Bytes that stay allocated after a forward pass, its output aside, for each hidden element."""
+    forward()  # what is made once
+    gc.collect()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        y = forward()
+    total = sum(event.self_cpu_memory_usage for event in profile.key_averages())
+    return (total - y.untyped_storage().nbytes()) / (ROWS * HIDDEN)
+
+
+def gelu_written_out(x):
+    return 0.5 * x * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * torch.pow(x, 3.0))))
+
+
+class Block(nn.Module):
+    """Linear, something, Linear."""
+
+    def __init__(self, between, hidden=HIDDEN):
+        super().__init__()
+        self.between, self.gated = between, getattr(between, "__code__", gelu_written_out.__code__).co_argcount == 2
+        self.up, self.gate, self.down = nn.Linear(WIDTH, hidden), nn.Linear(WIDTH, hidden), nn.Linear(hidden, WIDTH)
+
+    def forward(self, x):
+        if self.gated:
+            return self.down(self.between(self.gate(x), self.up(x)))
+        return self.down(self.between(self.up(x)))
+
+
+def gradients(model, x, context, backward_within=False):
+    """The output and the gradients of all parameters and of x."""
+    x = x.clone().requires_grad_()
+    torch.manual_seed(7)
+    with context:
+        y = model(x)
+        loss = (y.float() * torch.linspace(-1.0, 1.0, y.numel()).view(y.shape)).sum()
+        if backward_within:
+            found = torch.autograd.grad(loss, [x, *model.parameters()], allow_unused=True)
+    if not backward_within:
+        found = torch.autograd.grad(loss, [x, *model.parameters()], allow_unused=True)
+    return [y, *(g for g in found if g is not None)]
+
+
+def same_bits(model, x, **options):
+    plain, lean = gradients(model, x, af.patched(), **options), gradients(model, x, af.lean(), **options)
+    assert len(plain) == len(lean)
+    return all(bits_equal(a, b) for a, b in zip(plain, lean, strict=True))
+
+
+def bits_equal(a, b):
+    return torch.equal(a.nan_to_num(7.0), b.nan_to_num(7.0)) and torch.equal(a.isnan(), b.isnan())
+
+
+def rows(*shape):
+    return torch.randn(shape or (ROWS, WIDTH), generator=torch.Generator().manual_seed(0))
+
+
+BLOCKS = {  # what is between the layers -> bytes that an element needs, beside torch's
+    "F.gelu": (lambda x: F.gelu(x), 4, 8),
+    "F.gelu tanh": (lambda x: F.gelu(x, approximate="tanh"), 4, 8),
+    "F.silu in place": (lambda x: F.silu(x, inplace=True), 4, 8),
+    "F.elu": (lambda x: F.elu(x), 4, 8),
+    "F.elu_": (lambda x: F.elu_(x), 4, 4),
+    "F.mish": (lambda x: F.mish(x), 4, 8),
+    "F.selu": (lambda x: F.selu(x), 4, 8),
+    "F.hardswish": (lambda x: F.hardswish(x), 4, 8),
+    "F.softplus": (lambda x: F.softplus(x), 4, 8),
+    "torch.tanh": (lambda x: torch.tanh(x), 4, 4),
+    "Tensor.sigmoid": (lambda x: x.sigmoid(), 4, 4),
+    "F.relu": (lambda x: F.relu(x), 4, 4),
+    "F.leaky_relu": (lambda x: F.leaky_relu(x), 4, 8),
+    "nn.GELU": (lambda x: nn.GELU()(x), 4, 8),
+    "af.gelu": (lambda x: af.gelu(x), 4, None),
+    "af.nn.ELU": (lambda x: af.nn.ELU()(x), 4, None),
+    "relu squared": (lambda x: F.relu(x).square(), 4, 8),
+    "SwiGLU": (lambda g, u: F.silu(g) * u, 8, 16),
+    "GEGLU": (lambda g, u: F.gelu(g) * u, 8, 16),
+    "ReGLU": (lambda g, u: F.relu(g) * u, 8, 12),
+    "af.swiglu": (lambda g, u: af.swiglu(g, u), 8, None),
+    "QuickGELU": (lambda x: x * torch.sigmoid(1.702 * x), 4, 12),
+    "GELU written out": (gelu_written_out, 4, 20),
+    "reshaped": (lambda x: F.gelu(x).view(8, -1, HIDDEN).flatten(0, 1), 4, 8),
+    "two consumers": (lambda x: (lambda y: y + torch.exp(y))(F.gelu(x)), 8, 12),
+    "dropout": (lambda x: F.dropout(F.gelu(x), 0.1), 5, 12),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_keeps_the_minimum_with_the_same_bits(name):
+    between, least, plain = BLOCKS[name]
+    model, x = Block(between), rows()
+    assert same_bits(model, x)
+    assert same_bits(model, x, backward_within=True)
+
+    def under(context):
+        def forward():
+            with context():
+                return model(x)
+
+        return forward
+
+    assert stored_bytes(under(af.lean)) == pytest.approx(least, rel=0.03)
+    if plain is not None:
+        assert stored_bytes(under(torch.enable_grad)) == pytest.approx(plain, rel=0.03)
+
+
+# What consumes the output.
+
+
+class Consumed(nn.Module):
+    """Channels, an activation, and what consumes it."""
+
+    def __init__(self, consumer, activation=F.gelu):
+        super().__init__()
+        self.first, self.consumer, self.activation = nn.Conv2d(3, 8, 3, padding=1), consumer, activation
+
+    def forward(self, x):
+        return self.consumer(self.activation(self.first(x)))
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(
+    "consumer",
+    [
+        nn.Conv2d(8, 4, 3),
+        nn.BatchNorm2d(8),
+        nn.GroupNorm(2, 8),
+        nn.MaxPool2d(2),
+        nn.Dropout(0.3),
+        nn.Dropout2d(0.3),
+        nn.PReLU(),
+        nn.Sequential(nn.Flatten(), nn.LayerNorm(8 * 36)),
+        nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(8, 4, 1)),
+        nn.Sequential(nn.SiLU(inplace=True), nn.Conv2d(8, 4, 1)),
+        nn.ConvTranspose2d(8, 4, 3),
+    ],
+    ids=lambda module: type(module).__name__,
+)
+def test_consumers_of_each_kind_get_the_same_bits(consumer, memory_format):
+    x = rows(4, 3, 6, 6).to(memory_format=memory_format)
+    for activation in (F.gelu, F.silu, torch.sigmoid, F.relu, af.elu):
+        model = Consumed(consumer, activation)
+        try:
+            gradients(model, x, af.patched())
+        except RuntimeError:  # relu's output, which it keeps, is changed in place
+            with pytest.raises(RuntimeError, match="changed in place"):
+                gradients(model, x, af.lean())
+            continue
+        assert same_bits(model, x), activation
+    model = Consumed(consumer)
+    assert torch.isfinite(gradients(model, x, af.lean())[0]).all()
+
+
+@pytest.mark.parametrize("name", ["float64", "bfloat16", "float16"])
+def test_other_dtypes_get_the_same_bits(name):
+    dtype = getattr(torch, name)
+    for between, _, _ in BLOCKS.values():
+        assert same_bits(Block(between).to(dtype), rows().to(dtype))
+
+
+def test_every_activation_gets_the_same_bits():
+    for name in af.names():
+        activation = af.get(name)
+        if af.spec(name).kind.name != "element-wise":
+            continue
+        model = nn.Sequential(nn.Linear(WIDTH, HIDDEN), activation, nn.Linear(HIDDEN, 8), activation)
+        assert same_bits(model, rows(32, WIDTH)), name
+
+
+def test_what_is_neither_dense_nor_floating_passes():
+    with af.lean():
+        assert F.relu(torch.tensor([-1, 2])).tolist() == [0, 2]
+        nested = torch.nested.nested_tensor([rows(3, 4), rows(2, 4)], layout=torch.jagged, requires_grad=True)
+        F.gelu(nested).values().sum().backward()
+        x = torch.empty(0, 4, requires_grad=True)
+        F.linear(F.gelu(x), torch.ones(2, 4)).sum().backward()
+        z = torch.randn(3, dtype=torch.complex64, requires_grad=True)
+        (torch.sigmoid(z) * z).abs().sum().backward()
+    assert nested.grad is not None and x.grad.shape == (0, 4) and z.grad.isfinite().all()
+
+
+def test_views_and_strides_of_inputs():
+    weight = rows(HIDDEN, 8).requires_grad_()
+    wide = rows(16, 2 * HIDDEN)
+    for take in (
+        lambda x: x[:, ::2],
+        lambda x: x.chunk(2, -1)[1],
+        lambda x: x[:, :1].expand(-1, HIDDEN),
+        lambda x: x.view(2, 16, HIDDEN).transpose(0, 1).reshape(32, HIDDEN),
+        lambda x: x.t()[:HIDDEN].t(),
+    ):
+
+        def run(context, take=take):
+            x = wide.clone().requires_grad_()
+            with context:
+                y = (F.silu(take(x)) * take(x).sigmoid()) @ weight
+            return torch.autograd.grad(y.square().sum(), [x, weight])
+
+        assert all(map(torch.equal, run(af.patched()), run(af.lean())))
+
+
+# Scopes.
+
+
+def test_scopes_inside_scopes_models_and_exceptions():
+    model, other, x = Block(F.gelu), Block(lambda x: F.silu(x)), rows()
+    plain = gradients(model, x, af.patched())
+
+    def breaks():
+        with af.lean():
+            model(x)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), af.lean():
+        breaks()
+    with af.lean():
+        with af.lean():
+            a = model(x)
+        b = other(x)
+        with pytest.raises(KeyError), af.lean():
+            raise KeyError
+        assert stored_bytes(lambda: model(x)) == pytest.approx(4, rel=0.03)
+    torch.autograd.grad((a + b).sum(), list(model.parameters()), allow_unused=True)
+    assert stored_bytes(lambda: model(x)) == pytest.approx(8, rel=0.03)  # out of it again
+    assert all(map(torch.equal, plain, gradients(model, x, af.lean())))
+
+
+def test_threads_enter_one_by_one():
+    model, x = Block(F.gelu), rows()
+    plain, found = gradients(model, x, af.patched()), {}
+    gate = threading.Barrier(4)
+
+    def run(k):
+        gate.wait()
+        for _ in range(5):
+            found[k] = gradients(model, x, af.lean() if k % 2 else af.patched())
+
+    threads = [threading.Thread(target=run, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4 and all(all(map(torch.equal, plain, g)) for g in found.values())
+
+
+def test_hooks_of_others_within_come_first_and_give_the_same():
+    model, x = Block(F.gelu), rows()
+
+    class Both:
+        def __enter__(self):
+            self.lean, self.hooks = af.lean(), torch.autograd.graph.save_on_cpu()
+            self.lean.__enter__()
+            self.hooks.__enter__()
+
+        def __exit__(self, *error):
+            self.hooks.__exit__(*error)
+            self.lean.__exit__(*error)
+
+    assert all(map(torch.equal, gradients(model, x, af.patched()), gradients(model, x, Both())))
+
+
+# Backward.
+
+
+def test_backward_twice_needs_the_graph_and_gives_the_same():
+    model, x = Block(F.gelu), rows().requires_grad_()
+    with af.lean():
+        loss = model(x).square().sum()
+    first = torch.autograd.grad(loss, x, retain_graph=True)
+    second = torch.autograd.grad(loss, x)
+    assert torch.equal(*first, *second)
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        torch.autograd.grad(loss, x)
+
+
+@pytest.mark.parametrize(
+    "name", ["F.gelu", "torch.tanh", "SwiGLU", "QuickGELU", "GELU written out", "relu squared", "dropout"]
+)
+def test_a_gradient_of_a_gradient_has_the_same_bits(name):
+    model = Block(BLOCKS[name][0]).double()
+
+    def twice(context):
+        x = rows(8, WIDTH).double().requires_grad_()
+        torch.manual_seed(1)
+        with context:
+            (first,) = torch.autograd.grad(model(x).square().sum(), x, create_graph=True)
+            return torch.autograd.grad(first.square().sum(), [x, model.up.weight, model.down.weight])
+
+    assert all(map(torch.equal, twice(af.patched()), twice(af.lean())))
+
+
+def test_all_is_freed_after_backward():
+    model, x = Block(lambda g, u: F.dropout(F.silu(g, inplace=True) * u, 0.1)), rows()
+    inputs = []
+    model.up.register_forward_hook(lambda *args: inputs.append(weakref.ref(args[-1].untyped_storage())))
+    with af.lean():
+        for _ in range(3):
+            loss = model(x).square().mean()
+            assert inputs[-1]() is not None
+            loss.backward()
+            assert [one() for one in inputs] == [None] * len(inputs)  # at once, though loss lives and the scope goes on
+    gc.collect()
+    assert not [one for one in gc.get_objects() if type(one) in (stored.Kept, stored.Again)]
+
+
+def test_a_graph_that_is_dropped_without_backward_is_freed():
+    model, x = Block(torch.tanh), rows()
+    held = []
+    model.up.register_forward_hook(lambda *args: held.append(weakref.ref(args[-1].untyped_storage())))
+    with af.lean():
+        y = model(x)
+        assert held[0]() is not None
+        del y
+        assert held[0]() is None
+
+
+# Changes in place: what PyTorch would refuse is refused, though it does not look under hooks.
+
+
+def changes(what):
+    x = rows(8, 8).requires_grad_()
+    weight = rows(8, 8).requires_grad_()
+    h = x @ weight
+    y = {"gelu": F.gelu, "sigmoid": torch.sigmoid, "relu": F.relu}[what[0]](h)
+    z = y @ weight
+    with torch.no_grad():
+        {"input": h, "output": y, "weight": weight}[what[1]].add_(1.0)
+    return torch.autograd.grad(z.sum(), [x, weight])
+
+
+@pytest.mark.parametrize(
+    ("what", "refused"),
+    [
+        (("gelu", "input"), True),
+        (("gelu", "output"), False),  # which is made again, as it was
+        (("sigmoid", "input"), True),
+        (("relu", "input"), False),
+        (("relu", "output"), True),
+        (("gelu", "weight"), True),
+    ],
+)
+def test_changes_in_place_are_never_silent(what, refused):
+    if not refused:
+        with af.lean():
+            found = changes(what)
+        x, weight = rows(8, 8).requires_grad_(), rows(8, 8).requires_grad_()
+        with af.patched():
+            right = torch.autograd.grad(
+                ({"gelu": F.gelu, "relu": F.relu}[what[0]](x @ weight) @ weight).sum(), [x, weight]
+            )
+        assert all(map(torch.equal, found, right))
+        return
+    for context in (af.patched(), af.lean()):
+        with pytest.raises(RuntimeError, match=r"changed in place|modified by an inplace operation"), context:
+            changes(what)
+
+
+def test_an_output_changed_before_it_is_kept_is_kept_as_it_is():
+    def run(context):
+        x, weight = rows(8, 8).requires_grad_(), rows(8, 8).requires_grad_()
+        with context:
+            y = F.silu(x @ weight)
+            y += 1.0
+            y[0] = 0.0
+            z = y @ weight
+        return torch.autograd.grad(z.square().sum(), [x, weight])
+
+    assert all(map(torch.equal, run(af.patched()), run(af.lean())))
+
+
+def test_the_check_of_changes_is_needed(monkeypatch):
+    """Without it a changed input gives other gradients, and nothing is said."""
+    with af.lean():
+        right = changes(("gelu", "output"))
+    monkeypatch.setattr(stored.Kept, "get", lambda kept: kept.tensor)
+    with af.lean():
+        wrong = changes(("gelu", "input"))
+    assert not torch.equal(right[1], wrong[1])
+
+
+# Checkpoints, compilers, other ways to run.
+
+
+def checkpointed(reentrant, context, after):
+    model, x = Block(F.gelu), rows().requires_grad_()
+    torch.manual_seed(0)
+    for p in model.parameters():
+        nn.init.normal_(p, 0.0, 0.2)
+    with context:
+        y = checkpoint(model, x, use_reentrant=reentrant) + model(x)
+        loss = y.square().sum()
+        if not after:
+            return torch.autograd.grad(loss, [x, *model.parameters()], allow_unused=True)
+    return torch.autograd.grad(loss, [x, *model.parameters()], allow_unused=True)
+
+
+@pytest.mark.parametrize("context", [af.patched, af.lean])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_checkpoint_computes_again_what_it_computed(context, after):
+    model, x = Block(F.gelu), rows().requires_grad_()
+    torch.manual_seed(0)
+    for p in model.parameters():
+        nn.init.normal_(p, 0.0, 0.2)
+    with af.patched():
+        plain = torch.autograd.grad((2.0 * model(x)).square().sum(), [x, *model.parameters()], allow_unused=True)
+    found = checkpointed(False, context(), after)
+    for a, b in zip(plain, found, strict=True):
+        assert a is b is None or torch.allclose(a, b, rtol=2e-5, atol=1e-4)  # of other sums
+
+
+def test_a_checkpoint_calls_ours_again(monkeypatch):
+    """The gradient is of the function that was called: torch's sigmoid would lose the tail."""
+    weight = torch.tensor([[1.0]], requires_grad=True)
+    x = torch.tensor([[20.0]], requires_grad=True)
+    for context in (af.patched, af.lean):
+        with context():
+            y = checkpoint(lambda x: torch.sigmoid(x @ weight), x, use_reentrant=False)
+        (slope,) = torch.autograd.grad(y, x)
+        assert slope.item() == pytest.approx(math.exp(-20.0), rel=1e-6)  # torch's own: 0
+
+
+@pytest.mark.parametrize("context", [af.patched, af.lean])
+def test_a_checkpoint_that_cannot_is_refused(context):
+    x = rows(4, 4).requires_grad_()
+    with context(), pytest.raises(RuntimeError, match="take use_reentrant=False"):
+        checkpoint(lambda x: F.gelu(x), x, use_reentrant=True)
+    with context(), torch.no_grad():
+        F.gelu(x)
+
+
+def test_under_autocast_the_bits_are_the_same():
+    model, x = Block(lambda g, u: F.silu(g) * u), rows()
+
+    class Autocast:
+        def __init__(self, context):
+            self.contexts = [context, torch.autocast("cpu", torch.bfloat16)]
+
+        def __enter__(self):
+            for context in self.contexts:
+                context.__enter__()
+
+        def __exit__(self, *error):
+            for context in reversed(self.contexts):
+                context.__exit__(*error)
+
+    plain, lean = (gradients(model, x, Autocast(context())) for context in (af.patched, af.lean))
+    assert all(map(torch.equal, plain, lean))
+    with torch.autocast("cpu", torch.bfloat16):  # at the time of backward
+        assert same_bits(Block(gelu_written_out), x)
+
+
+def test_functorch_refuses_loudly_or_gives_the_same():
+    model, x = Block(F.gelu), rows()
+    with af.lean(), pytest.raises(RuntimeError, match="saved tensor hooks"):
+        torch.func.grad(lambda x: model(x).sum())(x)
+
+
+@pytest.mark.parametrize("name", ["F.gelu", "af.gelu", "torch.tanh", "SwiGLU", "GELU written out"])
+def test_under_compile_the_minimum_is_kept_too(name):
+    between, least, _ = BLOCKS[name]
+    torch._dynamo.reset()
+    model, x = Block(between), rows()
+    compiled = torch.compile(model, fullgraph=True)
+
+    def forward():
+        with af.lean():
+            return compiled(x)
+
+    assert stored_bytes(forward) == pytest.approx(least, rel=0.03)
+    plain, lean = gradients(model, x, af.lean()), gradients(compiled, x, af.lean())
+    for a, b in zip(plain, lean, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_the_compiler_is_told_only_within():
+    from torch._functorch import config
+
+    assert config.ban_recompute_materialized_backward
+    entered, leave = threading.Event(), threading.Event()
+
+    def run():
+        with af.lean():
+            entered.set()
+            leave.wait()
+
+    other = threading.Thread(target=run)
+    with af.lean():
+        other.start()
+        entered.wait()
+        assert not config.ban_recompute_materialized_backward
+    assert not config.ban_recompute_materialized_backward  # the other thread is within
+    leave.set()
+    other.join()
+    assert config.ban_recompute_materialized_backward
+
+
+DISTRIBUTED = """
+import sys, torch, actfun as af
+from torch import nn
+rank, folder = int(sys.argv[1]), sys.argv[2]
+torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+found = []
+for context in (af.patched, af.lean):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(16, 64), nn.GELU(), nn.Linear(64, 64), nn.SiLU(inplace=True), nn.Linear(64, 4))
+    model = nn.parallel.DistributedDataParallel(model)
+    optimizer = torch.optim.Adam(model.parameters())
+    torch.manual_seed(1 + rank)
+    for step in range(4):
+        with context(), (torch.enable_grad() if step % 2 else model.no_sync()):
+            model(torch.randn(32, 16)).square().mean().backward()
+        if step % 2:
+            optimizer.step()
+    found.append([p.detach().clone() for p in model.parameters()])
+assert all(map(torch.equal, *found))
+torch.save(found[1], f"{folder}/{rank}")
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_two_processes_of_ddp(tmp_path):
+    run = [sys.executable, "-W", "ignore", "-c", DISTRIBUTED]
+    processes = [subprocess.Popen([*run, str(rank), str(tmp_path)]) for rank in range(2)]
+    assert [process.wait(120) for process in processes] == [0, 0]
+    assert all(map(torch.equal, torch.load(tmp_path / "0"), torch.load(tmp_path / "1")))
+
+
+# Models of transformers, unmodified.
+
+SIZES = {"vocab_size": 100, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+ENDS = {"bos_token_id": 0, "eos_token_id": 0}
+MODELS = {
+    "GPT-2": ("GPT2", "LMHeadModel", {"vocab_size": 100, "n_embd": 64, "n_layer": 2, "n_head": 4, **ENDS}),
+    "BERT": ("Bert", "ForMaskedLM", {**SIZES, "intermediate_size": 256}),
+    "Llama": ("Llama", "ForCausalLM", {**SIZES, "intermediate_size": 172, **ENDS}),
+    "CLIP": (
+        "CLIPText",
+        "ModelWithProjection",
+        {**SIZES, "intermediate_size": 256, "hidden_act": "quick_gelu", **ENDS},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_models_train_with_the_same_bits(name, dtype):
+    kind, head, config = MODELS[name]
+    transformers = models_of_transformers()
+    x = torch.randint(100, (4, 32), generator=torch.Generator().manual_seed(0))
+
+    def train(context):
+        torch.manual_seed(0)
+        model = getattr(transformers, f"{kind}{head}")(getattr(transformers, f"{kind}Config")(**config)).to(dtype)
+        optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+        losses = []
+        for _ in range(20):
+            with context():
+                out = model(input_ids=x, **({} if name == "CLIP" else {"labels": x}))
+                loss = out[0].float().square().mean() if name == "CLIP" else out.loss
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(loss.item())
+        return losses, list(model.parameters())
+
+    (plain, weights), (lean, others) = train(af.patched), train(af.lean)
+    assert plain == lean and plain[-1] < plain[0]
+    assert all(map(torch.equal, weights, others))
