@@ -4,9 +4,8 @@ Tried with PyTorch 2.11 and 2.13. Nothing here decides how an activation is comp
 """
 
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -126,36 +125,15 @@ def within_checkpoints(context: Callable[[], AbstractContextManager[Any]]) -> No
         checkpoint.recompute_fn = _Within(checkpoint.recompute_fn, context)
 
 
-_recomputing = 0  # how many contexts, of all threads, want it
-_before: Any = None
-_counted = threading.Lock()
-
-
-@contextmanager
-def recomputing_compiler() -> Iterator[None]:
+def recomputing_compiler() -> AbstractContextManager[Any]:
     """A context in which torch.compile may make in backward what a matrix product also read, which it bans itself.
 
     So a compiled Linear, GELU, Linear keeps 4 bytes an element, not 8. A version without the setting keeps 8.
     """
-    global _recomputing, _before
     from torch._functorch import config
 
     name = "ban_recompute_materialized_backward"
-    if not hasattr(config, name):
-        yield
-        return
-    with _counted:  # the setting is of the process
-        if not _recomputing:
-            _before = getattr(config, name)
-            setattr(config, name, False)
-        _recomputing += 1
-    try:
-        yield
-    finally:
-        with _counted:
-            _recomputing -= 1
-            if not _recomputing:
-                setattr(config, name, _before)
+    return config.patch({name: False}) if hasattr(config, name) else nullcontext()
 
 
 class _Within:
