@@ -4,8 +4,9 @@ Tried with PyTorch 2.11 and 2.13. Nothing here decides how an activation is comp
 """
 
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -125,15 +126,31 @@ def within_checkpoints(context: Callable[[], AbstractContextManager[Any]]) -> No
         checkpoint.recompute_fn = _Within(checkpoint.recompute_fn, context)
 
 
-def recomputing_compiler() -> AbstractContextManager[Any]:
+_recomputing: list[bool] = []  # the setting as it was, once for each context of any thread
+_counted = threading.Lock()
+
+
+@contextmanager
+def recomputing_compiler() -> Iterator[None]:
     """A context in which torch.compile may make in backward what a matrix product also read, which it bans itself.
 
-    So a compiled Linear, GELU, Linear keeps 4 bytes an element, not 8. A version without the setting keeps 8.
+    So a compiled Linear, GELU, Linear keeps 4 bytes an element, not 8. A version without the setting keeps 8. PyTorch
+    2.11 has one setting for all threads, later ones one each: whoever leaves restores what the first one found.
     """
     from torch._functorch import config
 
     name = "ban_recompute_materialized_backward"
-    return config.patch({name: False}) if hasattr(config, name) else nullcontext()
+    if not hasattr(config, name):
+        yield
+        return
+    with _counted:
+        _recomputing.append(_recomputing[0] if _recomputing else getattr(config, name))
+    setattr(config, name, False)
+    try:
+        yield
+    finally:
+        with _counted:
+            setattr(config, name, _recomputing.pop())
 
 
 class _Within:
