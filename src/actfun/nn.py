@@ -13,12 +13,14 @@ from actfun._catalogue.registry import nearest as _nearest
 from actfun._catalogue.registry import spec as _spec
 from actfun._catalogue.sides import is_sided as _is_sided
 from actfun._catalogue.sides import named as _named
+from actfun._operators import layers as _layers
 from actfun._operators import modules as _modules
 
 _OWN = {  # the classes that are written out
     name: made
-    for name, made in vars(_modules).items()
+    for name, made in {**vars(_layers), **vars(_modules)}.items()
     if isinstance(made, type) and issubclass(made, _Module) and made.__module__.startswith("actfun.")
+    if not name.startswith("_")
 }
 for _made in _OWN.values():
     _made.__module__ = __name__  # what is pickled names this place

@@ -16,9 +16,11 @@ from actfun._operators.behaviours.axis import Sparsemax as Sparsemax
 from actfun._operators.behaviours.elementwise import Elementwise as Elementwise
 from actfun._operators.behaviours.gated import Gated as Gated
 from actfun._operators.behaviours.reduction import MaxoutPieces as MaxoutPieces
+from actfun._operators.layers import Maxout as Maxout
+from actfun._operators.layers import MaxoutConv1d as MaxoutConv1d
+from actfun._operators.layers import MaxoutConv2d as MaxoutConv2d
+from actfun._operators.layers import MaxoutConv3d as MaxoutConv3d
 from actfun._operators.modules import FeedForward as FeedForward
-from actfun._operators.modules import Maxout as Maxout
-from actfun._operators.modules import MaxoutConv2d as MaxoutConv2d
 
 class AconC(Elementwise):
     """A switch between two lines, of slopes p1 and p2, as sharp as beta: silu to begin with."""

@@ -186,7 +186,7 @@ def kept(made: Activation) -> set[str]:
         y = getattr(af, made.name)(x, **given(made.name), **({"training": True} if made.kind is RANDOM else {}))
     assert saved
     places = {x.data_ptr(): "input", y.data_ptr(): "output"}
-    types = {torch.bool: "mask", torch.int64: "indices", torch.float32: "slope"}
+    types = {torch.bool: "mask", torch.int64: "indices", torch.uint8: "indices", torch.float32: "slope"}
     return {places.get(one.data_ptr()) or types[one.dtype] for one in saved}
 
 

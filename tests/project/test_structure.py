@@ -42,9 +42,9 @@ LAYERS = (
     ("_operators/torch_private", "_operators/quadrature"),
     ("_operators/dispatch",),
     ("_operators/autograd", "_operators/arguments"),
-    ("_operators/op",),
+    ("_operators/op", "_operators/maxout"),
     ("_operators/behaviours",),
-    ("_operators/functional",),
+    ("_operators/functional", "_operators/layers"),
     ("_operators/modules", "_models/gains"),
     ("nn",),
     ("_surgery",),
@@ -61,7 +61,9 @@ LAYERS = (
 )
 LEVEL = {part: k for k, layer in enumerate(LAYERS) for part in layer}
 ONLY_IN = {
-    "llvmlite": {f"_backends/cpu/{name}.py" for name in ("jit", "llvm", "values", "lookups", "loops", "kernels")},
+    "llvmlite": {
+        f"_backends/cpu/{name}.py" for name in ("jit", "llvm", "values", "lookups", "loops", "kernels", "pieces")
+    },
     "triton": {"_backends/gpu/__init__.py"},
     "mpmath": {"_backends/mpmath.py", "_backends/derivation.py", "_claims/exact_smooth.py"},
     "sympy": {"_backends/derivation.py"},

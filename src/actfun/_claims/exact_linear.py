@@ -11,7 +11,8 @@ from actfun._claims.experiment import Measurements
 from actfun._compare.models import parameters
 from actfun._models.measures import SATURATED
 from actfun._operators.behaviours.reduction import maxout
-from actfun._operators.modules import Maxout, module_named
+from actfun._operators.layers import Maxout
+from actfun._operators.modules import module_named
 
 WIDTH = 64
 

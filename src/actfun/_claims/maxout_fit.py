@@ -14,7 +14,7 @@ from actfun._compare.models import Network
 from actfun._compare.problem import Split
 from actfun._compare.tasks import task
 from actfun._models.gains import gain
-from actfun._operators.modules import Maxout
+from actfun._operators.layers import Maxout
 
 SQUARE, MINUS_SQUARE, SINE = "square", "minus square", "sine"
 TARGETS: dict[str, Callable[[Tensor], Tensor]] = {

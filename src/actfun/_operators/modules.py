@@ -16,54 +16,9 @@ from actfun._operators import functional  # noqa: F401  (makes the functions tha
 from actfun._operators.behaviours.base import behaviour_of
 from actfun._operators.behaviours.elementwise import Elementwise as Elementwise
 from actfun._operators.behaviours.gated import Gated as Gated
-from actfun._operators.behaviours.reduction import MaxoutPieces, check_pieces
+from actfun._operators.behaviours.reduction import MaxoutPieces as MaxoutPieces
 
 PUBLIC = "actfun.nn"  # where users find the classes
-
-
-class Maxout(nn.Linear):
-    """A linear layer to `pieces` values for each output, of which the largest counts (arXiv:1302.4389).
-
-    Input (…, in_features), output (…, out_features); weight (out_features·pieces, in_features). Initialised as
-    torch.nn.Linear is.
-    """
-
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        pieces: int = 2,
-        bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        pieces = check_pieces("Maxout", pieces)
-        super().__init__(in_features, out_features * pieces, bias, device, dtype)
-        self.activation = MaxoutPieces(pieces)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(…, in_features) -> (…, out_features)."""
-        y: Tensor = self.activation(super().forward(input))
-        return y
-
-
-class MaxoutConv2d(nn.Conv2d):
-    """A 2-D convolution to `pieces` channels for each output channel, of which the largest counts (arXiv:1302.4389).
-
-    Input (N, in_channels, H, W), output (N, out_channels, H', W'); further arguments are torch.nn.Conv2d's.
-    """
-
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, int], pieces: int = 2, **conv_args: Any
-    ) -> None:
-        pieces = check_pieces("MaxoutConv2d", pieces)
-        super().__init__(in_channels, out_channels * pieces, kernel_size, **conv_args)
-        self.activation = MaxoutPieces(pieces, dim=-3)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, out_channels, H', W'), or the same without N."""
-        y: Tensor = self.activation(super().forward(input))
-        return y
 
 
 def get(name: str | Mapping[str, Any], **params: Any) -> nn.Module:

@@ -64,7 +64,7 @@ def broadcast(builder: Any, value: Any, lanes: int) -> Any:
     return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)
 
 
-def _read(builder: Any, address: Any, index: Any, element: ir.Type, lanes: int, mask: Any) -> Any:
+def read(builder: Any, address: Any, index: Any, element: ir.Type, lanes: int, mask: Any) -> Any:
     """Elements from an index on; where there is a mask, those that it names, and zeros."""
     kind = ir.VectorType(element, lanes)
     pointer = builder.bitcast(place(builder, address, index, element), kind.as_pointer())
@@ -91,8 +91,8 @@ def write(builder: Any, address: Any, index: Any, value: Any, mask: Any = None) 
 def load(builder: Any, address: Any, index: Any, dtype: torch.dtype, lanes: int, mask: Any = None) -> Any:
     """Elements of an array of `dtype` from an index on, as float32."""
     if dtype is torch.float32:
-        return _read(builder, address, index, FLOAT, lanes, mask)
-    bits = _read(builder, address, index, INT16, lanes, mask)
+        return read(builder, address, index, FLOAT, lanes, mask)
+    bits = read(builder, address, index, INT16, lanes, mask)
     if dtype is torch.float16:
         return convert(builder.fpext, cast(builder, bits, HALF), FLOAT)
     wide = convert(builder.zext, bits, INT32)

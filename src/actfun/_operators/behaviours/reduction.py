@@ -12,6 +12,7 @@ from actfun._catalogue.registry import spec
 from actfun._operators.arguments import bind, check_dim, check_whole
 from actfun._operators.behaviours.base import Behaviour, Slider, implement
 from actfun._operators.dispatch import check_input
+from actfun._operators.maxout import maxima
 from actfun._operators.quadrature import normal_mean
 
 
@@ -34,11 +35,11 @@ def maxout(x: Tensor, pieces: int, dim: int = -1) -> Tensor:
     check_input("maxout", x)
     pieces, dim = check_pieces("maxout", pieces), check_dim("maxout", x, dim)
     try:
-        parts = x.unflatten(dim, (-1, pieces))  # type: ignore[no-untyped-call]
+        return maxima(x, pieces, dim % x.dim())
     except RuntimeError:  # rather than a question before, which torch.jit.trace would warn of
+        if x.shape[dim] % pieces == 0:
+            raise
         raise ValueError(f"maxout: pieces must divide x.shape[{dim}] = {x.shape[dim]}, got {pieces}") from None
-    values: Tensor = parts.max(dim % x.dim() + 1).values
-    return values
 
 
 class MaxoutPieces(nn.Module):

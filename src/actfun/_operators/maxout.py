@@ -1,0 +1,334 @@
+"""Maxout, of which backward keeps the place of the largest piece: a bit for two pieces, two for up to four, and so on.
+
+Places are kept in bit planes, the lowest bit of each place in the first: on the CPU by kernels, elsewhere by torch
+operations.
+"""
+
+import functools
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from actfun._operators.dispatch import kernels_for
+from actfun._operators.torch_private import in_dual_level, plain_device
+
+WORKSPACE = 2**23  # bytes of pre-activations at a time; 8 MiB lie in the caches, and leave products their speed
+FEWEST_ROWS = 256  # of a product, below which it takes longer for each row
+
+
+def planes_of(pieces: int) -> int:
+    """How many bits the place of one of so many pieces takes."""
+    return (pieces - 1).bit_length()
+
+
+def pack(places: Tensor, pieces: int) -> Tensor:
+    """Places, whole numbers of any shape, as bytes: (planes, ⌈n/8⌉)."""
+    flat = functional.pad(places.flatten(), (0, -places.numel() % 8))
+    weights = 2 ** torch.arange(8, device=places.device, dtype=torch.uint8)
+    planes = [
+        ((flat >> k & 1).to(torch.uint8).view(-1, 8) * weights).sum(-1, dtype=torch.uint8)
+        for k in range(planes_of(pieces))
+    ]
+    return torch.stack(planes)
+
+
+def unpack(bits: Tensor, shape: torch.Size) -> Tensor:
+    """The places that were packed, as whole numbers."""
+    shifts = torch.arange(8, device=bits.device, dtype=torch.uint8)
+    small = torch.uint8 if bits.shape[0] <= 8 else torch.int32
+    each = [(plane.unsqueeze(-1) >> shifts & 1).to(small) << k for k, plane in enumerate(bits)]
+    places: Tensor = functools.reduce(torch.add, each)
+    return places.flatten()[: math.prod(shape)].view(shape)
+
+
+class Rows:
+    """How outputs lie in memory, for kernels: rows of so many, the pieces of each side by side or in planes."""
+
+    def __init__(self, x: Tensor, pieces: int, dim: int) -> None:
+        self.pieces, self.dim, self.numel = pieces, dim, x.numel() // pieces
+        self.last = x.dim() in (4, 5) and dim == 1 and not x.is_contiguous() and x.is_contiguous(memory_format=_last(x))
+        shape = x.shape
+        self.packed = self.last or dim == x.dim() - 1
+        self.inner = self.numel if self.packed else math.prod(shape[dim + 1 :])
+        self.count = 1 if self.packed else math.prod(shape[:dim]) * shape[dim] // pieces
+        self.shape = torch.Size((*shape[:dim], shape[dim] // pieces, *shape[dim + 1 :]))
+
+    def laid(self, x: Tensor) -> Tensor:
+        """A tensor in the order of these rows."""
+        return x.contiguous(memory_format=_last(x) if self.last else torch.contiguous_format)
+
+    def empty(self, like: Tensor, shape: torch.Size) -> Tensor:
+        """A tensor of a shape, in this order."""
+        order = _last(like) if self.last else torch.contiguous_format
+        return torch.empty(shape, dtype=like.dtype, memory_format=order)
+
+
+def _last(x: Tensor) -> torch.memory_format:
+    return torch.channels_last_3d if x.dim() == 5 else torch.channels_last
+
+
+def _kernels(x: Tensor, pieces: int) -> Any:
+    """What has kernels for x, or None."""
+    if torch.compiler.is_compiling() or kernels_for(x) is None or x.device.type != "cpu":
+        return None
+    from actfun._backends.cpu import pieces as kernels
+
+    return kernels if 1 < pieces <= kernels.MOST and x.numel() else None
+
+
+class Largest(torch.autograd.Function):
+    """The largest of each run of pieces along a dimension: `apply(x, pieces, dim)`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, pieces: int, dim: int) -> Tensor:
+        ctx.pieces, ctx.dim, ctx.rows, ctx.shape = pieces, dim, None, x.shape
+        if kernels := _kernels(x, pieces):
+            ctx.rows = rows = Rows(x, pieces, dim)
+            y, bits = largest(kernels, rows.laid(x), rows)
+        else:
+            y, places = parts(x, pieces, dim).max(dim + 1)
+            bits = pack(places, pieces)
+        ctx.save_for_backward(bits)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
+        (bits,) = ctx.saved_tensors
+        rows = ctx.rows
+        kernels = None if rows is None or torch.is_grad_enabled() or in_dual_level() else _kernels(g, ctx.pieces)
+        if kernels:
+            dx = rows.empty(g, ctx.shape)
+            kernels.backward(rows.laid(g), bits, dx, rows.count, rows.inner, rows.pieces, rows.packed)
+            return dx, None, None
+        return spread(g, places_of(bits, g.shape, rows), ctx.pieces, ctx.dim), None, None
+
+
+def largest(kernels: Any, x: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
+    """The largest pieces of x, which lies as rows say, and the bits of their places."""
+    y = rows.empty(x, rows.shape)
+    bits = torch.empty(kernels.bytes_of(rows.count, rows.inner, rows.pieces), dtype=torch.uint8)
+    kernels.forward(x, y, bits, rows.count, rows.inner, rows.pieces, rows.packed)
+    return y, bits
+
+
+def parts(x: Tensor, pieces: int, dim: int) -> Tensor:
+    """x with the pieces in a dimension of their own, after `dim`."""
+    return x.unflatten(dim, (-1, pieces))  # type: ignore[no-any-return,no-untyped-call]
+
+
+def places_of(bits: Tensor, shape: torch.Size, rows: Rows | None) -> Tensor:
+    """The places whose bits were kept, in the shape of the outputs. rows: of bits that a kernel wrote."""
+    if rows is None:
+        return unpack(bits, shape)
+    padded = bits.shape[1] * 8 // rows.count
+    flat = unpack(bits, torch.Size((rows.count, padded)))[:, : rows.inner]
+    if rows.last:
+        n, c, *space = shape
+        return flat.reshape(n, *space, c).movedim(-1, 1)
+    return flat.reshape(shape)
+
+
+def spread(g: Tensor, places: Tensor, pieces: int, dim: int) -> Tensor:
+    """g at the piece of each place, and 0 at the others; dim: that of the pieces. PyTorch can differentiate it."""
+    dim %= g.dim()
+    each = torch.arange(pieces, device=g.device, dtype=places.dtype).view(-1, *[1] * (g.dim() - dim - 1))
+    won = places.unsqueeze(dim + 1) == each
+    apart = torch.where(won, g.unsqueeze(dim + 1), torch.zeros((), dtype=g.dtype, device=g.device))
+    return apart.reshape(*g.shape[:dim], g.shape[dim] * pieces, *g.shape[dim + 1 :])
+
+
+def maxima(x: Tensor, pieces: int, dim: int) -> Tensor:
+    """The largest of each run of pieces along `dim`, which is not negative.
+
+    Raises RuntimeError where the pieces do not divide its length.
+    """
+    apart = parts(x, pieces, dim)
+    if pieces > 1 and _is_ours(x) and not in_dual_level():
+        if torch.is_grad_enabled() and x.requires_grad:
+            return Largest.apply(x, pieces, dim)  # type: ignore[no-any-return,no-untyped-call]
+        if kernels := _kernels(x, pieces):
+            rows = Rows(x, pieces, dim)
+            return largest(kernels, rows.laid(x), rows)[0]
+    return apart.max(dim + 1).values
+
+
+def _is_ours(x: Tensor) -> bool:
+    """Whether a call is eager and of a plain tensor, or compiled; exported graphs have torch's own maximum."""
+    if torch.compiler.is_compiling():
+        return not torch.compiler.is_exporting()
+    return plain_device(x) is not None and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+
+
+class Blocks:
+    """Rows of a linear layer's input, a block at a time, through pre-activations that are there once."""
+
+    def __init__(self, x: Tensor, weight: Tensor, pieces: int) -> None:
+        self.x, self.pieces, wide = x, pieces, weight.shape[0]
+        fit = max(WORKSPACE // (wide * x.element_size()), FEWEST_ROWS)
+        self.size = min(fit // 16 * 16, x.shape[0])  # bits of a block begin at a byte
+        self.outputs = wide // pieces
+        self.space = torch.empty((self.size, wide), dtype=x.dtype)
+
+    def __iter__(self) -> Any:
+        """The first and last row of each block, and room for its pre-activations."""
+        for start in range(0, self.x.shape[0], self.size):
+            stop = min(start + self.size, self.x.shape[0])
+            yield start, stop, self.space[: stop - start]
+
+
+class Linear(torch.autograd.Function):
+    """A linear layer and the largest of its pieces, block by block: `apply(x, weight, bias, pieces)`, x (rows, in)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, pieces: int) -> Tensor:
+        kernels, blocks = _kernels(x, pieces), Blocks(x, weight, pieces)
+        y = torch.empty((x.shape[0], blocks.outputs), dtype=x.dtype)
+        bits = torch.empty(kernels.bytes_of(1, y.numel(), pieces), dtype=torch.uint8)
+        for start, stop, z in blocks:
+            torch.mm(x[start:stop], weight.t(), out=z) if bias is None else torch.addmm(
+                bias, x[start:stop], weight.t(), out=z
+            )
+            done = bits[:, start * blocks.outputs // 8 :]
+            kernels.forward(z, y[start:stop], done, 1, (stop - start) * blocks.outputs, pieces, True)
+        ctx.pieces, ctx.with_bias = pieces, bias is not None
+        ctx.save_for_backward(x, weight, bits)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, bits = ctx.saved_tensors
+        kernels = None if torch.is_grad_enabled() or in_dual_level() else _kernels(g, ctx.pieces)
+        if kernels is None:
+            rows = Rows(g.new_empty((g.shape[0], weight.shape[0]), device="meta"), ctx.pieces, 1)
+            dz = spread(g, places_of(bits, g.shape, rows), ctx.pieces, 1)
+            return dz @ weight, dz.t() @ x, dz.sum(0) if ctx.with_bias else None, None
+        need_x, need_weight, need_bias, _ = ctx.needs_input_grad
+        g, blocks = g.contiguous(), Blocks(x, weight, ctx.pieces)
+        sums = torch.float64 if x.dtype is torch.float64 else torch.float32
+        dx = torch.empty_like(x, memory_format=torch.contiguous_format) if need_x else None
+        dweight = torch.zeros(weight.shape, dtype=sums) if need_weight else None
+        dbias = torch.zeros(weight.shape[0], dtype=sums) if need_bias else None
+        for start, stop, dz in blocks:
+            part = bits[:, start * blocks.outputs // 8 :]
+            kernels.backward(g[start:stop], part, dz, 1, (stop - start) * blocks.outputs, ctx.pieces, True)
+            if dx is not None:
+                torch.mm(dz, weight, out=dx[start:stop])
+            if dweight is not None:
+                if dweight.dtype is x.dtype:
+                    dweight.addmm_(dz.t(), x[start:stop])
+                else:
+                    dweight += dz.t() @ x[start:stop]
+            if dbias is not None:
+                dbias += dz.sum(0, dtype=sums)
+        rounded = (None if one is None else one.to(x.dtype) for one in (dweight, dbias))
+        return dx, *rounded, None
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None, pieces: int) -> Tensor:
+    """The largest of each run of `pieces` outputs of a linear layer, (…, in) -> (…, out/pieces)."""
+    given = _in_blocks(x, weight, bias, pieces)
+    if given is None or x.shape[-1] != weight.shape[1]:
+        z = functional.linear(x, weight, bias)
+        return maxima(z, pieces, z.dim() - 1)
+    y: Tensor = Linear.apply(given[0].reshape(-1, x.shape[-1]), *given[1:], pieces)  # type: ignore[no-untyped-call]
+    return y.view(*x.shape[:-1], -1)
+
+
+def _in_blocks(
+    x: Tensor, weight: Tensor, bias: Tensor | None, pieces: int
+) -> tuple[Tensor, Tensor, Tensor | None] | None:
+    """What a layer computes block by block, as autocast casts it; None where it computes all at once."""
+    if not _is_ours(x) or torch.compiler.is_compiling() or in_dual_level() or not x.numel():
+        return None
+    x, weight, bias = _cast(x), _cast(weight), None if bias is None else _cast(bias)
+    if not x.dtype == weight.dtype == (x if bias is None else bias).dtype:
+        return None
+    if _kernels(x, pieces) is None or kernels_for(x, weight, bias) is None:
+        return None
+    return x, weight, bias
+
+
+def _cast(x: Tensor) -> Tensor:
+    """A tensor as autocast, where it is on, has it for products."""
+    device = x.device.type
+    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
+        return x
+    return x if x.dtype is torch.float64 or not x.is_floating_point() else x.to(torch.get_autocast_dtype(device))
+
+
+class Convolution(torch.autograd.Function):
+    """A convolution and the largest of its pieces, some images at a time: `apply(x, weight, bias, pieces, *how)`.
+
+    how: stride, padding and dilation, of each dimension of space, and groups.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, pieces: int, *how: Any) -> Tensor:
+        ctx.pieces, ctx.how, ctx.with_bias = pieces, how, bias is not None
+        ctx.size = _images(x, weight, *how)
+        kernels, found = _kernels(x, pieces), []
+        for part in x.split(ctx.size):  # type: ignore[no-untyped-call]
+            z = _convolve(part, weight, bias, *how)
+            rows = Rows(z, pieces, 1)
+            found.append(largest(kernels, rows.laid(z), rows))
+        ctx.last = rows.last
+        ctx.save_for_backward(x, weight, *(bits for _, bits in found))
+        return torch.cat([y for y, _ in found])
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, *kept = ctx.saved_tensors
+        kernels = None if torch.is_grad_enabled() or in_dual_level() else _kernels(g, ctx.pieces)
+        order = _last(g) if ctx.last else torch.contiguous_format
+        found = []
+        for part, gradient, bits in zip(x.split(ctx.size), g.split(ctx.size), kept, strict=True):  # type: ignore[no-untyped-call]
+            shape = torch.Size((len(part), weight.shape[0], *g.shape[2:]))
+            rows = Rows(torch.empty(shape, device="meta", memory_format=order), ctx.pieces, 1)
+            if kernels is None:
+                dz = spread(gradient, places_of(bits, gradient.shape, rows), ctx.pieces, 1)
+            else:
+                dz = rows.empty(g, shape)
+                kernels.backward(rows.laid(gradient), bits, dz, rows.count, rows.inner, rows.pieces, rows.packed)
+            found.append(_gradients(dz, part, weight, ctx.with_bias, ctx.how, ctx.needs_input_grad[:3]))
+        dx, *sums = zip(*found, strict=True)
+        whole = torch.cat(dx) if ctx.needs_input_grad[0] else None
+        return whole, *(None if one[0] is None else functools.reduce(torch.add, one) for one in sums), *[None] * 5
+
+
+def _convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Tensor:
+    return torch.convolution(x, weight, bias, stride, padding, dilation, False, [0] * len(stride), groups)
+
+
+def _gradients(dz: Tensor, x: Tensor, weight: Tensor, with_bias: bool, how: Any, needed: Any) -> Any:
+    stride, padding, dilation, groups = how
+    sizes = [weight.shape[0]] if with_bias else None
+    none = [0] * len(stride)
+    return torch.ops.aten.convolution_backward(
+        dz, x, weight, sizes, stride, padding, dilation, False, none, groups, needed
+    )
+
+
+def _images(x: Tensor, weight: Tensor, stride: Any, padding: Any, dilation: Any, groups: int) -> int:
+    """How many images' pre-activations fit into the workspace, at least 1."""
+    size = weight.shape[0] * x.element_size()
+    for n, k, s, p, d in zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True):
+        size *= (n + 2 * p - d * (k - 1) - 1) // s + 1
+    return max(WORKSPACE // max(size, 1), 1)
+
+
+def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, pieces: int, *how: Any) -> Tensor:
+    """The largest of each run of `pieces` channels of a convolution, (N, C, …) -> (N, out/pieces, …).
+
+    how: stride, padding and dilation, of each dimension of space, and groups.
+    """
+    given = _in_blocks(x, weight, bias, pieces) if x.dim() == weight.dim() else None
+    if given is None:
+        bias = None if bias is None else _cast(bias)
+        return maxima(_convolve(_cast(x), _cast(weight), bias, *how), pieces, 1)
+    y: Tensor = Convolution.apply(*given, pieces, *how)  # type: ignore[no-untyped-call]
+    return y
