@@ -12,6 +12,13 @@ import actfun as af
 from actfun._operators import maxout
 
 F = nn.functional
+
+
+@pytest.fixture(autouse=True)
+def _no_call_is_small(monkeypatch):
+    monkeypatch.setattr(maxout, "SMALL", 0)
+
+
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
@@ -86,6 +93,13 @@ def test_what_transforms_functions_gives_what_it_did():
     for k in (2, 3, 4):
         assert torch.autograd.gradcheck(lambda x: af.maxout(x, k), x, check_forward_ad=True)  # noqa: B023
         assert torch.autograd.gradgradcheck(lambda x: af.maxout(x, k).square(), x)  # noqa: B023
+
+
+def test_small_calls_are_torchs_own(monkeypatch):
+    monkeypatch.setattr(maxout, "SMALL", 2**15)
+    check(lambda x: af.maxout(x, 3), lambda x: naive(x, 3, 1), ties(5, 12))
+    layer = af.nn.Maxout(4, 3)
+    check(layer, lambda x: plain(layer, x), torch.randn(5, 4))
 
 
 def stored_bytes(forward, outputs):
