@@ -42,7 +42,7 @@ LAYERS = (
     ("_operators/torch_private", "_operators/quadrature"),
     ("_operators/dispatch",),
     ("_operators/autograd", "_operators/arguments"),
-    ("_operators/op", "_operators/maxout"),
+    ("_operators/op", "_operators/maxout", "_operators/feed_forward"),
     ("_operators/behaviours",),
     ("_operators/functional", "_operators/layers"),
     ("_operators/modules", "_models/gains"),

@@ -128,7 +128,7 @@ def drop(x: Tensor, mask: Tensor, p: float) -> Tensor:
 
 def dropout(x: Tensor, p: float) -> Tensor:
     """x, of which a share p of entries is set to 0."""
-    mask = torch.empty_like(x).bernoulli_(1.0 - p).bool()
+    mask = torch.empty_like(x, dtype=torch.bool).bernoulli_(1.0 - p)  # the numbers that torch draws
     y: Tensor = Dropout.apply(x, mask, p)  # type: ignore[no-untyped-call]
     stored.remember(y, drop, (x, mask, p), {})
     return y

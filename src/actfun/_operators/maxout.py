@@ -250,7 +250,7 @@ def _in_blocks(
         return None
     if _is_small(x, x.numel() // max(weight.shape[1], 1) * len(weight)):
         return None
-    x, weight, bias = _cast(x), _cast(weight), None if bias is None else _cast(bias)
+    x, weight, bias = cast(x), cast(weight), None if bias is None else cast(bias)
     if not x.dtype == weight.dtype == (x if bias is None else bias).dtype:
         return None
     if _kernels(x, pieces) is None or kernels_for(x, weight, bias) is None:
@@ -258,7 +258,7 @@ def _in_blocks(
     return x, weight, bias
 
 
-def _cast(x: Tensor) -> Tensor:
+def cast(x: Tensor) -> Tensor:
     """A tensor as autocast, where it is on, has it for products."""
     device = x.device.type
     if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
@@ -335,7 +335,7 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, pieces: int, *ho
     """
     given = _in_blocks(x, weight, bias, pieces) if x.dim() == weight.dim() else None
     if given is None:
-        bias = None if bias is None else _cast(bias)
-        return maxima(_convolve(_cast(x), _cast(weight), bias, *how), pieces, 1)
+        bias = None if bias is None else cast(bias)
+        return maxima(_convolve(cast(x), cast(weight), bias, *how), pieces, 1)
     y: Tensor = Convolution.apply(*given, pieces, *how)  # type: ignore[no-untyped-call]
     return y

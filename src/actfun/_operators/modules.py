@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from actfun._catalogue.kinds import ELEMENTWISE
 from actfun._catalogue.names import Meaning, read_config, resolve, spec, write_kinks
 from actfun._catalogue.registry import Activation, Choice
 from actfun._catalogue.sides import Sided
@@ -17,6 +18,7 @@ from actfun._operators.behaviours.base import behaviour_of
 from actfun._operators.behaviours.elementwise import Elementwise as Elementwise
 from actfun._operators.behaviours.gated import Gated as Gated
 from actfun._operators.behaviours.reduction import MaxoutPieces as MaxoutPieces
+from actfun._operators.feed_forward import in_one
 
 PUBLIC = "actfun.nn"  # where users find the classes
 
@@ -144,6 +146,9 @@ class FeedForward(nn.Module):
     "swiglu" and the like take two pre-activations for each hidden unit and are not allowed with a gate. A module that
     learns one value for each hidden unit gets dim=-1, which holds them. device and dtype are for what is made here.
     Input and output (…, d_model).
+
+    Backward keeps the pre-activations (and a byte an element for dropout's mask), and has the rest for some rows at a
+    time. Where a part has hooks, is of another class, or the call is compiled, the parts are called one by one.
     """
 
     def __init__(
@@ -178,8 +183,20 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, d_model) -> (…, d_model)."""
-        hidden = self.activation(self.up(x) if self.gate is None else self.gate(x))
+        first = [self.up] if self.gate is None else [self.gate, self.up]
+        if is_by_rows(self.activation):
+            y = in_one(x, first, self.activation, self.dropout, self.down)
+            if y is not None:
+                return y
+        hidden = self.activation(first[0](x))
         if self.gate is not None:
             hidden = hidden * self.up(x)
-        y: Tensor = self.down(self.dropout(hidden))
-        return y
+        out: Tensor = self.down(self.dropout(hidden))
+        return out
+
+
+def is_by_rows(activation: nn.Module) -> bool:
+    """Whether each row of its output depends on that row of the input alone, which stays as it is."""
+    if isinstance(activation, Elementwise) and activation.activation.kind is ELEMENTWISE:
+        return not activation.inplace and (activation.num_parameters == 1 or activation.dim == -1)
+    return isinstance(activation, Gated) and activation.dim == -1

@@ -101,6 +101,17 @@ def compiler_counts() -> Mapping[str, Mapping[str, int]]:
     return counters
 
 
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def has_hooks(*modules: torch.nn.Module) -> bool:
+    """Whether a call of one of these modules runs more than its forward: its own hooks, or those of all modules."""
+    every = torch.nn.modules.module
+    if any(getattr(every, f"_global{kind}", None) for kind in _HOOKS):
+        return True
+    return any(getattr(module, kind, None) for module in modules for kind in _HOOKS)
+
+
 def within_checkpoints(context: Callable[[], AbstractContextManager[Any]]) -> None:
     """Have the activation checkpoint that runs now, if one does, enter a context when it computes again in backward.
 
