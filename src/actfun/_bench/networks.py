@@ -1,7 +1,7 @@
 """Networks of the kinds in which activations are used, so small that a step takes 5 to 300 ms on two cores."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -71,21 +71,34 @@ def _gpt() -> Task:
     return _text(CharTransformer(VOCABULARY, LENGTH, WIDTH, 1, 4 * WIDTH, ANY), 8)
 
 
-def _gpt2() -> Task:
+def gpt2(layers: int, activation: str) -> nn.Module:
+    """A small GPT-2 with an activation by transformers' name: (N, LENGTH) of indices -> logits."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    sizes = {"vocab_size": VOCABULARY, "n_positions": LENGTH, "n_embd": WIDTH, "n_layer": 2, "n_head": HEADS}
-    config = GPT2Config(**sizes, activation_function="gelu", bos_token_id=0, eos_token_id=0)
-    return _text(Logits(GPT2LMHeadModel(config)), 4)
+    sizes = {"vocab_size": VOCABULARY, "n_positions": LENGTH, "n_embd": WIDTH, "n_layer": layers, "n_head": HEADS}
+    config = GPT2Config(**sizes, activation_function=activation, bos_token_id=0, eos_token_id=0)
+    return Logits(GPT2LMHeadModel(config))
 
 
-def _bert() -> Task:
+def bert(layers: int) -> nn.Module:
+    """A small BERT with gelu: (N, LENGTH) of indices -> logits."""
     from transformers import BertConfig, BertForMaskedLM
 
+    config = BertConfig(**_sizes(layers), intermediate_size=4 * WIDTH, hidden_act="gelu")
+    return Logits(BertForMaskedLM(config))
+
+
+def llama(layers: int) -> nn.Module:
+    """A small Llama with SwiGLU: (N, LENGTH) of indices -> logits."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(**_sizes(layers), intermediate_size=688, bos_token_id=0, eos_token_id=0)
+    return Logits(LlamaForCausalLM(config))
+
+
+def _sizes(layers: int) -> dict[str, Any]:
     sizes = {"vocab_size": VOCABULARY, "max_position_embeddings": LENGTH, "hidden_size": WIDTH}
-    sizes |= {"intermediate_size": 4 * WIDTH, "num_hidden_layers": 2, "num_attention_heads": HEADS}
-    config = BertConfig(**sizes, hidden_act="gelu")
-    return _text(Logits(BertForMaskedLM(config)), 4)
+    return sizes | {"num_hidden_layers": layers, "num_attention_heads": HEADS}
 
 
 NETWORKS: dict[str, Callable[[], Task]] = {
@@ -93,16 +106,21 @@ NETWORKS: dict[str, Callable[[], Task]] = {
     "MLP, batch 512": lambda: _mlp(512),
     "ResNet": _resnet,
     "GPT block": _gpt,
-    "GPT-2": _gpt2,
-    "BERT": _bert,
+    "GPT-2": lambda: _text(gpt2(2, "gelu"), 4),
+    "BERT": lambda: _text(bert(2), 4),
 }
 OF_TRANSFORMERS = ("GPT-2", "BERT")
 
 
+def has_transformers() -> bool:
+    """Whether the models of the library transformers can be made here."""
+    try:
+        from transformers import BertForMaskedLM, GPT2LMHeadModel, LlamaForCausalLM  # noqa: F401
+    except ImportError:  # also where it is installed beside a torchvision that does not go with torch
+        return False
+    return True
+
+
 def networks() -> list[str]:
     """Those that can be made here: some need the library transformers."""
-    try:
-        from transformers import BertForMaskedLM, GPT2LMHeadModel  # noqa: F401
-    except ImportError:  # also where it is installed beside a torchvision that does not go with torch
-        return [name for name in NETWORKS if name not in OF_TRANSFORMERS]
-    return list(NETWORKS)
+    return [name for name in NETWORKS if has_transformers() or name not in OF_TRANSFORMERS]

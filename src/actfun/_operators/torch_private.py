@@ -91,6 +91,18 @@ def empty_compiler_cache() -> AbstractContextManager[None]:
     return utils.fresh_cache() if hasattr(utils, "fresh_cache") else nullcontext()
 
 
+def allocations(work: Callable[[], Any]) -> tuple[Any, list[int]]:
+    """What a function gives, and the bytes that torch took (or gave back, below 0) on the CPU while it ran, in order.
+
+    There is no version without: where PyTorch changes its profiler, this raises.
+    """
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        found = work()
+    results: Any = profile.profiler
+    events = [event for event in results.kineto_results.events() if event.name() == "[memory]"]
+    return found, [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+
+
 def compiler_counts() -> Mapping[str, Mapping[str, int]]:
     """Dynamo's counts, which go on until they are cleared: "stats" has "unique_graphs", "graph_break" the reasons.
 
