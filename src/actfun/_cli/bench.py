@@ -29,6 +29,10 @@ def bench(
     steps: Annotated[bool, typer.Option("--steps", help="training steps of whole networks")] = False,
     compiled: Annotated[bool, typer.Option("--compiled", help="calls through torch.compile")] = False,
     eager: Annotated[bool, typer.Option("--eager", help="calls without it")] = False,
+    memory: Annotated[
+        bool,
+        typer.Option("--memory", help="what blocks and models keep for backward, and the most they need"),
+    ] = False,
     sizes: Annotated[str | None, _option("numbers of elements [default: 16,4096,65536,1048576,16777216]")] = None,
     dtypes: Annotated[str | None, _option("float32, bfloat16, float16 [default: all; two compiled]")] = None,
     against: Annotated[str | None, _option("compile, jax, onnxruntime beside torch [default: those installed]")] = None,
@@ -41,6 +45,16 @@ def bench(
     resume: Annotated[bool, typer.Option("--resume", help="go on with what is in the folder")] = False,
 ) -> None:
     """Time training steps, compiled calls and eager calls, or those named, side by side with torch and others."""
+    if memory:
+        if activations or steps or sizes or dtypes or against or spreads:
+            with user_input():
+                raise ValueError(
+                    "--memory goes with --eager, --compiled, --seconds, --threads, --out and --resume alone"
+                )
+        _measure_memory(
+            [mode for mode, asked in (("eager", eager), ("compiled", compiled)) if asked], seconds, threads, out, resume
+        )
+        return
     from actfun._studies.bench import PARTS, BenchRun
 
     parts = [part for part, asked in zip(PARTS, (steps, compiled, eager), strict=True) if asked]
@@ -62,6 +76,20 @@ def bench(
     for sentence in (result.verdict, *result.closing):
         screen.print(sentence, markup=False)
     screen.print(f"Also in {out / 'speed.md'} and {out / 'bench.json'}.")
+
+
+def _measure_memory(modes: list[str], seconds: float, threads: int | None, out: Path, resume: bool) -> None:
+    from actfun._studies.bench_memory import MemoryRun
+
+    with user_input():
+        study = MemoryRun(modes, seconds, threads, out, resume)
+    screen = console(160)
+    screen.print(f"Measuring {count(len(study.jobs), 'cell')}, blocks and models. Each is kept in {out} as it ends.")
+    result = study.run()
+    screen.print(result.table(screen.width))
+    for sentence in (result.verdict, *result.closing):
+        screen.print(sentence, markup=False)
+    screen.print(f"Also in {out / 'memory.md'} and {out / 'memory.json'}.")
 
 
 def _parse_list(text: str | None, of: Callable[[str], T]) -> list[T] | None:

@@ -8,6 +8,7 @@ made again from what is kept, it gets the recipe in its place.
 import contextlib
 import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -58,11 +59,12 @@ class View(NamedTuple):
         return whole.as_strided(self.shape, self.stride, self.offset)
 
 
-class Made(NamedTuple):
+@dataclass(eq=False, slots=True)
+class Made:
     """How the content of a storage was made: a function of tensors and other arguments; and as which tensor.
 
     arguments: `Source` in place of each tensor. calls: how many functions have to be called to make it of what was made
-    by none.
+    by none. saved: what autograd got in its place.
     """
 
     function: Callable[..., Tensor]
@@ -71,6 +73,7 @@ class Made(NamedTuple):
     view: View
     version: int
     calls: int
+    saved: "list[weakref.ref[Again]]" = field(default_factory=list)
 
 
 class Source(NamedTuple):
@@ -116,20 +119,41 @@ class Part:
 
 
 class Again:
-    """A tensor that is made again when backward asks for it. view: where it lies in what is made."""
+    """A tensor that is made again when backward asks for it. view: where it lies in what is made.
 
-    __slots__ = ("arguments", "made", "view")
+    On the way to it others are made, which backward asks for next: they wait in `found` until then. So GELU written out
+    takes 8 calls in backward, not 20.
+    """
+
+    __slots__ = ("__weakref__", "arguments", "asked", "found", "made", "view")
 
     def __init__(self, made: Made, arguments: tuple[Any, ...], view: View) -> None:
         self.made, self.arguments, self.view = made, arguments, view
+        self.asked = False  # whether backward had it
+        self.found: Tensor | None = None  # what waits for it
+
+    def take(self) -> Tensor:
+        """The tensor, for backward. Raises RuntimeError where it does not come out as it was."""
+        self.asked = True
+        y, self.found = self.found, None
+        return self.view.on(self._make() if y is None else y)
 
     def get(self) -> Tensor:
-        """The tensor, new. Raises RuntimeError where it does not come out as it was."""
+        """The tensor, on the way to another. Raises as `take` does."""
+        saved = [one for one in (ref() for ref in self.made.saved) if one is not None and not one.asked]
+        y = next((one.found for one in saved if one.found is not None), None)
+        if y is None:
+            y = self._make()
+            for one in saved:
+                one.found = y
+        return self.view.on(y)
+
+    def _make(self) -> Tensor:
         given = [one.get() if isinstance(one, Part | Again) else one for one in self.arguments]
         y = self.made.function(*given, **self.made.named)
         if View.of(y) != self.made.view:
             raise RuntimeError(f"lean: {self.made.function} gave {View.of(y)}, and {self.made.view} before")
-        return self.view.on(y)
+        return y
 
 
 def _note(x: Tensor) -> Note:
@@ -173,6 +197,7 @@ def pack(x: Tensor, exchange: bool = False) -> Kept | Again:
             if u is not None and u._version == version and is_whole(u) and u.nbytes <= x.untyped_storage().nbytes():
                 held = _keep(u)  # noqa: F841 (until `_again` has found it)
         if (again := _again(made, View.of(x), x._version)) is not None:
+            made.saved.append(weakref.ref(again))
             return again
     return _keep(x)
 
@@ -188,7 +213,7 @@ def unpack(saved: Kept | Again) -> Tensor:
     if isinstance(saved, Kept):
         return saved.get()
     with torch.no_grad(), torch._C.DisableTorchFunction(), _without_autocast(saved):
-        return saved.get()
+        return saved.take()
 
 
 def _without_autocast(saved: Again) -> Any:

@@ -149,6 +149,7 @@ def bench(
     steps: bool = False,
     compiled: bool = False,
     eager: bool = False,
+    memory: bool = False,
     sizes: Iterable[int] | None = None,
     dtypes: Iterable[str] | None = None,
     against: Iterable[str] | None = None,
@@ -167,8 +168,18 @@ def bench(
     others in proportion. threads: of torch (default: one a core). out: a folder for bench.jsonl, bench.json, speed.md
     and speed.svg (default: nothing is written). resume: go on with what is in the folder.
 
+    memory: in place of these, what blocks and models keep for backward, and the most that they need at a time; also
+    `eager` or `compiled` alone. It takes `seconds`, `threads`, `out` (for memory.jsonl, memory.json, memory.md and
+    memory.svg) and `resume` beside.
+
     It runs in this process, and nothing else should run then. Raises ValueError for what cannot be right, naming the
     argument; OSError where the folder cannot be used; JobsFailedError, a RuntimeError, where a timing broke.
     """
     parts = [part for part, asked in zip(PARTS, (steps, compiled, eager), strict=True) if asked]
+    if memory:
+        from actfun._studies.bench_memory import MemoryRun
+
+        if activations is not None or steps or any(one is not None for one in (sizes, dtypes, against, spreads)):
+            raise ValueError("`memory` goes with `eager`, `compiled`, `seconds`, `threads`, `out` and `resume` alone")
+        return MemoryRun([part for part in parts if part != "steps"], seconds, threads, out, resume).run()
     return BenchRun(activations, parts, sizes, dtypes, against, spreads, seconds, threads, out, resume).run()

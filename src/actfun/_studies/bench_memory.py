@@ -1,0 +1,86 @@
+"""`af.bench(memory=True)`: what training keeps for backward, and the most that it needs at a time."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from actfun._bench import memory
+from actfun._bench.libraries import has_compiler, version
+from actfun._report import memory as report
+from actfun._report.tables import fit_columns
+from actfun._runs import host
+from actfun._runs.executors import Executor, Inline
+from actfun._runs.loop import Loop, all_done
+from actfun._runs.store import Store
+from actfun._studies.arguments import command, folder
+from actfun._studies.results import Result
+
+
+class MemoryRun:
+    """Measurements that are ready to run. See `bench` for the arguments, and for the errors raised."""
+
+    def __init__(
+        self,
+        modes: Iterable[str],
+        seconds: float,
+        threads: int | None,
+        out: Path | str | None,
+        resume: bool,
+    ) -> None:
+        self.threads = threads or host.cores()
+        wanted = tuple(modes) or ("eager", "compiled")
+        if wanted == ("compiled",) and not has_compiler():
+            raise ValueError("`compiled`: torch.compile needs a C++ compiler, such as g++")
+        compiled = [mode == "compiled" for mode in wanted if mode == "eager" or has_compiler()]
+        self.jobs = memory.jobs(compiled, seconds)
+        others = {"seconds": float(seconds) if seconds != 1.0 else None, "threads": threads}
+        asked = dict.fromkeys(tuple(modes), True)
+        self.command = command("bench", (), {"memory": True, **asked, **others})
+        self.folder = folder(out, resume)
+        self.store = Store(self.folder, resume, "memory")
+
+    def run(self, executor: Executor | None = None) -> Result:
+        """Measure what is missing, with nothing beside it; what was found, written to the folder if there is one."""
+        with host.threads(self.threads), Loop(self.store, "cells", self.jobs) as loop:
+            records = all_done(self.jobs, loop.do(self.jobs, executor or Inline()))
+        facts = {
+            "command": self.command,
+            "machine": host.machine(1, self.threads),
+            "vectors": torch.backends.cpu.get_cpu_capability(),
+            "versions": {package: version(package) for package in ("torch", "transformers")},
+        }
+        if self.folder is not None:
+            picture = report.chart(records)
+            if picture is not None:
+                (self.folder / "memory.svg").write_text(picture, encoding="utf-8")
+            page = report.markdown(records, facts, "memory.svg" if picture else None)
+            (self.folder / "memory.md").write_text(page, encoding="utf-8")
+            text = json.dumps(facts | {"cells": records}, indent=1) + "\n"
+            (self.folder / "memory.json").write_text(text, encoding="utf-8")
+        sections = report.sections(records)
+        return Result(
+            title="Memory",
+            verdict="\n".join(report.summary(records)),
+            data=facts | {"cells": records},
+            rows=records,
+            sections=sections,
+            drawn=lambda width: _drawn(sections, width),
+            about=[report.ABOUT],
+            closing=["What falls short:", *report.shortfalls(records)],
+        )
+
+
+def _drawn(sections: Any, width: int) -> Any:
+    from rich.console import Group
+
+    plain = [
+        (
+            one.title,
+            {head.replace("*", ""): [cell.replace("*", "") for cell in cells] for head, cells in one.columns.items()},
+        )
+        for one in sections
+    ]
+    return Group(*(fit_columns(title, columns, width, left=("",)) for title, columns in plain))
