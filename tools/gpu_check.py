@@ -20,7 +20,7 @@ FRESH = tempfile.TemporaryDirectory(prefix="gpu-check-")
 os.environ["TORCHINDUCTOR_CACHE_DIR"] = FRESH.name
 
 import torch  # noqa: E402
-from gpu_checks import corners, correct, page, speed  # noqa: E402
+from gpu_checks import corners, correct, lean, page, speed  # noqa: E402
 from gpu_checks.run import FULL, SMALL, Run, Section  # noqa: E402
 
 from actfun import names  # noqa: E402
@@ -35,14 +35,16 @@ CHECKS: dict[str, tuple[Callable[[Run, Section], None], float]] = {
     "in place": (corners.in_place, 5.0),
     "learnable parameters": (corners.learnable, 10.0),
     "float64": (corners.reference, 10.0),
+    "lean gradients": (lean.check, 15.0),
     "compiled values and gradients": (correct.compiled, 60.0),
 }
 MEASURES: dict[str, tuple[Callable[[Run, Section], None], float]] = {
     "memory": (speed.memory, 5.0),
+    "memory of steps": (lean.measure, 30.0),
     "eager": (speed.eager, 50.0),
     "GPT block": (speed.blocks, 50.0),
     "launch shapes": (speed.shapes, 10.0),
-    "compiled": (speed.compiled, 130.0),
+    "compiled": (speed.compiled, 110.0),
 }
 
 

@@ -19,7 +19,10 @@ sys.path.append(str(TOOLS))
 from gpu_checks import corners, correct, page, speed  # noqa: E402
 from gpu_checks.run import SMALL, Run, Section  # noqa: E402
 
-UNCOMPILED = "values and gradients,special values,layouts,in place,learnable parameters,float64,memory,eager"
+UNCOMPILED = (
+    "values and gradients,special values,layouts,in place,learnable parameters,float64,lean gradients,memory,"
+    "memory of steps,eager"
+)
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ def page(record: dict[str, Any]) -> str:
             lines += [f"## {_capital(name)}", "", ERRORS, "", *_errors(sections[name]["rows"])]
     if "memory" in sections:
         lines += ["## Bytes kept for backward", "", MEMORY, "", *_memory(sections["memory"]["rows"])]
+    if "memory of steps" in sections:
+        lines += ["## Memory of training steps", "", STEPS, "", *_steps(sections["memory of steps"]["rows"])]
     if "GPT block" in sections:
         lines += ["## Training steps of a GPT block", "", BLOCK, "", *_blocks(sections["GPT block"]["rows"])]
     if "launch shapes" in sections:
@@ -43,6 +45,9 @@ than a normal number. *g · gradient*: with a random incoming gradient. *inf · 
 of 0. The aim: 4 where |x| ≤ 3; a relative error of 1e-6 for |x| ≤ 6 and 1e-5 beyond; 0.51 for 16 bits. Up to 1 from a
 root, a gradient's unit is that of 1/4."""
 MEMORY = "What the forward pass of Linear-activation-Linear leaves allocated, in bytes for each hidden element."
+STEPS = """\
+Linear, the activation, Linear; the feed-forward block; Maxout and a linear layer; in bfloat16. Bytes for each hidden
+element: kept after a forward pass, and at most during a step; its time, and that of actfun's way as a unit."""
 BLOCK = "bfloat16, forward, backward and SGD, in milliseconds as called."
 SHAPES = "Microseconds of a forward kernel over 2^26 elements, with so many elements and warps to a block."
 TIMES = """\
@@ -123,6 +128,20 @@ def _errors(rows: list[dict[str, Any]]) -> list[str]:
 def _memory(rows: list[dict[str, Any]]) -> list[str]:
     shown = [(row["name"], row["dtype"], f"{row['torch']:.2f}", f"{row['actfun']:.2f}") for row in rows]
     return table(("", "dtype", "torch", "actfun"), shown)
+
+
+def _steps(rows: list[dict[str, Any]]) -> list[str]:
+    shown = [
+        (
+            f"{r['group']}: {r['name']}",
+            r["way"],
+            *(f"{r[key]:.2f}" for key in ("kept", "peak")),
+            f"{r['seconds'] * 1e3:.3f}",
+            f"{r['share']:.2f}",
+        )
+        for r in rows
+    ]
+    return table(("", "way", "kept", "peak", "ms", "time by actfun's"), shown)
 
 
 def _blocks(rows: list[dict[str, Any]]) -> list[str]:

@@ -39,18 +39,18 @@ def ordered(run: Run) -> list[str]:
 
 def times(run: Run, calls: Mapping[str, Call]) -> dict[str, dict[str, float | None]]:
     """What each call takes, as called and on the device alone: None where there is no device or no graph of it."""
-    called = {name: _repeated(run, call) for name, call in calls.items()}
-    found = _in_turn(run, called)
+    called = {name: repeated(run, call) for name, call in calls.items()}
+    found = in_turn(run, called)
     alone: dict[str, float] = {}
     if run.device.type == "cuda":
         try:
-            alone = _in_turn(run, {name: _graphed(call, min(called[name][1] + 1, 10)) for name, call in calls.items()})
+            alone = in_turn(run, {name: _graphed(call, min(called[name][1] + 1, 10)) for name, call in calls.items()})
         except RuntimeError as error:  # what cannot be captured can still be called
             run.say(f"no CUDA graph: {str(error).splitlines()[0]}")
     return {name: {"called": value, "device": alone.get(name)} for name, value in found.items()}
 
 
-def _repeated(run: Run, call: Call) -> tuple[Call, int]:
+def repeated(run: Run, call: Call) -> tuple[Call, int]:
     """A call, repeated often enough to be timed, and how often."""
     for _ in range(3):
         call()
@@ -77,7 +77,7 @@ def _graphed(call: Call, count: int) -> tuple[Call, int]:
     return graph.replay, count
 
 
-def _in_turn(run: Run, calls: Mapping[str, tuple[Call, int]], rounds: int = ROUNDS) -> dict[str, float]:
+def in_turn(run: Run, calls: Mapping[str, tuple[Call, int]], rounds: int = ROUNDS) -> dict[str, float]:
     taken: dict[str, list[float]] = {name: [] for name in calls}
     for k in range(rounds + 1):
         for name, (call, count) in calls.items():
@@ -190,7 +190,7 @@ def blocks(run: Run, section: Section) -> None:
     for name, compile in run.each(section, cells):
         torch._dynamo.reset()
         steps = {"torch": _step(run, theirs(name), compile), "actfun": _step(run, ours(name), compile)}
-        called = _in_turn(run, {library: _repeated(run, step) for library, step in steps.items()}, STEPS)
+        called = in_turn(run, {library: repeated(run, step) for library, step in steps.items()}, STEPS)
         section.rows.append({"name": name, "compiled": compile, **called})
 
 
@@ -239,5 +239,5 @@ def shapes(run: Run, section: Section) -> None:
         arguments = x, torch.empty_like(x), count, (), (), gpu.lower(af.spec(name).formula, dtype), block
         options = {"num_warps": warps, "enable_fp_fusion": False}
         kernel = gpu.forward_kernel[(count // block, 1, 1)]
-        taken = _in_turn(run, {"": _repeated(run, lambda k=kernel, a=arguments, o=options: k(*a, **o))})
+        taken = in_turn(run, {"": repeated(run, lambda k=kernel, a=arguments, o=options: k(*a, **o))})
         section.rows.append({"name": name, "dtype": str(dtype), "block": block, "warps": warps, "seconds": taken[""]})

@@ -98,7 +98,7 @@ class Kept(Timing):
         ways, x = GROUPS[self.group](self.subject, self.batch, self.compiled, factory)
         found, steps = {}, {}
         for name, way in ways.items():
-            forward, step = _calls(way, x)
+            forward, step = calls(way, x)
             found[name] = measure(forward, step, self.device)
             steps[name] = step
         times = in_turn(steps, self.budget) if self.budget else {}
@@ -106,7 +106,7 @@ class Kept(Timing):
         return {"memory": memory, "elements": ELEMENTS.get(self.group, 0) * self.batch, **times}
 
 
-def _calls(way: Way, x: Tensor) -> tuple[Callable[[], Tensor], Callable[[], None]]:
+def calls(way: Way, x: Tensor) -> tuple[Callable[[], Tensor], Callable[[], None]]:
     """The forward pass, and a whole step without an optimizer: its gradients are dropped."""
     parameters = [p for p in _module(way.model).parameters() if p.requires_grad]
 

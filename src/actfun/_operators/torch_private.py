@@ -3,6 +3,7 @@
 Tried with PyTorch 2.11 and 2.13. Nothing here decides how an activation is computed: `actfun._operators.op` does.
 """
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -96,6 +97,7 @@ def allocations(work: Callable[[], Any]) -> tuple[Any, list[int]]:
 
     There is no version without: where PyTorch changes its profiler, this raises.
     """
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # some builds say on standard error that they start and stop
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         found = work()
     results: Any = profile.profiler
