@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 OUT ?= runs/compare-digits
 
 .DEFAULT_GOAL := help
-.PHONY: help compare accuracy atlas bench claims pictures docs test test-slow check
+.PHONY: help compare accuracy atlas bench memory claims pictures docs test test-slow check
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,10 @@ atlas: $(READY) ## all activations on one page that works offline: runs/atlas/at
 bench: $(READY) ## write docs/speed.md: training steps and every activation beside torch; about an hour
 	@$(BIN)/actfun bench --out runs/bench --resume
 	@cp runs/bench/speed.md runs/bench/speed.svg docs/
+
+memory: $(READY) ## write docs/memory.md: what blocks and models keep for backward, beside torch; half an hour
+	@$(BIN)/actfun bench --memory --out runs/memory --resume
+	@cp runs/memory/memory.md runs/memory/memory.svg docs/
 
 claims: $(READY) ## write docs/claims.md: the article's claims, run, in about eleven minutes
 	@$(BIN)/actfun claims --out runs/claims --resume
