@@ -1,5 +1,6 @@
 """`af.lean()`: the same gradients, bit for bit, from less; and each way in which that could silently fail."""
 
+import contextlib
 import gc
 import math
 import subprocess
@@ -14,7 +15,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import actfun as af
-from actfun._lean import stored
+from actfun._lean import scope, stored
 
 F = nn.functional
 WIDTH, HIDDEN, ROWS = 64, 256, 512
@@ -93,6 +94,9 @@ BLOCKS = {  # what is between the layers -> bytes that an element needs, beside 
     "nn.GELU": (lambda x: nn.GELU()(x), 4, 8),
     "af.gelu": (lambda x: af.gelu(x), 4, None),
     "af.nn.ELU": (lambda x: af.nn.ELU()(x), 4, None),
+    "learned ELU": (af.nn.ELU(learnable=True), 4, None),
+    "learned ELU, one each": (af.nn.ELU(learnable=True, num_parameters=HIDDEN, dim=-1), 4, None),
+    "nn.PReLU": (nn.PReLU(), 4, 8),
     "relu squared": (lambda x: F.relu(x).square(), 4, 8),
     "SwiGLU": (lambda g, u: F.silu(g) * u, 8, 16),
     "GEGLU": (lambda g, u: F.gelu(g) * u, 8, 16),
@@ -218,6 +222,27 @@ def test_views_and_strides_of_inputs():
             return torch.autograd.grad(y.square().sum(), [x, weight])
 
         assert all(map(torch.equal, run(af.patched()), run(af.lean())))
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda y: y.chunk(2, -1)[1],
+        lambda y: y[::2, 3:],
+        lambda y: y.t()[:, :8],
+        lambda y: y.unflatten(1, (2, -1))[:, 1],
+    ],
+)
+def test_parts_of_outputs_are_kept_by_what_comes_next(take):
+    def run(context):
+        x, weight = rows(16, 8).requires_grad_(), rows(8, 16).requires_grad_()
+        with context:
+            part = take(F.gelu(x @ weight))
+            z = part @ torch.ones(part.shape[-1], 3, requires_grad=True) * part.sum()
+            z = z.sum() + torch.exp(part).mul(part).sum()
+        return torch.autograd.grad(z, [x, weight])
+
+    assert all(map(torch.equal, run(af.patched()), run(af.lean())))
 
 
 # Scopes.
@@ -574,3 +599,133 @@ def test_models_train_with_the_same_bits(name, dtype):
     (plain, weights), (lean, others) = train(af.patched), train(af.lean)
     assert plain == lean and plain[-1] < plain[0]
     assert all(map(torch.equal, weights, others))
+
+
+# What else runs within a scope, and must run on.
+
+
+def test_tensors_of_inference_traces_and_maps_pass():
+    layer, x = nn.Linear(8, 8), rows(4, 8).requires_grad_()
+    with torch.inference_mode():
+        constant = rows(4, 8)
+    with af.lean():
+        y = (layer(x) + constant) * 2.0
+        traced = torch.jit.trace(nn.Sequential(layer, nn.GELU()), x)
+        mapped = torch.vmap(lambda row: F.gelu(layer(row) * 2.0) * row)(x)
+    (y.sum() + mapped.sum() + traced(x).sum()).backward()
+    assert x.grad.isfinite().all()
+
+
+def test_a_parameter_that_an_optimizer_changes_is_no_source():
+    def run(context):
+        weight = nn.Parameter(rows(8, 8))
+        x = rows(4, 8).requires_grad_()
+        with context:
+            one = (x @ weight).sum()
+            other = F.linear(x, weight * 2.0)
+        one.backward()
+        with torch.no_grad():
+            weight.add_(1.0)  # the product was formed before
+        return torch.autograd.grad(other.sum(), x)
+
+    assert all(map(torch.equal, run(af.patched()), run(af.lean())))
+
+
+# Faults that would be silent, each planted, each caught by a test above.
+
+
+def _never(*_):
+    return None
+
+
+def _holding(cls, x):
+    found = _source_of(cls, x)
+    _held.append(x.detach())
+    return found
+
+
+_source_of = stored.Source.of.__func__
+_can_repeat = scope._can_repeat
+_held = []
+
+FAULTS = {
+    "changes are not seen": (
+        lambda patch: patch.setattr(stored.Kept, "get", lambda kept: kept.tensor),
+        lambda patch: test_changes_in_place_are_never_silent(("gelu", "input"), True),
+    ),
+    "a later version is taken for the one that was made": (
+        lambda patch: patch.setattr(stored, "_is_as_made", lambda made, view, version: made.view.dtype is view.dtype),
+        lambda patch: test_an_output_changed_before_it_is_kept_is_kept_as_it_is(),
+    ),
+    "a view is taken for the whole": (
+        lambda patch: patch.setattr(stored.View, "on", lambda view, whole: whole),
+        lambda patch: test_parts_of_outputs_are_kept_by_what_comes_next(lambda y: y.chunk(2, -1)[1]),
+    ),
+    "sources are held": (
+        lambda patch: patch.setattr(stored.Source, "of", classmethod(_holding)),
+        lambda patch: test_all_is_freed_after_backward(),
+    ),
+    "what waits is never dropped": (
+        lambda patch: patch.setattr(stored.Again, "take", lambda again: again.view.on(again.get())),
+        lambda patch: test_what_is_made_on_the_way_is_freed(),
+    ),
+    "a checkpoint runs without the scope": (
+        lambda patch: patch.setattr("actfun._surgery.patched.within_checkpoints", _never),
+        lambda patch: test_a_checkpoint_calls_ours_again(patch),
+    ),
+    "a reentrant checkpoint goes unnoticed": (
+        lambda patch: patch.setattr("actfun._surgery.patched.within_checkpoints", _never),
+        lambda patch: test_a_checkpoint_that_cannot_is_refused(af.lean),
+    ),
+    "autocast of backward is let in": (
+        lambda patch: patch.setattr(stored, "_without_autocast", lambda saved: contextlib.nullcontext()),
+        lambda patch: test_what_is_made_again_is_not_cast(),
+    ),
+    "the compiler is not told": (
+        lambda patch: patch.setattr("actfun._lean.scope.recomputing_compiler", contextlib.nullcontext),
+        lambda patch: test_under_compile_the_minimum_is_kept_too("F.gelu"),
+    ),
+    "what is random is made again": (
+        lambda patch: patch.setattr("actfun._lean.scope.drop", lambda x, mask, p: F.dropout(x, p)),
+        lambda patch: test_a_block_keeps_the_minimum_with_the_same_bits("dropout"),
+    ),
+    "nothing is made again": (
+        lambda patch: patch.setattr(stored, "_again", _never),
+        lambda patch: test_a_block_keeps_the_minimum_with_the_same_bits("F.gelu"),
+    ),
+    "a parameter is a source": (
+        lambda patch: patch.setattr(scope, "_can_repeat", lambda y, given, named, **_: _can_repeat(y, given, named)),
+        lambda patch: test_a_parameter_that_an_optimizer_changes_is_no_source(),
+    ),
+}
+
+
+def test_what_is_made_on_the_way_is_freed():
+    model, x = Block(gelu_written_out), rows()
+    with af.lean():
+        loss = model(x).square().mean()
+    loss.backward(retain_graph=True)
+    waiting = [one for one in gc.get_objects() if type(one) is stored.Again and one.found is not None]
+    assert not waiting
+
+
+def test_what_is_made_again_is_not_cast():
+    """Where backward runs under autocast, a product that is made again stays in its dtype."""
+    x, weight = rows(8, 8).requires_grad_(), rows(8, 8).requires_grad_()
+    with af.lean():
+        y = torch.mm(x, weight)
+        stored.remember(y, torch.mm, (x, weight), {})
+        z = (y @ weight).sum()
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.autograd.grad(z, weight)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_planted_faults_are_caught(fault, monkeypatch):
+    plant, test = FAULTS[fault]
+    with monkeypatch.context() as patch:
+        plant(patch)
+        with pytest.raises((AssertionError, RuntimeError, pytest.fail.Exception)):
+            test(patch)
+    _held.clear()
+    test(monkeypatch)

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from actfun._catalogue.kinds import ELEMENTWISE, GATED
 from actfun._catalogue.registry import Activation, spec
 from actfun._lean import stored
+from actfun._operators.feed_forward import drop
 from actfun._operators.op import activation_of, overload_of
-from actfun._operators.torch_private import recomputing_compiler
+from actfun._operators.torch_private import plain_device, recomputing_compiler
 from actfun._surgery import known
 from actfun._surgery.patched import TWINS, Patched
 
@@ -23,7 +24,7 @@ Named = Mapping[str, Any]
 def _simple() -> frozenset[Any]:
     """torch's functions and methods of each element of tensors of one shape, and of numbers."""
     words = ("add", "sub", "mul", "div", "true_divide", "neg", "pow", "square", "rsub", "multiply", "subtract")
-    signs = ("__radd__", "__rsub__", "__rmul__", "__rdiv__", "__neg__")
+    signs = ("__radd__", "__rsub__", "__rmul__", "__rdiv__", "__neg__", "__pow__")
     owners = [(torch, word) for word in words] + [(Tensor, word) for word in (*words, *signs)]
     return frozenset(getattr(owner, word) for owner, word in owners if hasattr(owner, word))
 
@@ -44,11 +45,11 @@ class Lean(Patched):
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
             return super().__torch_function__(function, types, args, kwargs)
         if function in SIMPLE:
             y = function(*args, **kwargs)
-            if _can_repeat(y, args, kwargs):
+            if _can_repeat(y, args, kwargs, parameters=False):
                 stored.remember(y, function, args, kwargs)
             return y
         if (found := activation_of(function)) is not None:
@@ -93,17 +94,25 @@ def _keeps_output(activation: Activation, given: Arguments) -> bool:
     return activation.keeps == "output" and all(isinstance(value, float) and value > 0.0 for value in given[1:])
 
 
-def _can_repeat(y: Any, given: Arguments, named: Named) -> bool:
-    """Whether a result is of tensors that are what they seem, and of one dtype: no cast was made on the way."""
+def _can_repeat(y: Any, given: Arguments, named: Named, parameters: bool = True) -> bool:
+    """Whether a result is of tensors that are what they seem, and of one dtype: no cast was made on the way.
+
+    parameters: whether one may be among them. An optimizer may change it before backward, so the operation has to keep
+    it itself.
+    """
     if type(y) is not Tensor or not y.requires_grad or y.layout is not torch.strided:
         return False
     if any(isinstance(value, Tensor) for value in named.values()):
         return False
-    return all(
-        type(x) in (Tensor, nn.Parameter) and x.layout is torch.strided and x.dtype is y.dtype
-        for x in given
-        if isinstance(x, Tensor)
-    )
+    for x in given:
+        if isinstance(x, nn.Parameter):
+            if not parameters:
+                return False
+        elif isinstance(x, Tensor) and (
+            type(x) is not Tensor or x.layout is not torch.strided or x.dtype is not y.dtype or x.is_inference()
+        ):
+            return False
+    return True
 
 
 class Dropout(torch.autograd.Function):
@@ -121,11 +130,6 @@ class Dropout(torch.autograd.Function):
         return drop(g, mask, ctx.p), None, None
 
 
-def drop(x: Tensor, mask: Tensor, p: float) -> Tensor:
-    """x where the mask says so, scaled, else 0: the product that torch forms."""
-    return x * mask.to(x.dtype).div_(1.0 - p)
-
-
 def dropout(x: Tensor, p: float) -> Tensor:
     """x, of which a share p of entries is set to 0."""
     mask = torch.empty_like(x, dtype=torch.bool).bernoulli_(1.0 - p)  # the numbers that torch draws
@@ -138,7 +142,7 @@ def _dropped(given: Arguments, named: Named) -> tuple[Tensor, float] | None:
     """The arguments of a call of dropout that draws numbers on the CPU, not in place."""
     called: dict[str, Any] = dict(zip(("input", "p", "training", "inplace"), given, strict=False)) | dict(named)
     x, p = called.get("input"), called.get("p", 0.5)
-    if type(x) is not Tensor or not x.requires_grad or x.device.type != "cpu" or not x.is_floating_point():
+    if type(x) is not Tensor or not x.requires_grad or plain_device(x) != "cpu" or not x.is_floating_point():
         return None
     if called.get("inplace", False) or not called.get("training", True) or not 0.0 < p < 1.0 or not x.numel():
         return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 NOTE = "_actfun_note"  # an attribute of a storage's Python object, which PyTorch preserves as long as the storage lives
 
@@ -188,10 +188,10 @@ def pack(x: Tensor, exchange: bool = False) -> Kept | Again:
     exchange: whether to keep what x was made of in place of x, where that is one tensor of its size which something
     else is likely to keep: in u·sigmoid(1.702·u) the product keeps u after the sigmoid kept 1.702·u.
     """
-    if type(x) is not Tensor or x.layout is not torch.strided:
+    if type(x) not in (Tensor, nn.Parameter) or x.layout is not torch.strided:
         return Kept(x)
-    made = getattr(_note(x), "made", None)
-    if made is not None and made.version == x._version:
+    made = _note(x).made
+    if made is not None and _is_as_made(made, View.of(x), x._version):
         if exchange and len(sources := [one for one in made.arguments if isinstance(one, Source)]) == 1:
             u, version = sources[0].tensor(), sources[0].version
             if u is not None and u._version == version and is_whole(u) and u.nbytes <= x.untyped_storage().nbytes():
@@ -227,7 +227,7 @@ def _without_autocast(saved: Again) -> Any:
 
 def _again(made: Made, view: View, version: int) -> Again | None:
     """How to make what lies there, of what is kept; None where something of it is not."""
-    if made.version != version or made.view.dtype is not view.dtype:
+    if not _is_as_made(made, view, version):
         return None
     arguments = []
     for one in made.arguments:
@@ -236,6 +236,11 @@ def _again(made: Made, view: View, version: int) -> Again | None:
             return None
         arguments.append(held)
     return Again(made, tuple(arguments), view)
+
+
+def _is_as_made(made: Made, view: View, version: int) -> bool:
+    """Whether a storage still has what was made, which what lies there is part of."""
+    return made.version == version and made.view.dtype is view.dtype
 
 
 def _kept(source: Source) -> Part | Again | None:
