@@ -70,7 +70,12 @@ def same_bits(model, x, **options):
 
 
 def bits_equal(a, b):
-    return torch.equal(a.nan_to_num(7.0), b.nan_to_num(7.0)) and torch.equal(a.isnan(), b.isnan())
+    """NaN aside, of which there are many."""
+    return torch.equal(a.isnan(), b.isnan()) and torch.equal(a.nan_to_num(7.0), b.nan_to_num(7.0)) and signs_equal(a, b)
+
+
+def signs_equal(a, b):
+    return torch.equal(torch.signbit(a.nan_to_num(7.0)), torch.signbit(b.nan_to_num(7.0)))
 
 
 def rows(*shape):
@@ -279,14 +284,15 @@ def test_threads_enter_one_by_one():
     def run(k):
         gate.wait()
         for _ in range(5):
-            found[k] = gradients(model, x, af.lean() if k % 2 else af.patched())
+            found.setdefault(k, []).append(gradients(model, x, af.lean() if k % 2 else af.patched()))
 
     threads = [threading.Thread(target=run, args=(k,)) for k in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 4 and all(all(map(torch.equal, plain, g)) for g in found.values())
+    assert [len(found[k]) for k in range(4)] == [5] * 4
+    assert all(all(map(torch.equal, plain, g)) for each in found.values() for g in each)
 
 
 def test_hooks_of_others_within_come_first_and_give_the_same():
@@ -631,6 +637,176 @@ def test_a_parameter_that_an_optimizer_changes_is_no_source():
     assert all(map(torch.equal, run(af.patched()), run(af.lean())))
 
 
+def bits_of(run):
+    """What a function of a context gives under patched() and under lean() has the same bits."""
+    return all(bits_equal(a, b) for a, b in zip(run(af.patched()), run(af.lean()), strict=True))
+
+
+def test_conjugates_share_a_storage_and_are_not_taken_for_it():
+    def product(context):
+        a, b = (torch.randn(4, 4, dtype=torch.complex64, generator=torch.Generator().manual_seed(k)) for k in (0, 1))
+        a.requires_grad_(), b.requires_grad_()
+        with context:
+            y = a * b
+            z = (y * y.conj()).real.sum() + (y.mH @ b).abs().sum() + ((a.exp().conj() * 2.0) * b).real.sum()
+        return [torch.view_as_real(g) for g in torch.autograd.grad(z, [a, b])]
+
+    def real(context):
+        w = rows(4, 8).requires_grad_()
+        with context:
+            z = torch.view_as_complex(F.gelu(w * 2.0).view(4, 4, 2))
+            loss = (z * z.conj()).real.sum() + (z.conj().imag * z.real).sum()
+        return torch.autograd.grad(loss, w)
+
+    assert bits_of(product) and bits_of(real)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda y: y.data.clamp_(max=1.0),
+        lambda y: y.detach().numpy().__setitem__(0, 5.0),
+        lambda y: y.data.mul_(4.0).round_().div_(4.0),
+    ],
+)
+def test_changes_that_no_version_tells_of_come_before_what_keeps_them(change):
+    def run(context):
+        w = torch.ones(2, 2, requires_grad=True)
+        with context:
+            y = F.gelu(torch.ones(1, 2) @ w)
+            change(y)
+            z = (y @ w).sum()
+        return torch.autograd.grad(z, w)
+
+    assert bits_of(run)
+
+
+def test_data_that_are_assigned_count_as_without():
+    def run(context):
+        w, v = torch.ones(2, 2, requires_grad=True), nn.Parameter(torch.ones(2, 2))
+        with context:
+            z = ((torch.ones(1, 2) @ w) @ v).sum()
+        v.data = v.data * 3.0
+        return torch.autograd.grad(z, w)
+
+    assert bits_of(run)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda h: h.add_(F.gelu(h * 0.5)),
+        lambda h: h.mul_(2.0) + torch.sigmoid(1.702 * h),
+        lambda h: (torch.sigmoid(1.702 * h), h.mul_(2.0))[0],
+        lambda h: (F.gelu(h + 1.0), h.zero_())[0],
+        lambda h: (torch.tanh(h * 0.5), h.add_(1.0))[0],
+    ],
+)
+def test_changes_that_are_allowed_stay_allowed(change):
+    def run(context):
+        w = rows(4, 4).requires_grad_()
+        with context:
+            z = change(torch.ones(2, 4) @ w).sum()
+        return torch.autograd.grad(z, w)
+
+    assert bits_of(run)
+
+
+def test_an_optimizers_step_between_two_losses():
+    def run(context):
+        w, b = rows(4, 4).requires_grad_(), nn.Parameter(rows(4))
+        with context:
+            h = torch.ones(2, 4) @ w
+            one, other = (h * b[None]).sum(), F.gelu(h + b[None]).sum()
+        one.backward(retain_graph=True)
+        with torch.no_grad():
+            b.add_(1.0)
+        return torch.autograd.grad(other, w)
+
+    assert bits_of(run)
+
+
+class Overwrites(torch.autograd.Function):
+    """x², whose backward writes over what it keeps."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return x.mul_(2.0).mul_(g)
+
+
+def test_a_consumer_that_writes_over_what_it_got_is_never_silent():
+    def run(context):
+        w = rows(4, 4).requires_grad_()
+        with context:
+            y = F.gelu(torch.ones(2, 4) @ w)
+            z = (y @ w).sum() + Overwrites.apply(y).sum() + ((y * 3.0) @ w).sum()  # backward takes them from the right
+        return torch.autograd.grad(z, w)
+
+    exact = rows(4, 4).double().requires_grad_()
+    y = F.gelu(torch.ones(2, 4, dtype=torch.float64) @ exact)
+    (right,) = torch.autograd.grad((y * y).sum() + (y @ exact).sum() + ((y * 3.0) @ exact).sum(), exact)
+    with contextlib.suppress(RuntimeError):  # "changed in place"
+        torch.testing.assert_close(run(af.lean())[0].double(), right, rtol=1e-5, atol=1e-4)
+
+
+def test_powers_have_the_same_bits_with_other_threads():
+    x, w = torch.rand(101, 1003) + 0.1, torch.ones(101, 1003, requires_grad=True)
+    v = rows(101, 1003).requires_grad_()
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        with af.lean():
+            h = x * w
+            s = h.sin()
+            y = h**1.7
+            z = (y * v).sum() + s.sum()
+        torch.set_num_threads(2)
+        assert torch.equal(torch.autograd.grad(z, v)[0], y.detach())
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_tensor_that_is_used_again_and_again_gathers_nothing():
+    w = rows(8, 8).requires_grad_()
+    with af.lean():
+        y = F.gelu(rows(4, 8) @ w)
+        for _ in range(50):
+            (y * w[:4]).sum().backward(retain_graph=True)
+    assert len(getattr(y.untyped_storage(), stored.NOTE).made.saved) < 4
+
+
+def test_dropout_in_forward_mode_is_torchs():
+    from torch.autograd import forward_ad
+
+    w = torch.ones(2, 2, requires_grad=True)
+    with af.lean(), forward_ad.dual_level():
+        y = F.dropout(forward_ad.make_dual(w, w.detach()), 0.5)
+        assert torch.equal(forward_ad.unpack_dual(y).tangent, y.detach())
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("context", [af.patched, af.lean])
+def test_a_context_inside_of_a_checkpoint_reaches_no_further(context, reentrant):
+    x = torch.tensor([[20.0]], requires_grad=True)
+
+    def f(x):
+        y = torch.sigmoid(x)  # torch's own, whose slope at 20 is 0
+        with context():
+            return y + F.gelu(x) * 0.0
+
+    y = checkpoint(f, x, use_reentrant=reentrant)
+    assert torch.autograd.grad(y, x)[0].item() == 0.0 if not reentrant else True
+    if reentrant:
+        checkpoint(f, x, use_reentrant=True).backward()
+        assert x.grad.item() == 0.0
+
+
 # Faults that would be silent, each planted, each caught by a test above.
 
 
@@ -670,11 +846,11 @@ FAULTS = {
         lambda patch: test_what_is_made_on_the_way_is_freed(),
     ),
     "a checkpoint runs without the scope": (
-        lambda patch: patch.setattr("actfun._surgery.patched.within_checkpoints", _never),
+        lambda patch: patch.setattr("actfun._surgery.patched.Checkpoints.enter", _never),
         lambda patch: test_a_checkpoint_calls_ours_again(patch),
     ),
     "a reentrant checkpoint goes unnoticed": (
-        lambda patch: patch.setattr("actfun._surgery.patched.within_checkpoints", _never),
+        lambda patch: patch.setattr("actfun._surgery.patched.Checkpoints.enter", _never),
         lambda patch: test_a_checkpoint_that_cannot_is_refused(af.lean),
     ),
     "autocast of backward is let in": (
@@ -692,6 +868,24 @@ FAULTS = {
     "nothing is made again": (
         lambda patch: patch.setattr(stored, "_again", _never),
         lambda patch: test_a_block_keeps_the_minimum_with_the_same_bits("F.gelu"),
+    ),
+    "what waits is not looked at": (
+        lambda patch: patch.setattr(stored, "_unchanged", lambda found: None if found is None else found[0]),
+        lambda patch: test_a_consumer_that_writes_over_what_it_got_is_never_silent(),
+    ),
+    "conjugates are taken for what they are of": (
+        lambda patch: patch.setattr(stored, "is_real", lambda x: True),
+        lambda patch: test_conjugates_share_a_storage_and_are_not_taken_for_it(),
+    ),
+    "content is changed unseen": (
+        lambda patch: patch.setattr(stored, "forget", _never),
+        lambda patch: test_changes_that_no_version_tells_of_come_before_what_keeps_them(
+            lambda y: y.data.clamp_(max=1.0)
+        ),
+    ),
+    "powers are all alike": (
+        lambda patch: patch.setattr(scope, "_is_exact_power", lambda *_: True),
+        lambda patch: test_powers_have_the_same_bits_with_other_threads(),
     ),
     "a parameter is a source": (
         lambda patch: patch.setattr(scope, "_can_repeat", lambda y, given, named, **_: _can_repeat(y, given, named)),

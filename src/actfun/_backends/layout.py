@@ -64,3 +64,8 @@ def _runs(x: Tensor) -> tuple[int, int] | None:
 
 def _order(x: Tensor) -> list[int]:
     return sorted((dim for dim, n in enumerate(x.shape) if n != 1), key=lambda dim: x.stride(dim))
+
+
+def planes_of(pieces: int) -> int:
+    """How many bits the place of one of so many pieces takes."""
+    return (pieces - 1).bit_length()

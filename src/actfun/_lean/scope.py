@@ -13,7 +13,7 @@ from actfun._catalogue.registry import Activation, spec
 from actfun._lean import stored
 from actfun._operators.feed_forward import drop
 from actfun._operators.op import activation_of, overload_of
-from actfun._operators.torch_private import plain_device, recomputing_compiler
+from actfun._operators.torch_private import in_dual_level, plain_device, recomputing_compiler
 from actfun._surgery import known
 from actfun._surgery.patched import TWINS, Patched
 
@@ -30,35 +30,29 @@ def _simple() -> frozenset[Any]:
 
 
 SIMPLE = _simple()
+_DATA: Any = vars(torch._C.TensorBase)["data"]
+UNSEEN = frozenset((_DATA.__get__, Tensor.numpy, Tensor.__array__, Tensor.__dlpack__))  # ways to change it unseen
+EXACT = (-2, -1, -0.5, 0.5, 2, 3)  # exponents whose powers have the same bits wherever an element stands
 
 
 class Lean(Patched):
     """Computes torch's activations by actfun's, and notes of what tensors were made that can be made again."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._activates = False
-
-    def pack(self, x: Tensor) -> Any:
-        """What autograd gets in place of a tensor that it saves."""
-        return stored.pack(x, exchange=self._activates)
-
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if torch.compiler.is_compiling() or not torch.is_grad_enabled() or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
             return super().__torch_function__(function, types, args, kwargs)
+        if function in UNSEEN:
+            stored.forget(args[0])
+            return function(*args, **kwargs)
         if function in SIMPLE:
             y = function(*args, **kwargs)
-            if _can_repeat(y, args, kwargs, parameters=False):
+            if _is_exact_power(function, args, kwargs) and _can_repeat(y, args, kwargs, leaves=False):
                 stored.remember(y, function, args, kwargs)
             return y
         if (found := activation_of(function)) is not None:
             self.before(function)
-            self._activates = True
-            try:
-                return _activate(*found, function, args, kwargs)
-            finally:
-                self._activates = False
+            return _activate(*found, function, args, kwargs)
         if function is nn.functional.dropout and (given := _dropped(args, kwargs)) is not None:
             return dropout(*given)
         if function in TWINS and known.is_ours(function, args, kwargs) and not _is_exact(function):
@@ -67,13 +61,22 @@ class Lean(Patched):
         return super().__torch_function__(function, types, args, kwargs)
 
 
+def _is_exact_power(function: Any, given: Arguments, named: Named) -> bool:
+    """Whether it is no power, or one whose vectors and single elements are computed alike."""
+    if getattr(function, "__name__", "") not in ("pow", "__pow__"):
+        return True
+    exponent = given[1] if len(given) > 1 else named.get("exponent")
+    return isinstance(exponent, int | float) and exponent in EXACT
+
+
 def _is_exact(function: Any) -> bool:
     return spec(known.FUNCTIONS[function][0]).torch_is_exact
 
 
 def _activate(activation: Activation, inplace: bool, overload: Any, given: Arguments, named: Named) -> Tensor:
     """The call of an operator, noted where backward keeps its input: of what keeps the output nothing is gained."""
-    if activation.kind not in (ELEMENTWISE, GATED) or _keeps_output(activation, given):
+    recorded = any(isinstance(x, Tensor) and x.requires_grad for x in given)
+    if activation.kind not in (ELEMENTWISE, GATED) or _keeps_output(activation, given) or not recorded:
         return overload(*given, **named)  # type: ignore[no-any-return]
     if not inplace:
         y: Tensor = overload(*given, **named)
@@ -94,25 +97,34 @@ def _keeps_output(activation: Activation, given: Arguments) -> bool:
     return activation.keeps == "output" and all(isinstance(value, float) and value > 0.0 for value in given[1:])
 
 
-def _can_repeat(y: Any, given: Arguments, named: Named, parameters: bool = True) -> bool:
-    """Whether a result is of tensors that are what they seem, and of one dtype: no cast was made on the way.
+def _can_repeat(y: Any, given: Arguments, named: Named, leaves: bool = True) -> bool:
+    """Whether a result is of real tensors that are what they seem, and of one dtype: no cast was made on the way.
 
-    parameters: whether one may be among them. An optimizer may change it before backward, so the operation has to keep
-    it itself.
+    leaves: whether leaves that learn, and their parts, may be among them. An optimizer may change one before backward,
+    so the operation has to keep it itself.
     """
-    if type(y) is not Tensor or not y.requires_grad or y.layout is not torch.strided:
+    if type(y) is not Tensor or not y.requires_grad or y.layout is not torch.strided or not stored.is_real(y):
         return False
     if any(isinstance(value, Tensor) for value in named.values()):
         return False
     for x in given:
-        if isinstance(x, nn.Parameter):
-            if not parameters:
-                return False
-        elif isinstance(x, Tensor) and (
+        if not isinstance(x, Tensor):
+            continue
+        if not leaves and _is_leaf(x):
+            return False
+        if type(x) is not nn.Parameter and (
             type(x) is not Tensor or x.layout is not torch.strided or x.dtype is not y.dtype or x.is_inference()
         ):
             return False
+        if not stored.is_real(x):
+            return False
     return True
+
+
+def _is_leaf(x: Tensor) -> bool:
+    """Whether a tensor, or what it is a view of, is a leaf that learns."""
+    whole = x if x._base is None else x._base
+    return whole.is_leaf and whole.requires_grad
 
 
 class Dropout(torch.autograd.Function):
@@ -144,7 +156,8 @@ def _dropped(given: Arguments, named: Named) -> tuple[Tensor, float] | None:
     x, p = called.get("input"), called.get("p", 0.5)
     if type(x) is not Tensor or not x.requires_grad or plain_device(x) != "cpu" or not x.is_floating_point():
         return None
-    if called.get("inplace", False) or not called.get("training", True) or not 0.0 < p < 1.0 or not x.numel():
+    trained = called.get("training", True) and not called.get("inplace", False)
+    if not trained or not 0.0 < p < 1.0 or not x.numel() or in_dual_level():
         return None
     return x, p
 
@@ -170,7 +183,7 @@ def lean() -> Iterator[None]:
         return
     _entered.now = True
     try:
-        with recomputing_compiler(), Lean() as mode, torch.autograd.graph.saved_tensors_hooks(mode.pack, stored.unpack):
+        with recomputing_compiler(), Lean(), torch.autograd.graph.saved_tensors_hooks(stored.pack, stored.unpack):
             yield
     finally:
         _entered.now = False

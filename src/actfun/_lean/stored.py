@@ -21,16 +21,24 @@ MOST_CALLS = 12  # to make a tensor again; GELU written out, as transformers has
 
 
 class Kept:
-    """A tensor that is kept for backward as it is."""
+    """A tensor that is kept for backward: as it is, or, once all that it was made of is kept too, made again.
 
-    __slots__ = ("__weakref__", "tensor", "version")
+    In u·sigmoid(1.702·u) the sigmoid keeps 1.702·u before the product keeps u.
+    """
+
+    __slots__ = ("__weakref__", "again", "tensor", "version")
 
     def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor.detach()  # for an output would hold its own node, and so itself
+        # Of a leaf what it holds then, as without hooks; an output would hold its own node, and so itself.
+        self.tensor: Tensor | None = tensor if tensor.is_leaf else tensor.detach()
         self.version = tensor._version
+        self.again: Any = None  # an `Again`, in place of the tensor
 
     def get(self) -> Tensor:
         """The tensor. Raises RuntimeError where it was changed since, which PyTorch does not look for under hooks."""
+        if self.tensor is None:
+            found: Tensor = self.again.get()
+            return found
         if self.tensor._version != self.version:
             shape = tuple(self.tensor.shape)
             raise RuntimeError(
@@ -38,6 +46,15 @@ class Kept:
                 f"a copy of it (version {self.version} is needed, and it is {self.tensor._version})"
             )
         return self.tensor
+
+    def make_again(self, made: "Made") -> bool:
+        """Give the tensor up, if it is as it was made, and all that it was made of is kept."""
+        if self.tensor is None or self.tensor._version != self.version:
+            return True
+        again = _again(made, View.of(self.tensor), self.version)
+        if again is not None:
+            self.again, self.tensor = again, None
+        return again is not None
 
 
 class View(NamedTuple):
@@ -73,13 +90,13 @@ class Made:
     view: View
     version: int
     calls: int
+    device: str
     saved: "list[weakref.ref[Again]]" = field(default_factory=list)
 
 
 class Source(NamedTuple):
     """A tensor that something was made of: where it was, in which version, and how it was made. It is not held."""
 
-    tensor: "weakref.ref[Tensor]"
     storage: "weakref.ref[Any]"
     view: View
     version: int
@@ -92,17 +109,18 @@ class Source(NamedTuple):
         made = note.made if note is not None else None
         if made is not None and made.version != x._version:
             made = None
-        return cls(weakref.ref(x), weakref.ref(storage), View.of(x), x._version, made)
+        return cls(weakref.ref(storage), View.of(x), x._version, made)
 
 
 class Note:
     """What is known of a storage."""
 
-    __slots__ = ("kept", "made")
+    __slots__ = ("kept", "made", "waiting")
 
     def __init__(self) -> None:
         self.made: Made | None = None
         self.kept: weakref.ref[Kept] | None = None
+        self.waiting: list[tuple[weakref.ref[Kept], Made]] = []  # what can be made again once this storage is kept
 
 
 class Part:
@@ -130,22 +148,22 @@ class Again:
     def __init__(self, made: Made, arguments: tuple[Any, ...], view: View) -> None:
         self.made, self.arguments, self.view = made, arguments, view
         self.asked = False  # whether backward had it
-        self.found: Tensor | None = None  # what waits for it
+        self.found: tuple[Tensor, int] | None = None  # what waits for it, in which version
 
     def take(self) -> Tensor:
         """The tensor, for backward. Raises RuntimeError where it does not come out as it was."""
         self.asked = True
-        y, self.found = self.found, None
+        y, self.found = _unchanged(self.found), None
         return self.view.on(self._make() if y is None else y)
 
     def get(self) -> Tensor:
         """The tensor, on the way to another. Raises as `take` does."""
         saved = [one for one in (ref() for ref in self.made.saved) if one is not None and not one.asked]
-        y = next((one.found for one in saved if one.found is not None), None)
+        y = next((y for y in (_unchanged(one.found) for one in saved) if y is not None), None)
         if y is None:
             y = self._make()
             for one in saved:
-                one.found = y
+                one.found = y, y._version
         return self.view.on(y)
 
     def _make(self) -> Tensor:
@@ -156,8 +174,16 @@ class Again:
         return y
 
 
+def _unchanged(found: tuple[Tensor, int] | None) -> Tensor | None:
+    """What waits, unless another consumer wrote over it."""
+    return found[0] if found is not None and found[0]._version == found[1] else None
+
+
 def _note(x: Tensor) -> Note:
-    storage = x.untyped_storage()
+    return _of(x.untyped_storage())
+
+
+def _of(storage: Any) -> Note:
     found: Note | None = getattr(storage, NOTE, None)
     if found is None:
         found = Note()
@@ -179,49 +205,72 @@ def remember(y: Tensor, function: Callable[..., Tensor], given: tuple[Any, ...],
     if calls > MOST_CALLS:
         sources = tuple([one._replace(made=None) if isinstance(one, Source) else one for one in sources])
         calls = 1
-    _note(y).made = Made(function, sources, named, View.of(y), y._version, calls)
+    _note(y).made = Made(function, sources, named, View.of(y), y._version, calls, y.device.type)
 
 
-def pack(x: Tensor, exchange: bool = False) -> Kept | Again:
-    """What autograd gets in place of a tensor that it saves.
+def forget(x: Tensor) -> None:
+    """Drop what is noted of a storage, whose content may be changed where no version tells of it."""
+    note: Note | None = getattr(x.untyped_storage(), NOTE, None)
+    if note is not None:
+        note.made = None
 
-    exchange: whether to keep what x was made of in place of x, where that is one tensor of its size which something
-    else is likely to keep: in u·sigmoid(1.702·u) the product keeps u after the sigmoid kept 1.702·u.
-    """
-    if type(x) not in (Tensor, nn.Parameter) or x.layout is not torch.strided:
+
+def pack(x: Tensor) -> Kept | Again:
+    """What autograd gets in place of a tensor that it saves."""
+    if type(x) not in (Tensor, nn.Parameter) or x.layout is not torch.strided or not is_real(x):
         return Kept(x)
-    made = _note(x).made
+    note = _note(x)
+    made = note.made
     if made is not None and _is_as_made(made, View.of(x), x._version):
-        if exchange and len(sources := [one for one in made.arguments if isinstance(one, Source)]) == 1:
-            u, version = sources[0].tensor(), sources[0].version
-            if u is not None and u._version == version and is_whole(u) and u.nbytes <= x.untyped_storage().nbytes():
-                held = _keep(u)  # noqa: F841 (until `_again` has found it)
-        if (again := _again(made, View.of(x), x._version)) is not None:
-            made.saved.append(weakref.ref(again))
+        again = _again(made, View.of(x), x._version)
+        if again is not None:
+            made.saved = [*(ref for ref in made.saved if ref() is not None), weakref.ref(again)]
             return again
-    return _keep(x)
-
-
-def _keep(x: Tensor) -> Kept:
     kept = Kept(x)
-    _note(x).kept = weakref.ref(kept)
+    note.kept = weakref.ref(kept)
+    if made is not None:
+        for storage in _missing(made):
+            _of(storage).waiting.append((note.kept, made))
+    waiting, note.waiting = note.waiting, []
+    for ref, made in waiting:
+        other = ref()
+        if other is not None and not other.make_again(made):
+            note.waiting.append((ref, made))
     return kept
+
+
+def is_real(x: Tensor) -> bool:
+    """Whether a tensor holds real numbers as they are: a complex one may share its storage with its conjugate."""
+    return not x.is_complex() and not x.is_neg()
+
+
+def _missing(made: Made) -> list[Any]:
+    """The storages that would have to be kept for it to be made again; none where one is gone."""
+    found: list[Any] = []
+    for one in made.arguments:
+        if isinstance(one, Source) and _kept(one) is None:
+            storage = one.storage()
+            if one.made is not None:
+                found += _missing(one.made)
+            elif storage is None:
+                return []
+            else:
+                found.append(storage)
+    return found
 
 
 def unpack(saved: Kept | Again) -> Tensor:
     """The tensor that was saved."""
-    if isinstance(saved, Kept):
+    again: Again | None = saved.again if isinstance(saved, Kept) else saved
+    if again is None:
         return saved.get()
-    with torch.no_grad(), torch._C.DisableTorchFunction(), _without_autocast(saved):
-        return saved.take()
+    with torch.no_grad(), torch._C.DisableTorchFunction(), _without_autocast(again):
+        return again.take()
 
 
 def _without_autocast(saved: Again) -> Any:
     """Arguments were cast as they were; another scope may be entered now."""
-    source = next(one for one in saved.arguments if isinstance(one, Part | Again))
-    while isinstance(source, Again):
-        source = next(one for one in source.arguments if isinstance(one, Part | Again))
-    device = source.kept.tensor.device.type
+    device = saved.made.device
     return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else contextlib.nullcontext()
 
 
@@ -247,6 +296,7 @@ def _kept(source: Source) -> Part | Again | None:
     """What gives a source again, if something does."""
     note: Note | None = getattr(source.storage(), NOTE, None)
     kept = note.kept() if note is not None and note.kept is not None else None
-    if kept is not None and kept.version == source.version and kept.tensor.dtype is source.view.dtype:
-        return Part(kept, source.view)
+    if kept is not None and kept.tensor is not None and kept.version == source.version:
+        if kept.tensor.dtype is source.view.dtype:
+            return Part(kept, source.view)
     return None if source.made is None else _again(source.made, source.view, source.version)

@@ -1,14 +1,15 @@
 """The Transformer's block in one: backward keeps pre-activations, and all else exists for some rows at a time."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
+from torch.func import functional_call
 from torch.nn import functional
 
-from actfun._operators.maxout import cast
+from actfun._operators.maxout import Sums, cast
 from actfun._operators.torch_private import has_hooks, in_dual_level, plain_device
 
 WORKSPACE, WORKSPACE_OF_GPU = 2**22, 2**27  # bytes of hidden elements at a time: what caches hold, what fills a GPU
@@ -17,15 +18,18 @@ SMALL = 2**16  # hidden elements up to which torch's own operations are faster: 
 
 
 class Parts(NamedTuple):
-    """What is between the products: the activation, the tensors that it learns, and the share that dropout drops."""
+    """What is between the products: the activation, the names of what it learns, and the share that dropout drops."""
 
-    activation: Callable[[Tensor], Tensor]
-    learned: tuple[Tensor, ...]
+    activation: nn.Module
+    learned: tuple[str, ...]
     dropped: float
 
-    def hidden(self, pre: Sequence[Tensor], mask: Tensor | None) -> Tensor:
-        """What the last product gets, of pre-activations: the gate first, where there is one."""
-        y = self.activation(pre[0])
+    def hidden(self, pre: Sequence[Tensor], mask: Tensor | None, learned: Sequence[Tensor]) -> Tensor:
+        """What the last product gets, of pre-activations, the gate first where there is one, and of what is learned."""
+        if learned:
+            y: Tensor = functional_call(self.activation, dict(zip(self.learned, learned, strict=True)), (pre[0],))
+        else:
+            y = self.activation(pre[0])
         if len(pre) > 1:
             y = y * pre[1]
         return y if mask is None else drop(y, mask, self.dropped)
@@ -46,6 +50,7 @@ class Block(torch.autograd.Function):
     def forward(ctx: Any, parts: Parts, mask: Tensor | None, x: Tensor, *given: Tensor | None) -> Tensor:
         down: Any = given[0]
         down_bias, *first = given[1 : len(given) - len(parts.learned)]
+        learned: Any = given[len(given) - len(parts.learned) :]
         pairs: Any = list(zip(first[::2], first[1::2], strict=True))
         kept = [x.new_empty(len(x), len(weight)) for weight, _ in pairs] if any(ctx.needs_input_grad) else []
         y = x.new_empty(len(x), len(down))
@@ -53,7 +58,8 @@ class Block(torch.autograd.Function):
             pre = [one[rows] for one in kept] or [x.new_empty(rows.stop - rows.start, len(w)) for w, _ in pairs]
             for (weight, bias), z in zip(pairs, pre, strict=True):
                 _product(x[rows], weight, bias, z)
-            _product(parts.hidden(pre, None if mask is None else mask[rows]), down, down_bias, y[rows])
+            one = None if mask is None else mask[rows]
+            _product(parts.hidden(pre, one, learned), down, down_bias, y[rows])
         ctx.parts, ctx.gated, ctx.has_mask = parts, len(pairs) > 1, mask is not None
         ctx.save_for_backward(mask, x, *given, *kept)
         return y
@@ -67,7 +73,7 @@ class Block(torch.autograd.Function):
         needed = ctx.needs_input_grad[2:]
         if torch.is_grad_enabled() or in_dual_level():
             return None, None, *_again(parts, mask, x, given, needed, g)
-        sums = _Sums(needed)
+        sums = Sums(needed)
         dx = torch.empty_like(x) if needed[0] else None
         for rows in _blocks(x, given[2]):
             one = None if mask is None else mask[rows]
@@ -77,7 +83,7 @@ class Block(torch.autograd.Function):
 
 
 def _add_block(
-    sums: "_Sums",
+    sums: Sums,
     parts: Parts,
     x: Tensor,
     kept: Sequence[Tensor],
@@ -88,11 +94,11 @@ def _add_block(
 ) -> None:
     """Add the gradients of some rows to the sums, and write that of x. What else was made for it goes with the call."""
     down, first = given[0], given[2::2][: len(kept)]
-    places = sums.of_learned(3 + 2 * len(kept))
-    learned = [parts.learned[place - 3 - 2 * len(kept)] for place in places]
+    start = 2 + 2 * len(kept)  # of what is learned; gradients count from x, one before
+    learned = [p.detach().requires_grad_() for p in given[start:]]
     pre = [z.detach().requires_grad_() for z in kept]
     with torch.enable_grad():
-        y = parts.hidden(pre, mask)
+        y = parts.hidden(pre, mask, learned)
     sums.add_product(1, g, y.detach())
     sums.add_rows(2, g)
     edge = get_gradient_edge(y)
@@ -103,60 +109,22 @@ def _add_block(
         sums.add_rows(4 + 2 * k, dz)
         if dx is not None:
             torch.mm(dz, weight, out=dx) if k == 0 else dx.addmm_(dz, weight)
-    for place, gradient in zip(places, gradients[len(kept) :], strict=True):
+    for place, gradient in enumerate(gradients[len(kept) :], start + 1):
         sums.add(place, gradient)
-
-
-class _Sums:
-    """Gradients that are needed, summed over blocks: those of 16 bits in float32, so they are rounded once."""
-
-    def __init__(self, needed: Sequence[bool]) -> None:
-        self._needed, self._found = needed, dict[int, Tensor]()
-
-    def of_learned(self, start: int) -> list[int]:
-        """The places, from `start` on, of gradients that are needed."""
-        return [place for place in range(start, len(self._needed)) if self._needed[place]]
-
-    def add(self, place: int, value: Tensor) -> None:
-        if place in self._found:
-            self._found[place] += value
-        else:
-            self._found[place] = value.to(_wide(value))
-
-    def add_product(self, place: int, g: Tensor, x: Tensor) -> None:
-        """That of a weight: g turned, times x."""
-        if not self._needed[place]:
-            return
-        if place in self._found and self._found[place].dtype is x.dtype:
-            self._found[place].addmm_(g.t(), x)
-        else:
-            self.add(place, g.t() @ x)
-
-    def add_rows(self, place: int, g: Tensor) -> None:
-        """That of a bias: the sum over rows."""
-        if self._needed[place]:
-            self.add(place, g.sum(0, dtype=_wide(g)))
-
-    def rounded(self, place: int, like: Tensor | None) -> Tensor | None:
-        """The sum in the dtype of what it is for."""
-        return self._found[place].to(like.dtype) if like is not None and place in self._found else None
 
 
 def _again(
     parts: Parts, mask: Tensor | None, x: Tensor, given: Sequence[Any], needed: Sequence[bool], g: Tensor
 ) -> list[Tensor | None]:
     """The gradients by PyTorch, which can differentiate them."""
-    down, down_bias, *first = given[: len(given) - len(parts.learned)]
+    count = len(given) - len(parts.learned)
+    down, down_bias, *first = given[:count]
     with torch.enable_grad():
         pre = [functional.linear(x, weight, bias) for weight, bias in zip(first[::2], first[1::2], strict=True)]
-        y = functional.linear(parts.hidden(pre, mask), down, down_bias)
+        y = functional.linear(parts.hidden(pre, mask, given[count:]), down, down_bias)
         wanted = [one for one, need in zip((x, *given), needed, strict=True) if need]
         found = iter(torch.autograd.grad(y, wanted, g, create_graph=True))
     return [next(found) if need else None for need in needed]
-
-
-def _wide(x: Tensor) -> torch.dtype:
-    return torch.float64 if x.dtype is torch.float64 else torch.float32
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> None:
@@ -197,12 +165,15 @@ def in_one(x: Tensor, first: Sequence[Any], activation: nn.Module, dropout: Any,
     if len({one.dtype for one in there}) > 1 or any(plain_device(one) is None for one in there):
         return None
     dropped = dropout.p if dropout.training else 0.0
-    parts = Parts(activation, tuple(activation.parameters()), dropped)
+    if dropped == 1.0:
+        return None
+    learned = dict(activation.named_parameters())
+    parts = Parts(activation, tuple(learned), dropped)
     flat = cast(x).reshape(-1, x.shape[-1])
     mask = None
     if dropped:
         mask = torch.empty(len(flat), layers[-1].in_features, dtype=torch.bool, device=x.device).bernoulli_(
             1.0 - dropped
         )
-    y: Tensor = Block.apply(parts, mask, flat, *given[1:], *parts.learned)  # type: ignore[no-untyped-call]
+    y: Tensor = Block.apply(parts, mask, flat, *given[1:], *learned.values())  # type: ignore[no-untyped-call]
     return y.view(*x.shape[:-1], -1)

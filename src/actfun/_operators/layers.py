@@ -28,7 +28,7 @@ class _Pieces(nn.Module):
         So outputs have the mean square that inputs have (`actfun.gain`).
         """
         gain = behaviour_of(spec("maxout")).gain("forward", {"pieces": self.pieces})
-        fan_in = self.weight[0].numel()
+        fan_in = math.prod(self.weight.shape[1:])
         nn.init.normal_(self.weight, 0.0, gain / math.sqrt(fan_in) if fan_in else 0.0)
         if self.bias is not None:
             nn.init.zeros_(self.bias)

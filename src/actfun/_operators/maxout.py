@@ -6,23 +6,20 @@ operations.
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from actfun._backends.layout import planes_of
 from actfun._operators.dispatch import kernels_for
 from actfun._operators.torch_private import in_dual_level, plain_device
 
 WORKSPACE = 2**23  # bytes of pre-activations at a time; 8 MiB lie in the caches, and leave products their speed
 SMALL = 2**15  # pre-activations up to which torch's own operations are faster on the CPU: their calls take 20 µs less
 FEWEST_ROWS = 256  # of a product, below which it takes longer for each row
-
-
-def planes_of(pieces: int) -> int:
-    """How many bits the place of one of so many pieces takes."""
-    return (pieces - 1).bit_length()
 
 
 def pack(places: Tensor, pieces: int) -> Tensor:
@@ -46,16 +43,21 @@ def unpack(bits: Tensor, shape: torch.Size) -> Tensor:
 
 
 class Rows:
-    """How outputs lie in memory, for kernels: rows of so many, the pieces of each side by side or in planes."""
+    """How outputs lie in memory, for kernels: rows of so many, the pieces of each side by side or in planes.
 
-    def __init__(self, x: Tensor, pieces: int, dim: int) -> None:
-        self.pieces, self.dim, self.numel = pieces, dim, x.numel() // pieces
-        self.last = x.dim() in (4, 5) and dim == 1 and not x.is_contiguous() and x.is_contiguous(memory_format=_last(x))
-        shape = x.shape
-        self.packed = self.last or dim == x.dim() - 1
-        self.inner = self.numel if self.packed else math.prod(shape[dim + 1 :])
+    shape: of the inputs. last: whether channels lie last in memory.
+    """
+
+    def __init__(self, shape: torch.Size, pieces: int, dim: int, last: bool) -> None:
+        self.pieces, self.last = pieces, last
+        self.packed = last or dim == len(shape) - 1
+        self.inner = math.prod(shape) // pieces if self.packed else math.prod(shape[dim + 1 :])
         self.count = 1 if self.packed else math.prod(shape[:dim]) * shape[dim] // pieces
         self.shape = torch.Size((*shape[:dim], shape[dim] // pieces, *shape[dim + 1 :]))
+
+    @classmethod
+    def of(cls, x: Tensor, pieces: int, dim: int) -> "Rows":
+        return cls(x.shape, pieces, dim, dim == 1 and lies_last(x))
 
     def laid(self, x: Tensor) -> Tensor:
         """A tensor in the order of these rows."""
@@ -65,6 +67,11 @@ class Rows:
         """A tensor of a shape, in this order."""
         order = _last(like) if self.last else torch.contiguous_format
         return torch.empty(shape, dtype=like.dtype, memory_format=order)
+
+
+def lies_last(x: Tensor) -> bool:
+    """Whether channels lie last in memory."""
+    return x.dim() in (4, 5) and not x.is_contiguous() and x.is_contiguous(memory_format=_last(x))
 
 
 def _last(x: Tensor) -> torch.memory_format:
@@ -87,7 +94,7 @@ class Largest(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, pieces: int, dim: int) -> Tensor:
         ctx.pieces, ctx.dim, ctx.rows, ctx.shape = pieces, dim, None, x.shape
         if kernels := _kernels(x, pieces):
-            ctx.rows = rows = Rows(x, pieces, dim)
+            ctx.rows = rows = Rows.of(x, pieces, dim)
             y, bits = largest(kernels, rows.laid(x), rows)
         else:
             y, places = parts(x, pieces, dim).max(dim + 1)
@@ -151,7 +158,7 @@ def maxima(x: Tensor, pieces: int, dim: int) -> Tensor:
         if torch.is_grad_enabled() and x.requires_grad:
             return Largest.apply(x, pieces, dim)  # type: ignore[no-any-return,no-untyped-call]
         if kernels := _kernels(x, pieces):
-            rows = Rows(x, pieces, dim)
+            rows = Rows.of(x, pieces, dim)
             return largest(kernels, rows.laid(x), rows)[0]
     return apart.max(dim + 1).values
 
@@ -165,6 +172,43 @@ def _is_ours(x: Tensor) -> bool:
     if torch.compiler.is_compiling():
         return not torch.compiler.is_exporting()
     return plain_device(x) is not None and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+
+
+def _wide(x: Tensor) -> torch.dtype:
+    return torch.float64 if x.dtype is torch.float64 else torch.float32
+
+
+class Sums:
+    """Gradients that are needed, summed over blocks: those of 16 bits in float32, though each block's is rounded."""
+
+    def __init__(self, needed: Sequence[bool]) -> None:
+        self._needed, self._found = needed, dict[int, Tensor]()
+
+    def add(self, place: int, value: Tensor) -> None:
+        if place not in self._found:
+            self._found[place] = value.to(_wide(value))
+        elif torch.is_grad_enabled():
+            self._found[place] = self._found[place] + value
+        else:
+            self._found[place] += value
+
+    def add_product(self, place: int, g: Tensor, x: Tensor) -> None:
+        """That of a weight: g turned, times x."""
+        if not self._needed[place]:
+            return
+        if place in self._found and self._found[place].dtype is x.dtype:
+            self._found[place].addmm_(g.t(), x)
+        else:
+            self.add(place, g.t() @ x)
+
+    def add_rows(self, place: int, g: Tensor) -> None:
+        """That of a bias: the sum over rows."""
+        if self._needed[place]:
+            self.add(place, g.sum(0, dtype=_wide(g)))
+
+    def rounded(self, place: int, like: Tensor | None) -> Tensor | None:
+        """The sum in the dtype of what it is for."""
+        return self._found[place].to(like.dtype) if like is not None and place in self._found else None
 
 
 class Blocks:
@@ -207,29 +251,21 @@ class Linear(torch.autograd.Function):
         x, weight, bits = ctx.saved_tensors
         kernels = None if torch.is_grad_enabled() or in_dual_level() else _kernels(g, ctx.pieces)
         if kernels is None:
-            rows = Rows(g.new_empty((g.shape[0], weight.shape[0]), device="meta"), ctx.pieces, 1)
+            rows = Rows(torch.Size((len(g), len(weight))), ctx.pieces, 1, False)
             dz = spread(g, places_of(bits, g.shape, rows), ctx.pieces, 1)
             return dz @ weight, dz.t() @ x, dz.sum(0) if ctx.with_bias else None, None
         need_x, need_weight, need_bias, _ = ctx.needs_input_grad
         g, blocks = g.contiguous(), Blocks(x, weight, ctx.pieces)
-        sums = torch.float64 if x.dtype is torch.float64 else torch.float32
         dx = torch.empty_like(x, memory_format=torch.contiguous_format) if need_x else None
-        dweight = torch.zeros(weight.shape, dtype=sums) if need_weight else None
-        dbias = torch.zeros(weight.shape[0], dtype=sums) if need_bias else None
+        sums = Sums((need_x, need_weight, need_bias))
         for start, stop, dz in blocks:
             part = bits[:, start * blocks.outputs // 8 :]
             kernels.backward(g[start:stop], part, dz, 1, (stop - start) * blocks.outputs, ctx.pieces, True)
             if dx is not None:
                 torch.mm(dz, weight, out=dx[start:stop])
-            if dweight is not None:
-                if dweight.dtype is x.dtype:
-                    dweight.addmm_(dz.t(), x[start:stop])
-                else:
-                    dweight += dz.t() @ x[start:stop]
-            if dbias is not None:
-                dbias += dz.sum(0, dtype=sums)
-        rounded = (None if one is None else one.to(x.dtype) for one in (dweight, dbias))
-        return dx, *rounded, None
+            sums.add_product(1, dz, x[start:stop])
+            sums.add_rows(2, dz)
+        return dx, sums.rounded(1, weight), sums.rounded(2, weight), None
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, pieces: int) -> Tensor:
@@ -274,35 +310,48 @@ class Convolution(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, pieces: int, *how: Any) -> Tensor:
-        ctx.pieces, ctx.how, ctx.with_bias = pieces, how, bias is not None
-        ctx.size = _images(x, weight, *how)
-        kernels, found = _kernels(x, pieces), []
-        for part in x.split(ctx.size):  # type: ignore[no-untyped-call]
-            z = _convolve(part, weight, bias, *how)
-            rows = Rows(z, pieces, 1)
-            found.append(largest(kernels, rows.laid(z), rows))
-        ctx.last = rows.last
-        ctx.save_for_backward(x, weight, *(bits for _, bits in found))
-        return torch.cat([y for y, _ in found])
+        kernels, last = _kernels(x, pieces), lies_last(x) or lies_last(weight)
+        ctx.pieces, ctx.how, ctx.with_bias, ctx.last, ctx.size = (
+            pieces,
+            how,
+            bias is not None,
+            last,
+            _images(x, weight, *how),
+        )
+        kept, y = [], None
+        for start in range(0, len(x), ctx.size):
+            z = _convolve(x[start : start + ctx.size], weight, bias, *how)
+            rows = Rows(z.shape, pieces, 1, last)
+            part, bits = largest(kernels, rows.laid(z), rows)
+            if y is None:
+                y = part if len(part) == len(x) else rows.empty(part, torch.Size((len(x), *part.shape[1:])))
+            if y is not part:
+                y[start : start + ctx.size] = part
+            kept.append(bits)
+        ctx.save_for_backward(x, weight, *kept)
+        return y  # type: ignore[return-value]  # there is at least one image
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, *kept = ctx.saved_tensors
         kernels = None if torch.is_grad_enabled() or in_dual_level() else _kernels(g, ctx.pieces)
-        order = _last(g) if ctx.last else torch.contiguous_format
-        found = []
+        needed, whole = ctx.needs_input_grad[:3], []
+        sums = Sums(needed)
         for part, gradient, bits in zip(x.split(ctx.size), g.split(ctx.size), kept, strict=True):  # type: ignore[no-untyped-call]
             shape = torch.Size((len(part), weight.shape[0], *g.shape[2:]))
-            rows = Rows(torch.empty(shape, device="meta", memory_format=order), ctx.pieces, 1)
+            rows = Rows(shape, ctx.pieces, 1, ctx.last)
             if kernels is None:
                 dz = spread(gradient, places_of(bits, gradient.shape, rows), ctx.pieces, 1)
             else:
                 dz = rows.empty(g, shape)
                 kernels.backward(rows.laid(gradient), bits, dz, rows.count, rows.inner, rows.pieces, rows.packed)
-            found.append(_gradients(dz, part, weight, ctx.with_bias, ctx.how, ctx.needs_input_grad[:3]))
-        dx, *sums = zip(*found, strict=True)
-        whole = torch.cat(dx) if ctx.needs_input_grad[0] else None
-        return whole, *(None if one[0] is None else functools.reduce(torch.add, one) for one in sums), *[None] * 5
+            found = _gradients(dz, part, weight, ctx.with_bias, ctx.how, needed)
+            whole.append(found[0])
+            for place in (1, 2):
+                if needed[place]:
+                    sums.add(place, found[place])
+        dx = None if not needed[0] else whole[0] if len(whole) == 1 else torch.cat(whole)
+        return dx, sums.rounded(1, weight), sums.rounded(2, weight), *[None] * 5
 
 
 def _convolve(

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Container, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from actfun._catalogue.kinds import ELEMENTWISE
@@ -184,7 +185,7 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(…, d_model) -> (…, d_model)."""
         first = [self.up] if self.gate is None else [self.gate, self.up]
-        if is_by_rows(self.activation):
+        if not torch.compiler.is_compiling() and is_by_rows(self.activation):
             y = in_one(x, first, self.activation, self.dropout, self.down)
             if y is not None:
                 return y
@@ -197,6 +198,9 @@ class FeedForward(nn.Module):
 
 def is_by_rows(activation: nn.Module) -> bool:
     """Whether each row of its output depends on that row of the input alone, which stays as it is."""
-    if isinstance(activation, Elementwise) and activation.activation.kind is ELEMENTWISE:
+    made = getattr(activation, "activation", None)
+    if not isinstance(made, Activation) or type(activation) is not module_of(made):  # a class of one's own may mix rows
+        return False
+    if isinstance(activation, Elementwise) and made.kind is ELEMENTWISE:
         return not activation.inplace and (activation.num_parameters == 1 or activation.dim == -1)
     return isinstance(activation, Gated) and activation.dim == -1

@@ -119,36 +119,56 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 
 
 def has_hooks(*modules: torch.nn.Module) -> bool:
-    """Whether a call of one of these modules runs more than its forward: its own hooks, or those of all modules."""
+    """Whether a call of one of these modules runs other things than its class's forward: hooks, or one of its own."""
     every = torch.nn.modules.module
     if any(getattr(every, f"_global{kind}", None) for kind in _HOOKS):
         return True
-    return any(getattr(module, kind, None) for module in modules for kind in _HOOKS)
+    return any(vars(module).get(kind) for module in modules for kind in (*_HOOKS, "forward"))
 
 
-def within_checkpoints(context: Callable[[], AbstractContextManager[Any]]) -> None:
-    """Have the activation checkpoint that runs now, if one does, enter a context when it computes again in backward.
+class Checkpoints:
+    """The activation checkpoints that run where a context is entered: later ones are inside of it."""
 
-    Raises RuntimeError in one with use_reentrant=True, and where PyTorch does not tell what a checkpoint will run.
-    """
-    if not torch.is_grad_enabled():
-        frame: Any = sys._getframe(2)
-        while frame is not None:
-            if frame.f_code is CheckpointFunction.forward.__code__:
+    def __init__(self) -> None:
+        self._hooks, self._reentrant = _top_hooks(), _reentrant()
+
+    def enter(self, context: Callable[[], AbstractContextManager[Any]]) -> None:
+        """Have the checkpoint that runs now, if one began since, enter a context when it computes again in backward.
+
+        Raises RuntimeError in one with use_reentrant=True, and where PyTorch does not tell what a checkpoint will run.
+        """
+        if not torch.is_grad_enabled():
+            if _reentrant() > self._reentrant:
                 raise RuntimeError(
                     "a checkpoint with use_reentrant=True computes again without this context; take use_reentrant=False"
                 )
-            frame = frame.f_back
-        return
+            return
+        top = _top_hooks()
+        if top is None or top is self._hooks or not top.__qualname__.startswith("_checkpoint_hook."):
+            return
+        held = dict(zip(top.__code__.co_freevars, top.__closure__ or (), strict=True)).get("frame")
+        if held is None:
+            raise RuntimeError("this version of PyTorch does not tell what an activation checkpoint computes again")
+        checkpoint = held.cell_contents
+        if not isinstance(checkpoint.recompute_fn, _Within):
+            checkpoint.recompute_fn = _Within(checkpoint.recompute_fn, context)
+
+
+def _top_hooks() -> Any:
+    """What packs saved tensors now; None where no hooks are set."""
     top = torch._C._autograd._top_saved_tensors_default_hooks(False)
-    if top is None or not top[0].__qualname__.startswith("_checkpoint_hook."):
-        return
-    held = dict(zip(top[0].__code__.co_freevars, top[0].__closure__ or (), strict=True)).get("frame")
-    if held is None:
-        raise RuntimeError("this version of PyTorch does not tell what an activation checkpoint computes again")
-    checkpoint = held.cell_contents
-    if getattr(checkpoint.recompute_fn, "within", None) is None:
-        checkpoint.recompute_fn = _Within(checkpoint.recompute_fn, context)
+    return None if top is None else top[0]
+
+
+def _reentrant() -> int:
+    """How many reentrant checkpoints run their first computation, which is without gradients."""
+    if torch.is_grad_enabled():
+        return 0
+    count, frame = 0, sys._getframe()
+    while frame is not None:
+        count += frame.f_code is CheckpointFunction.forward.__code__
+        frame = frame.f_back  # type: ignore[assignment]
+    return count
 
 
 _recomputing: list[bool] = []  # the setting as it was, once for each context of any thread

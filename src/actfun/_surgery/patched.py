@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from actfun._operators.torch_private import within_checkpoints
+from actfun._operators.torch_private import Checkpoints
 from actfun._surgery import known
 
 TWINS = known.twins()
@@ -13,6 +13,10 @@ TWINS = known.twins()
 
 class Patched(TorchFunctionMode):
     """Gives torch's activations to actfun's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._checkpoints = Checkpoints()
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -24,11 +28,7 @@ class Patched(TorchFunctionMode):
     def before(self, function: Any) -> None:
         """See to it that a checkpoint around this call enters the context again when it computes again."""
         if not torch.compiler.is_compiling():
-            within_checkpoints(self.again)
-
-    def again(self) -> "Patched":
-        """What a checkpoint enters."""
-        return type(self)()
+            self._checkpoints.enter(type(self))
 
 
 def patched() -> Patched:

@@ -15,17 +15,13 @@ from torch import Tensor
 from actfun._backends.cpu import jit, llvm, threads
 from actfun._backends.cpu.llvm import FLOAT, INT1, INT16, INT32, INT64
 from actfun._backends.cpu.loops import emit_loop, function, vectors
+from actfun._backends.layout import planes_of
 from actfun._once import Once
 
 LANES = 16  # of any processor: so many bits are written at a time
 MOST = 16  # pieces, each built into the code
 
 WORDS = ctypes.c_int64 * 3  # outputs of a row, with its padding, and bytes of a bit plane
-
-
-def planes_of(pieces: int) -> int:
-    """How many bits the place of one of so many pieces takes."""
-    return (pieces - 1).bit_length()
 
 
 def padded(inner: int) -> int:
@@ -40,8 +36,8 @@ def _not(builder: Any, mask: Any) -> Any:
 class _Rows:
     """Where things are: loops over rows, and addresses within one."""
 
-    def __init__(self, builder: Any, block: Any, pieces: int, packed: bool, size: int) -> None:
-        self.builder, self.pieces, self.packed, self.size = builder, pieces, packed, size
+    def __init__(self, builder: Any, block: Any, pieces: int, packed: bool) -> None:
+        self.builder, self.pieces, self.packed = builder, pieces, packed
         words = (builder.load(llvm.place(builder, block, INT64(k), INT64)) for k in range(3))
         self.inner, self.padded, self.plane = words
 
@@ -122,7 +118,7 @@ def largest(name: str, pieces: int, packed: bool, dtype: torch.dtype) -> str:
     """y = the largest piece of x, the first of equals and of NaN; g: where its place goes."""
     with function(name, 6) as (builder, made):
         x, g, y, block, start, stop = made.args
-        rows = _Rows(builder, block, pieces, packed, dtype.itemsize)
+        rows = _Rows(builder, block, pieces, packed)
 
         def body(r: Any, i: Any, mask: Any) -> None:
             given = [llvm.load(builder, x, at, dtype, LANES, part) for at, part in rows.inputs(r, i, mask)]
@@ -146,7 +142,7 @@ def given_back(name: str, pieces: int, packed: bool, size: int) -> str:
     """x = g for the piece whose place is in the bits at y, and 0 for the others; elements of `size` bytes."""
     with function(name, 6) as (builder, made):
         x, g, y, block, start, stop = made.args
-        rows, element = _Rows(builder, block, pieces, packed, size), FLOAT if size == 4 else INT16
+        rows, element = _Rows(builder, block, pieces, packed), FLOAT if size == 4 else INT16
         zero = ir.Constant(ir.VectorType(element, LANES), None)
 
         def body(r: Any, i: Any, mask: Any) -> None:
@@ -195,6 +191,7 @@ def forward(x: Tensor, y: Tensor, bits: Tensor, rows: int, inner: int, pieces: i
 
 def backward(g: Tensor, bits: Tensor, x: Tensor, rows: int, inner: int, pieces: int, packed: bool) -> None:
     """Fill x with g where a piece won, else 0."""
+    assert bits.shape == bytes_of(rows, inner, pieces) or rows == 1, "the bits are of other rows"
     block = WORDS(inner, padded(inner), bits.stride(0))
     kernel = _given_back(pieces, packed, g.element_size())
     n = rows * padded(inner)
