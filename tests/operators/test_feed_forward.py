@@ -233,3 +233,56 @@ def test_backward_twice():
         lean = torch.autograd.grad(model(x).square().sum(), x)
     torch.manual_seed(0)
     assert torch.equal(*lean, *torch.autograd.grad(model(x).square().sum(), x))
+
+
+def by_parts(monkeypatch, work):
+    """What something gives where the parts are called one by one."""
+    with monkeypatch.context() as patch:
+        patch.setattr(feed_forward, "SMALL", 10**9)
+        return work()
+
+
+def test_gradients_come_in_batches(monkeypatch):
+    model, x = made("silu, gated", torch.float64), rows(dtype=torch.float64).requires_grad_()
+    g = torch.randn(2, ROWS, D, dtype=torch.float64)
+
+    def batched():
+        return torch.autograd.grad(model(x), [x, model.up.weight], g, is_grads_batched=True)
+
+    for a, b in zip(batched(), by_parts(monkeypatch, batched), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_forward_of_an_instance_and_a_class_that_mixes_rows_are_called(monkeypatch):
+    x = rows()
+    for part in ("up", "down", "gate", "dropout", "activation"):
+        model = made("silu, gated, dropout").eval()
+        before = getattr(model, part).forward
+        getattr(model, part).forward = lambda x, before=before: before(x) + 1.0
+        torch.testing.assert_close(model(x), by_parts(monkeypatch, lambda model=model: model(x)))
+
+    class Mine(af.nn.GELU):
+        def forward(self, x):
+            return super().forward(x) - x.mean(0)
+
+    model = af.nn.FeedForward(D, HIDDEN, Mine())
+    torch.testing.assert_close(model(x), by_parts(monkeypatch, lambda: model(x)))
+
+
+def test_dropout_of_all_gives_zeros():
+    model = af.nn.FeedForward(D, HIDDEN, dropout=1.0)
+    assert torch.equal(model(rows()), model.down.bias.expand(ROWS, D))
+
+
+@pytest.mark.parametrize("learns", [False, True])
+def test_parameters_given_for_a_call_are_those_of_its_gradient(learns, monkeypatch):
+    model, x = made("elu learned"), rows()
+    given = {name: p.detach().clone().requires_grad_() for name, p in model.named_parameters()}
+    given["activation.alpha"] = torch.tensor([3.0], requires_grad=learns)
+    wanted = [given["up.weight"], *([given["activation.alpha"]] if learns else [])]
+
+    def step():
+        return torch.autograd.grad(torch.func.functional_call(model, given, (x,)).square().sum(), wanted)
+
+    for a, b in zip(step(), by_parts(monkeypatch, step), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-4 * float(b.abs().max()))

@@ -314,3 +314,63 @@ def test_weights_of_other_libraries():
 def test_groups_must_divide_the_outputs():
     with pytest.raises(ValueError, match="out_channels must be divisible by groups = 4, got 6"):
         af.nn.MaxoutConv2d(4, 6, 3, pieces=2, groups=4)
+
+
+# Parts of a batch.
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last_3d])
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_parts_of_a_convolution_may_be_of_different_sizes(count, order, monkeypatch):
+    layer = af.nn.MaxoutConv3d(2, 8, 3, 4, padding=1)
+    x = torch.randn(count, 2, 6, 6, 6).contiguous(memory_format=order).requires_grad_()
+    monkeypatch.setattr(maxout, "WORKSPACE", 2 * 32 * 216 * 4)  # two images
+    tensors = [x, *layer.parameters()]
+    y, right = layer(x), plain(layer, x)
+    torch.testing.assert_close(y, right)
+    g = torch.randn(right.shape)
+    for a, b in zip(torch.autograd.grad(y, tensors, g), torch.autograd.grad(right, tensors, g), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-3)
+
+
+def test_channels_last_has_the_gradients_too():
+    layer = af.nn.MaxoutConv2d(4, 6, 3, 2)
+    for last in (False, True):
+        if last:
+            layer = layer.to(memory_format=torch.channels_last)
+        x = torch.randn(5, 4, 8, 8).contiguous(memory_format=torch.channels_last).requires_grad_()
+        y, right = layer(x), plain(layer, x)
+        assert y.is_contiguous(memory_format=torch.channels_last)
+        for a, b in zip(*(torch.autograd.grad(z.square().sum(), [x, layer.weight]) for z in (y, right)), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-3)
+
+
+def test_sums_of_many_parts_are_those_of_one(monkeypatch):
+    monkeypatch.setattr(maxout, "WORKSPACE", 1)
+    layer = af.nn.MaxoutConv2d(1, 2, 1, 2, dtype=torch.bfloat16)
+    x = torch.ones(2_000, 1, 4, 4, dtype=torch.bfloat16)
+    (bias,) = torch.autograd.grad(layer(x), [layer.bias], torch.ones(2_000, 2, 4, 4, dtype=torch.bfloat16))
+    assert float(bias.double().sum()) == pytest.approx(2 * 32_000, rel=0.004)
+    linear = af.nn.Maxout(2, 64, 2, dtype=torch.bfloat16)
+    x = torch.ones(40_000, 2, dtype=torch.bfloat16)
+    monkeypatch.setattr(maxout, "FEWEST_ROWS", 16)
+    (weight,) = torch.autograd.grad(linear(x), [linear.weight], torch.ones(40_000, 64, dtype=torch.bfloat16))
+    assert float(weight.double().sum()) == pytest.approx(2 * 64 * 40_000, rel=0.004)
+
+
+def test_a_convolutions_backward_needs_no_gradients_of_all_parts_at_a_time(monkeypatch):
+    layer, x = af.nn.MaxoutConv2d(256, 64, 3, 2), torch.randn(16, 256, 4, 4)
+    g = torch.randn(16, 64, 2, 2)
+
+    def peak():
+        y = layer(x)
+        return peak_bytes(lambda: torch.autograd.grad(y, [layer.weight], g))
+
+    whole = peak()
+    monkeypatch.setattr(maxout, "WORKSPACE", 1)
+    assert peak() < whole + 3 * layer.weight.nbytes
+
+
+def test_no_outputs_are_allowed_as_in_torch():
+    assert af.nn.Maxout(5, 0)(torch.randn(2, 5)).shape == (2, 0)
+    assert af.nn.MaxoutConv2d(3, 0, 3).weight.shape == (0, 3, 3, 3)

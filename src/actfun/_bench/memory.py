@@ -68,7 +68,7 @@ class Way(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Kept(Timing):
+class Cell(Timing):
     """What one kind of block or model keeps and needs, and how long a step takes, eager or compiled.
 
     group: "block", "feed-forward", "maxout" or "model". batch: rows, or texts of 128 characters. budget: the seconds to
@@ -81,8 +81,6 @@ class Kept(Timing):
     subject: str
     compiled: bool
     batch: int
-    dtype: str
-    device: str
     budget: float
 
     @property
@@ -94,12 +92,11 @@ class Kept(Timing):
         """Measure each way."""
         torch.compiler.reset()
         torch.manual_seed(0)
-        factory: Any = {"device": self.device, "dtype": getattr(torch, self.dtype)}
-        ways, x = GROUPS[self.group](self.subject, self.batch, self.compiled, factory)
+        ways, x = GROUPS[self.group](self.subject, self.batch, self.compiled, {"device": "cpu", "dtype": torch.float32})
         found, steps = {}, {}
         for name, way in ways.items():
             forward, step = calls(way, x)
-            found[name] = measure(forward, step, self.device)
+            found[name] = measure(forward, step)
             steps[name] = step
         times = in_turn(steps, self.budget) if self.budget else {}
         memory = {name: one._asdict() for name, one in found.items()}
@@ -133,10 +130,6 @@ class Between(nn.Module):
         self.function = function
         self.up, self.down = nn.Linear(WIDTH, HIDDEN, **factory), nn.Linear(HIDDEN, WIDTH, **factory)
         self.gate = nn.Linear(WIDTH, HIDDEN, **factory) if gated else None
-
-    def hidden(self, *pre: Tensor) -> Tensor:
-        """What the last layer gets."""
-        return self.function(*pre)
 
     def forward(self, x: Tensor) -> Tensor:
         """(rows, WIDTH) -> (rows, WIDTH)."""
@@ -214,6 +207,7 @@ def _block(subject: str, rows: int, compiled: bool, factory: dict[str, Any]) -> 
     model = Between(function, gated, factory)
     ways = {OURS: Way(_maybe(model, compiled), lean), EAGER: Way(_maybe(model, compiled))}
     if compiled:
+        # With options of its own, though the usual ones: else Dynamo takes what it compiled for the way before.
         ways[TOLD] = Way(torch.compile(model, options={"max_autotune": False}), _recompute)
     else:
         ways[CHECKPOINT] = Way(model.checkpointed)
@@ -310,15 +304,13 @@ PIECES = ("2 pieces", "3 pieces", "4 pieces", "8 pieces")
 BATCHES = (4, 8)  # of models: what a further text adds tells how many fit
 
 
-def jobs(modes: Sequence[bool], seconds: float, dtype: str = "float32", device: str = "cpu") -> list[Kept]:
+def jobs(modes: Sequence[bool], seconds: float) -> list[Cell]:
     """Every block and model, eager first; modes: whether compiled."""
-    budget = SECONDS * seconds
-    found = []
+    budget, found = SECONDS * seconds, []
     for compiled in modes:
-        rest = dtype, device, budget
-        found += [Kept("block", name, compiled, ROWS, *rest) for name in BLOCKS]
-        found += [Kept("feed-forward", name, compiled, ROWS, *rest) for name in ("gelu", "silu, gated")]
-        found += [Kept("maxout", name, compiled, ROWS, *rest) for name in PIECES]
+        found += [Cell("block", name, compiled, ROWS, budget) for name in BLOCKS]
+        found += [Cell("feed-forward", name, compiled, ROWS, budget) for name in ("gelu", "silu, gated")]
+        found += [Cell("maxout", name, compiled, ROWS, budget) for name in PIECES]
         models = MODELS if has_transformers() else ()
-        found += [Kept("model", name, compiled, batch, *rest) for name in models for batch in BATCHES]
+        found += [Cell("model", name, compiled, batch, budget) for name in models for batch in BATCHES]
     return found

@@ -41,7 +41,9 @@ def bench(
     threads: Annotated[
         int | None, typer.Option(help="threads [default: one a core]", min=1, show_default=False)
     ] = None,
-    out: Annotated[Path, typer.Option(help="folder for bench.json, speed.md and speed.svg")] = Path("actfun-bench"),
+    out: Annotated[Path, typer.Option(help="folder for bench.json, speed.md, speed.svg; memory's likewise")] = Path(
+        "actfun-bench"
+    ),
     resume: Annotated[bool, typer.Option("--resume", help="go on with what is in the folder")] = False,
 ) -> None:
     """Time training steps, compiled calls and eager calls, or those named, side by side with torch and others."""

@@ -174,7 +174,8 @@ def lean() -> Iterator[None]:
     convolution, a norm or a product: backward makes it again. So a block of Linear, GELU, Linear keeps half as much.
     Backward may run within or after, more than once, and of itself (create_graph). Threads enter it one by one.
 
-    A tensor that backward needs and that is changed in place raises RuntimeError in backward, as without.
+    A tensor that is kept and was changed in place raises RuntimeError in backward. Another one may be kept for it: that
+    which it is made of.
     What torch.compile compiles within makes such outputs again too, as Inductor plans it. Hooks of saved tensors that
     are entered within come first, so what they see is kept as they say; outer ones see nothing.
     """

@@ -71,7 +71,7 @@ class Block(torch.autograd.Function):
         mask, x, *rest = ctx.saved_tensors
         given, kept = rest[:-pieces], rest[-pieces:]
         needed = ctx.needs_input_grad[2:]
-        if torch.is_grad_enabled() or in_dual_level():
+        if torch.is_grad_enabled() or in_dual_level() or plain_device(g) is None:
             return None, None, *_again(parts, mask, x, given, needed, g)
         sums = Sums(needed)
         dx = torch.empty_like(x) if needed[0] else None

@@ -172,9 +172,7 @@ def summary(records: Sequence[Record]) -> list[str]:
         shares = [
             f"{name} {1.0 - r['memory'][OURS]['kept'] / r['memory'][EAGER]['kept']:.0%}" for name, r in models.items()
         ]
-        said.append(
-            f"Under `lean()` unmodified models keep less for backward, with the same gradients: {', '.join(shares)}."
-        )
+        said.append(f"Under `lean()` unmodified models keep less for backward: {', '.join(shares)}.")
     maxout = of(records, "maxout", False)
     if maxout:
         ours, theirs = ([kept(r, way) or 0.0 for r in maxout.values()] for way in (OURS, EAGER))
@@ -192,10 +190,9 @@ def shortfalls(records: Sequence[Record]) -> list[str]:
         name = f"{r['subject']} {'compiled' if r['compiled'] else 'eager'}" + (
             f", {r['batch']} texts" * (r["group"] == "model")
         )
-        for way in (EAGER,):
-            ratio = r.get("ratios", {}).get(way)
-            if ratio and ratio[1] < 1.0 / SLOWEST:
-                slow.append(f"{name} **{ratio[1]:.2f}**")
+        ratio = r.get("ratios", {}).get(EAGER)
+        if ratio and ratio[1] < 1.0 / SLOWEST:
+            slow.append(f"{name} **{ratio[1]:.2f}**")
         if r["group"] == "block" and (kept(r, OURS) or 0.0) > NEAR * BLOCKS[r["subject"]][2]:
             much.append(f"{name} **{kept(r, OURS):.2f}**")
     lines = []

@@ -31,13 +31,14 @@ class MemoryRun:
         resume: bool,
     ) -> None:
         self.threads = threads or host.cores()
-        wanted = tuple(modes) or ("eager", "compiled")
+        modes = tuple(modes)
+        wanted = modes or ("eager", "compiled")
         if wanted == ("compiled",) and not has_compiler():
             raise ValueError("`compiled`: torch.compile needs a C++ compiler, such as g++")
         compiled = [mode == "compiled" for mode in wanted if mode == "eager" or has_compiler()]
         self.jobs = memory.jobs(compiled, seconds)
+        asked = dict.fromkeys(modes, True)
         others = {"seconds": float(seconds) if seconds != 1.0 else None, "threads": threads}
-        asked = dict.fromkeys(tuple(modes), True)
         self.command = command("bench", (), {"memory": True, **asked, **others})
         self.folder = folder(out, resume)
         self.store = Store(self.folder, resume, "memory")
