@@ -54,7 +54,7 @@ def _time(record: Record | None, way: str = EAGER) -> str:
 
 def sections(records: Sequence[Record]) -> list[Section]:
     """The tables: blocks, feed-forward blocks, Maxout, models."""
-    found = [_blocks(records), _feed_forward(records), _maxout(records), _models(records)]
+    found = [_blocks(records), _block_times(records), _feed_forward(records), _maxout(records), _models(records)]
     return [section for section in found if section is not None]
 
 
@@ -80,12 +80,24 @@ def _blocks(records: Sequence[Record]) -> Section | None:
         "compiled torch": column(compiled, EAGER),
         "told to recompute": column(compiled, TOLD),
         "**compiled lean**": column(compiled, OURS),
-        "time": [_time(eager.get(name)) for name in names],
-        "time to checkpoint's": [_time(eager.get(name), CHECKPOINT) for name in names],
-        "compiled time": [_time(compiled.get(name)) for name in names],
     }
     words = "Linear, what the row says, Linear, of unmodified torch code. Bytes kept for each hidden element."
     return Section("Blocks under lean()", words, _table(names, columns))
+
+
+def _block_times(records: Sequence[Record]) -> Section | None:
+    eager, compiled = of(records, "block", False), of(records, "block", True)
+    names = [name for name in BLOCKS if "ratios" in {**compiled, **eager}.get(name, {})]
+    if not names:
+        return None
+    columns = {
+        "torch": [_time(eager.get(name)) for name in names],
+        "checkpoint": [_time(eager.get(name), CHECKPOINT) for name in names],
+        "compiled torch": [_time(compiled.get(name)) for name in names],
+        "told to recompute": [_time(compiled.get(name), TOLD) for name in names],
+    }
+    words = f"How many times as long as under lean() a step takes; bold where it is below {1.0 / SLOWEST:.2f}."
+    return Section("Time of blocks", words, _table(names, columns))
 
 
 def _feed_forward(records: Sequence[Record]) -> Section | None:
@@ -239,6 +251,7 @@ def chart(records: Sequence[Record]) -> str | None:
             column=alt.Column("mode:N", sort=modes, title=None),
         )
         .properties(width=260, height=alt.Step(9), title="What a block keeps for backward", background="white")
+        .properties(padding={"left": 40, "right": 10, "top": 10, "bottom": 10})
         .configure_legend(orient="top")
     )
     svg: str = vl_convert.vegalite_to_svg(figure.to_dict())
