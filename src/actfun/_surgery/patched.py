@@ -16,7 +16,7 @@ class Patched(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self._checkpoints = Checkpoints()
+        self._checkpoints = None if torch.compiler.is_compiling() else Checkpoints()
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -27,7 +27,7 @@ class Patched(TorchFunctionMode):
 
     def before(self, function: Any) -> None:
         """See to it that a checkpoint around this call enters the context again when it computes again."""
-        if not torch.compiler.is_compiling():
+        if self._checkpoints is not None and not torch.compiler.is_compiling():
             self._checkpoints.enter(type(self))
 
 
