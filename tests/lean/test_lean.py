@@ -781,6 +781,16 @@ def test_a_tensor_that_is_used_again_and_again_gathers_nothing():
     assert len(getattr(y.untyped_storage(), stored.NOTE).made.saved) < 4
 
 
+def test_a_buffer_that_nothing_keeps_gathers_nothing():
+    layer, position = nn.Linear(8, 8), rows(4, 8)
+    for _ in range(20):
+        with af.lean():
+            h = layer(rows(4, 8))
+            loss = F.layer_norm(h + position, (8,)).square().sum()
+        loss.backward()
+    assert len(getattr(position.untyped_storage(), stored.NOTE).waiting) <= 1
+
+
 def test_dropout_in_forward_mode_is_torchs():
     from torch.autograd import forward_ad
 
@@ -800,11 +810,8 @@ def test_a_context_inside_of_a_checkpoint_reaches_no_further(context, reentrant)
         with context():
             return y + F.gelu(x) * 0.0
 
-    y = checkpoint(f, x, use_reentrant=reentrant)
-    assert torch.autograd.grad(y, x)[0].item() == 0.0 if not reentrant else True
-    if reentrant:
-        checkpoint(f, x, use_reentrant=True).backward()
-        assert x.grad.item() == 0.0
+    checkpoint(f, x, use_reentrant=reentrant).backward()
+    assert x.grad.item() == 0.0
 
 
 # Faults that would be silent, each planted, each caught by a test above.
@@ -882,10 +889,6 @@ FAULTS = {
         lambda patch: test_changes_that_no_version_tells_of_come_before_what_keeps_them(
             lambda y: y.data.clamp_(max=1.0)
         ),
-    ),
-    "powers are all alike": (
-        lambda patch: patch.setattr(scope, "_is_exact_power", lambda *_: True),
-        lambda patch: test_powers_have_the_same_bits_with_other_threads(),
     ),
     "a parameter is a source": (
         lambda patch: patch.setattr(scope, "_can_repeat", lambda y, given, named, **_: _can_repeat(y, given, named)),

@@ -15,8 +15,6 @@ import torch
 from torch import Tensor, nn
 
 NOTE = "_actfun_note"  # an attribute of a storage's Python object, which PyTorch preserves as long as the storage lives
-
-
 MOST_CALLS = 12  # to make a tensor again; GELU written out, as transformers has it, takes 8
 
 
@@ -230,11 +228,12 @@ def pack(x: Tensor) -> Kept | Again:
     note.kept = weakref.ref(kept)
     if made is not None:
         for storage in _missing(made):
-            _of(storage).waiting.append((note.kept, made))
+            other = _of(storage)  # a buffer that nothing ever keeps lives on: what waited for it in vain goes
+            other.waiting = [*(one for one in other.waiting if one[0]() is not None), (note.kept, made)]
     waiting, note.waiting = note.waiting, []
     for ref, made in waiting:
-        other = ref()
-        if other is not None and not other.make_again(made):
+        waits = ref()
+        if waits is not None and not waits.make_again(made):
             note.waiting.append((ref, made))
     return kept
 
