@@ -10,7 +10,7 @@ import weakref
 
 import pytest
 import torch
-from support import models_of_transformers
+from support import COMPILES, models_of_transformers
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -507,6 +507,7 @@ def test_functorch_refuses_loudly_or_gives_the_same():
         torch.func.grad(lambda x: model(x).sum())(x)
 
 
+@COMPILES
 @pytest.mark.parametrize("name", ["F.gelu", "af.gelu", "torch.tanh", "SwiGLU", "GELU written out"])
 def test_under_compile_the_minimum_is_kept_too(name):
     between, least, _ = BLOCKS[name]
@@ -917,7 +918,9 @@ def test_what_is_made_again_is_not_cast():
         torch.autograd.grad(z, weight)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault", [pytest.param(name, marks=[COMPILES] if name == "the compiler is not told" else []) for name in FAULTS]
+)
 def test_planted_faults_are_caught(fault, monkeypatch):
     plant, test = FAULTS[fault]
     with monkeypatch.context() as patch:

@@ -5,6 +5,7 @@ import gc
 
 import pytest
 import torch
+from support import COMPILES
 from torch import nn
 
 import actfun as af
@@ -193,11 +194,16 @@ def test_dropout_draws_the_numbers_of_torchs_and_none_in_evaluation():
     assert is_in_one(model(x).grad_fn) and torch.equal(model(x), model(x))
 
 
-def test_it_runs_compiled_exported_transformed_and_under_autocast():
+@COMPILES
+def test_it_runs_compiled():
+    model, x = made("silu, gated"), rows()
+    torch._dynamo.reset()
+    torch.testing.assert_close(torch.compile(model, fullgraph=True)(x), model(x))
+
+
+def test_it_runs_exported_transformed_and_under_autocast():
     model, x = made("silu, gated"), rows()
     right = model(x)
-    torch._dynamo.reset()
-    torch.testing.assert_close(torch.compile(model, fullgraph=True)(x), right)
     torch.testing.assert_close(torch.export.export(model, (x,)).module()(x), right)
     torch.testing.assert_close(torch.func.vmap(model)(x), right)
     torch.testing.assert_close(torch.jit.trace(model, x)(x), right)

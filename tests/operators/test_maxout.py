@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from support import COMPILES
 from torch import nn
 
 import actfun as af
@@ -235,6 +236,7 @@ def test_sums_in_16_bits_are_rounded_once():
     assert float(bias.double().sum()) == pytest.approx(64 * 40_000, rel=0.004)
 
 
+@COMPILES
 @pytest.mark.parametrize("pieces", [2, 3])
 def test_compiled_layers_keep_bits_too(pieces):
     torch._dynamo.reset()

@@ -51,7 +51,7 @@ class Lean(Patched):
                 stored.remember(y, function, args, kwargs)
             return y
         if (found := activation_of(function)) is not None:
-            self.before(function)
+            self.before()
             return _activate(*found, function, args, kwargs)
         if function is nn.functional.dropout and (given := _dropped(args, kwargs)) is not None:
             return dropout(*given)

@@ -9,7 +9,7 @@ from torch.autograd.graph import get_gradient_edge
 from torch.func import functional_call
 from torch.nn import functional
 
-from actfun._operators.maxout import Sums, cast
+from actfun._operators.maxout import Sums, cast, product
 from actfun._operators.torch_private import has_hooks, in_dual_level, plain_device
 
 WORKSPACE, WORKSPACE_OF_GPU = 2**22, 2**27  # bytes of hidden elements at a time: what caches hold, what fills a GPU
@@ -57,9 +57,9 @@ class Block(torch.autograd.Function):
         for rows in _blocks(x, pairs[0][0]):
             pre = [one[rows] for one in kept] or [x.new_empty(rows.stop - rows.start, len(w)) for w, _ in pairs]
             for (weight, bias), z in zip(pairs, pre, strict=True):
-                _product(x[rows], weight, bias, z)
+                product(x[rows], weight, bias, z)
             one = None if mask is None else mask[rows]
-            _product(parts.hidden(pre, one, learned), down, down_bias, y[rows])
+            product(parts.hidden(pre, one, learned), down, down_bias, y[rows])
         ctx.parts, ctx.gated, ctx.has_mask = parts, len(pairs) > 1, mask is not None
         ctx.save_for_backward(mask, x, *given, *kept)
         return y
@@ -125,13 +125,6 @@ def _again(
         wanted = [one for one, need in zip((x, *given), needed, strict=True) if need]
         found = iter(torch.autograd.grad(y, wanted, g, create_graph=True))
     return [next(found) if need else None for need in needed]
-
-
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> None:
-    if bias is None:
-        torch.mm(x, weight.t(), out=out)
-    else:
-        torch.addmm(bias, x, weight.t(), out=out)
 
 
 def _blocks(x: Tensor, weight: Tensor) -> Iterator[slice]:

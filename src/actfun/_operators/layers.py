@@ -1,7 +1,7 @@
 """Layers of weights whose outputs are the largest of several pieces: Maxout."""
 
 import math
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from actfun._operators.behaviours.base import behaviour_of
 from actfun._operators.behaviours.reduction import check_pieces
 
 Layout = Literal["thinc", "paddle", "tensorflow_addons"]
-LAYOUTS: tuple[str, ...] = ("thinc", "paddle", "tensorflow_addons")
+LAYOUTS: tuple[str, ...] = get_args(Layout)
 
 
 class _Pieces(nn.Module):
@@ -21,6 +21,7 @@ class _Pieces(nn.Module):
     weight: Any
     bias: Any
     pieces: int
+    space: ClassVar[int] = 0  # dimensions behind the outputs
 
     def reset_parameters(self) -> None:
         """Draw weights from N(0, g²/fan_in), g = 1/√E[max²] of as many normals as pieces; biases are 0.
@@ -52,12 +53,14 @@ class _Pieces(nn.Module):
         return counts / counts.sum(1, keepdim=True)
 
     def pre_activations(self, input: Tensor) -> Tensor:
-        """The values of all pieces, as the layer of torch gives them."""
-        raise NotImplementedError
+        """The values of all pieces, as the layer of torch gives them, those of an output one after another."""
+        layer: Any = super()
+        z: Tensor = layer.forward(input)
+        return z
 
     def dim(self, z: Tensor) -> int:
         """The dimension that holds outputs."""
-        raise NotImplementedError
+        return z.dim() - 1 - self.space
 
     def load_layout(self, layout: Layout, weight: Tensor, bias: Tensor | None = None) -> None:
         """Take weights of another library.
@@ -127,19 +130,10 @@ class Maxout(_Pieces, nn.Linear):
         """(…, in_features) -> (…, out_features)."""
         return maxout.linear(input, self.weight, self.bias, self.pieces)
 
-    def pre_activations(self, input: Tensor) -> Tensor:
-        """(…, in_features) -> (…, out_features·pieces), those of an output one after another."""
-        return nn.functional.linear(input, self.weight, self.bias)
-
-    def dim(self, z: Tensor) -> int:
-        """The last."""
-        return z.dim() - 1
-
 
 class _Convolution(_Pieces):
     """What convolutions with pieces share."""
 
-    space: ClassVar[int]  # its dimensions
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
     groups: int
@@ -178,16 +172,6 @@ class _Convolution(_Pieces):
         if low == high:
             return x, tuple(low)
         return nn.functional.pad(x, sides), none
-
-    def pre_activations(self, input: Tensor) -> Tensor:
-        """(N, in_channels, …) -> (N, out_channels·pieces, …), those of an output one after another."""
-        conv: Any = super()
-        z: Tensor = conv._conv_forward(input, self.weight, self.bias)
-        return z
-
-    def dim(self, z: Tensor) -> int:
-        """That of the channels."""
-        return z.dim() - self.space - 1
 
 
 class MaxoutConv1d(_Convolution, nn.Conv1d):

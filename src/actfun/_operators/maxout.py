@@ -211,6 +211,14 @@ class Sums:
         return self._found[place].to(like.dtype) if like is not None and place in self._found else None
 
 
+def product(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> None:
+    """Write what a linear layer gives for rows into `out`."""
+    if bias is None:
+        torch.mm(x, weight.t(), out=out)
+    else:
+        torch.addmm(bias, x, weight.t(), out=out)
+
+
 class Blocks:
     """Rows of a linear layer's input, a block at a time, through pre-activations that are there once."""
 
@@ -237,9 +245,7 @@ class Linear(torch.autograd.Function):
         y = torch.empty((x.shape[0], blocks.outputs), dtype=x.dtype)
         bits = torch.empty(kernels.bytes_of(1, y.numel(), pieces), dtype=torch.uint8)
         for start, stop, z in blocks:
-            torch.mm(x[start:stop], weight.t(), out=z) if bias is None else torch.addmm(
-                bias, x[start:stop], weight.t(), out=z
-            )
+            product(x[start:stop], weight, bias, z)
             done = bits[:, start * blocks.outputs // 8 :]
             kernels.forward(z, y[start:stop], done, 1, (stop - start) * blocks.outputs, pieces, True)
         ctx.pieces, ctx.with_bias = pieces, bias is not None
@@ -311,13 +317,8 @@ class Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, pieces: int, *how: Any) -> Tensor:
         kernels, last = _kernels(x, pieces), lies_last(x) or lies_last(weight)
-        ctx.pieces, ctx.how, ctx.with_bias, ctx.last, ctx.size = (
-            pieces,
-            how,
-            bias is not None,
-            last,
-            _images(x, weight, *how),
-        )
+        ctx.pieces, ctx.how, ctx.with_bias, ctx.last = pieces, how, bias is not None, last
+        ctx.size = _images(x, weight, *how)
         kept, y = [], None
         for start in range(0, len(x), ctx.size):
             z = _convolve(x[start : start + ctx.size], weight, bias, *how)

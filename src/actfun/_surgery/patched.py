@@ -21,11 +21,11 @@ class Patched(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if function in TWINS and known.is_ours(function, args, kwargs):
-            self.before(function)
+            self.before()
             return TWINS[function](*args, **kwargs)
         return function(*args, **kwargs)
 
-    def before(self, function: Any) -> None:
+    def before(self) -> None:
         """See to it that a checkpoint around this call enters the context again when it computes again."""
         if self._checkpoints is not None and not torch.compiler.is_compiling():
             self._checkpoints.enter(type(self))
