@@ -39,6 +39,7 @@ def patched() -> Patched:
     Calls that actfun does not take, of whole numbers, sparse tensors, with `out=` or with another threshold of softplus
     than 20, stay torch's. What activation checkpointing computes again in backward is computed alike, within or after.
 
-    Raises RuntimeError in a checkpoint with use_reentrant=True, whose second computation nothing here would reach.
+    Raises RuntimeError in a checkpoint with use_reentrant=True that begins within: nothing here would reach its second
+    computation.
     """
     return Patched()
