@@ -1,5 +1,6 @@
 """What the tests share: the cases of the registry, and the measure of error."""
 
+import gc
 import importlib
 import math
 import re
@@ -20,8 +21,10 @@ from actfun._backends import cpu
 from actfun._backends.cpu.double import DERIVED
 from actfun._backends.lowering import uses
 from actfun._bench.libraries import has_compiler
+from actfun._bench.memory import highest
 from actfun._catalogue.kinds import ELEMENTWISE as KIND
 from actfun._catalogue.registry import Activation, Parameter
+from actfun._operators.torch_private import allocations
 
 ROOT = Path(__file__).parents[1]
 COMPILES = pytest.mark.skipif(not has_compiler(), reason="torch.compile needs a C++ compiler")
@@ -177,3 +180,18 @@ def models_of_transformers() -> Any:
             module.is_torchvision_available = lambda: False
     transformers.logging.set_verbosity_error()
     return transformers
+
+
+def stored_bytes(forward: Callable[[], Tensor]) -> int:
+    """Bytes that stay allocated after a forward pass, its output aside."""
+    forward()  # what is made once
+    gc.collect()
+    y, changes = allocations(forward)
+    return sum(changes) - y.untyped_storage().nbytes()
+
+
+def peak_bytes(work: Callable[[], Any]) -> int:
+    """The most that was allocated at a time, above what was at first."""
+    kept, changes = allocations(work)
+    del kept
+    return highest(changes)

@@ -10,29 +10,21 @@ import weakref
 
 import pytest
 import torch
-from support import COMPILES, models_of_transformers
+from support import COMPILES, models_of_transformers, stored_bytes
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import actfun as af
+from actfun._bench.memory import gelu_new, quick_gelu
 from actfun._lean import scope, stored
 
 F = nn.functional
 WIDTH, HIDDEN, ROWS = 64, 256, 512
 
 
-def stored_bytes(forward) -> float:
-    """Bytes that stay allocated after a forward pass, its output aside, for each hidden element."""
-    forward()  # what is made once
-    gc.collect()
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        y = forward()
-    total = sum(event.self_cpu_memory_usage for event in profile.key_averages())
-    return (total - y.untyped_storage().nbytes()) / (ROWS * HIDDEN)
-
-
-def gelu_written_out(x):
-    return 0.5 * x * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * torch.pow(x, 3.0))))
+def bytes_of(forward) -> float:
+    """Bytes that are kept for each hidden element."""
+    return stored_bytes(forward) / (ROWS * HIDDEN)
 
 
 class Block(nn.Module):
@@ -40,7 +32,7 @@ class Block(nn.Module):
 
     def __init__(self, between, hidden=HIDDEN):
         super().__init__()
-        self.between, self.gated = between, getattr(between, "__code__", gelu_written_out.__code__).co_argcount == 2
+        self.between, self.gated = between, getattr(between, "__code__", gelu_new.__code__).co_argcount == 2
         self.up, self.gate, self.down = nn.Linear(WIDTH, hidden), nn.Linear(WIDTH, hidden), nn.Linear(hidden, WIDTH)
 
     def forward(self, x):
@@ -107,8 +99,8 @@ BLOCKS = {  # what is between the layers -> bytes that an element needs, beside 
     "GEGLU": (lambda g, u: F.gelu(g) * u, 8, 16),
     "ReGLU": (lambda g, u: F.relu(g) * u, 8, 12),
     "af.swiglu": (lambda g, u: af.swiglu(g, u), 8, None),
-    "QuickGELU": (lambda x: x * torch.sigmoid(1.702 * x), 4, 12),
-    "GELU written out": (gelu_written_out, 4, 20),
+    "QuickGELU": (quick_gelu, 4, 12),
+    "GELU written out": (gelu_new, 4, 20),
     "reshaped": (lambda x: F.gelu(x).view(8, -1, HIDDEN).flatten(0, 1), 4, 8),
     "two consumers": (lambda x: (lambda y: y + torch.exp(y))(F.gelu(x)), 8, 12),
     "dropout": (lambda x: F.dropout(F.gelu(x), 0.1), 5, 12),
@@ -129,9 +121,9 @@ def test_a_block_keeps_the_minimum_with_the_same_bits(name):
 
         return forward
 
-    assert stored_bytes(under(af.lean)) == pytest.approx(least, rel=0.03)
+    assert bytes_of(under(af.lean)) == pytest.approx(least, rel=0.03)
     if plain is not None:
-        assert stored_bytes(under(torch.enable_grad)) == pytest.approx(plain, rel=0.03)
+        assert bytes_of(under(torch.enable_grad)) == pytest.approx(plain, rel=0.03)
 
 
 # What consumes the output.
@@ -270,9 +262,9 @@ def test_scopes_inside_scopes_models_and_exceptions():
         b = other(x)
         with pytest.raises(KeyError), af.lean():
             raise KeyError
-        assert stored_bytes(lambda: model(x)) == pytest.approx(4, rel=0.03)
+        assert bytes_of(lambda: model(x)) == pytest.approx(4, rel=0.03)
     torch.autograd.grad((a + b).sum(), list(model.parameters()), allow_unused=True)
-    assert stored_bytes(lambda: model(x)) == pytest.approx(8, rel=0.03)  # out of it again
+    assert bytes_of(lambda: model(x)) == pytest.approx(8, rel=0.03)  # out of it again
     assert all(map(torch.equal, plain, gradients(model, x, af.lean())))
 
 
@@ -498,7 +490,7 @@ def test_under_autocast_the_bits_are_the_same():
     plain, lean = (gradients(model, x, Autocast(context())) for context in (af.patched, af.lean))
     assert all(map(torch.equal, plain, lean))
     with torch.autocast("cpu", torch.bfloat16):  # at the time of backward
-        assert same_bits(Block(gelu_written_out), x)
+        assert same_bits(Block(gelu_new), x)
 
 
 def test_functorch_refuses_loudly_or_gives_the_same():
@@ -519,7 +511,7 @@ def test_under_compile_the_minimum_is_kept_too(name):
         with af.lean():
             return compiled(x)
 
-    assert stored_bytes(forward) == pytest.approx(least, rel=0.03)
+    assert bytes_of(forward) == pytest.approx(least, rel=0.03)
     plain, lean = gradients(model, x, af.lean()), gradients(compiled, x, af.lean())
     for a, b in zip(plain, lean, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
@@ -899,7 +891,7 @@ FAULTS = {
 
 
 def test_what_is_made_on_the_way_is_freed():
-    model, x = Block(gelu_written_out), rows()
+    model, x = Block(gelu_new), rows()
     with af.lean():
         loss = model(x).square().mean()
     loss.backward(retain_graph=True)

@@ -1,11 +1,10 @@
 """The Transformer's block in one: the gradients of its parts, from less; and when its parts are called one by one."""
 
 import copy
-import gc
 
 import pytest
 import torch
-from support import COMPILES
+from support import COMPILES, peak_bytes, stored_bytes
 from torch import nn
 
 import actfun as af
@@ -101,21 +100,6 @@ def test_frozen_parts_get_no_gradient(monkeypatch):
             torch.testing.assert_close(a, b, rtol=2e-6, atol=2e-6 * float(b.abs().max()))
 
 
-def memory(work):
-    """The bytes that stay allocated, and the most at a time."""
-    work()
-    gc.collect()
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        kept = work()
-    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
-    now = most = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        now += event.nbytes()
-        most = max(most, now)
-    del kept
-    return now, most
-
-
 @pytest.mark.parametrize(
     ("name", "least"), [("gelu", 4), ("tanh, no bias", 4), ("swiglu", 8), ("silu, gated", 8), ("gelu, dropout", 5)]
 )
@@ -127,11 +111,12 @@ def test_backward_keeps_pre_activations_alone_and_its_peak_is_below_that_of_the_
     def step():
         torch.autograd.grad(model(x), list(model.parameters()), g)
 
-    kept, _ = memory(lambda: model(x))
-    _, most = memory(step)
-    assert (kept - x.nbytes) / (count * HIDDEN) == pytest.approx(least, rel=0.03)
+    assert stored_bytes(lambda: model(x)) / (count * HIDDEN) == pytest.approx(least, rel=0.03)
+    step()
+    most = peak_bytes(step)
     monkeypatch.setattr(feed_forward, "SMALL", 10**9)
-    _, plain = memory(step)
+    step()
+    plain = peak_bytes(step)
     assert most < 0.8 * plain
 
 

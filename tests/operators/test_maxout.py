@@ -1,12 +1,11 @@
 """Maxout: places in bits, layers whose pre-activations never exist whole, and weights of other libraries."""
 
 import copy
-import gc
 import math
 
 import pytest
 import torch
-from support import COMPILES
+from support import COMPILES, peak_bytes, stored_bytes
 from torch import nn
 
 import actfun as af
@@ -103,38 +102,15 @@ def test_small_calls_are_torchs_own(monkeypatch):
     check(layer, lambda x: plain(layer, x), torch.randn(5, 4))
 
 
-def stored_bytes(forward, outputs):
-    """Bytes that stay after a forward pass, its result aside, for each output."""
-    forward()
-    gc.collect()
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        y = forward()
-    total = sum(event.self_cpu_memory_usage for event in profile.key_averages())
-    return (total - y.untyped_storage().nbytes()) / outputs
-
-
-def peak_bytes(work):
-    """The most that was allocated at a time, above what was at first."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        kept = work()
-    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
-    now = most = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        now += event.nbytes()
-        most = max(most, now)
-    del kept
-    return most
-
-
 @pytest.mark.parametrize(("pieces", "least"), [(2, 0.125), (3, 0.25), (4, 0.25), (8, 0.375), (16, 0.5), (100, 0.875)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 def test_backward_keeps_bits(pieces, least, dtype):
     layer, after = af.nn.Maxout(32, 256, pieces, dtype=dtype), nn.Linear(256, 4, dtype=dtype)
     x = torch.randn(2_048, 32, dtype=dtype)
     size = x.element_size()
-    assert stored_bytes(lambda: layer(x), 2_048 * 256) == pytest.approx(least, rel=0.03)
-    assert stored_bytes(lambda: after(layer(x)), 2_048 * 256) == pytest.approx(size + least, rel=0.03)
-    assert stored_bytes(lambda: naive(F.linear(x, layer.weight, layer.bias), pieces, 1), 2_048 * 256) >= 8.0 * 0.97
+    assert stored_bytes(lambda: layer(x)) / (2_048 * 256) == pytest.approx(least, rel=0.03)
+    assert stored_bytes(lambda: after(layer(x))) / (2_048 * 256) == pytest.approx(size + least, rel=0.03)
+    assert stored_bytes(lambda: naive(F.linear(x, layer.weight, layer.bias), pieces, 1)) / (2_048 * 256) >= 8.0 * 0.97
 
 
 def test_pre_activations_never_exist_whole():
@@ -243,7 +219,7 @@ def test_compiled_layers_keep_bits_too(pieces):
     layer, after = af.nn.Maxout(32, 256, pieces), nn.Linear(256, 4)
     model = nn.Sequential(layer, after)
     compiled, x = torch.compile(model, fullgraph=True), torch.randn(2_048, 32)
-    assert stored_bytes(lambda: compiled(x), 2_048 * 256) == pytest.approx(4 + {2: 0.125, 3: 0.25}[pieces], rel=0.03)
+    assert stored_bytes(lambda: compiled(x)) / (2_048 * 256) == pytest.approx(4 + {2: 0.125, 3: 0.25}[pieces], rel=0.03)
     ours = torch.autograd.grad(compiled(x).square().sum(), list(model.parameters()))
     for a, b in zip(ours, torch.autograd.grad(model(x).square().sum(), list(model.parameters())), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)

@@ -60,7 +60,7 @@ class Block(torch.autograd.Function):
                 product(x[rows], weight, bias, z)
             one = None if mask is None else mask[rows]
             product(parts.hidden(pre, one, learned), down, down_bias, y[rows])
-        ctx.parts, ctx.gated, ctx.has_mask = parts, len(pairs) > 1, mask is not None
+        ctx.parts, ctx.gated = parts, len(pairs) > 1
         ctx.save_for_backward(mask, x, *given, *kept)
         return y
 

@@ -12,7 +12,7 @@ from actfun._report.charts import COLOURS
 from actfun._report.formatting import markdown_table
 from actfun._report.speed import FLOORS, MODES, Record, median, misses, of_kind, ratio
 from actfun._report.speed_tables import sections
-from actfun._report.tables import fit_columns
+from actfun._report.tables import drawn
 
 ABOUT = """\
 In each round both libraries do the same work, one right after the other, in an order that changes, one call to warm up
@@ -51,11 +51,7 @@ def shortfalls(records: Sequence[Record], limits: Mapping[str, str]) -> list[str
 
 def tables(records: Sequence[Record], width: int) -> list[Table]:
     """The tables for a terminal of that many characters."""
-    plain = [
-        (section.title, {head: [cell.replace("*", "") for cell in cells] for head, cells in section.columns.items()})
-        for section in sections(records)
-    ]
-    return [fit_columns(title, columns, width, left=("",)) for title, columns in plain]
+    return drawn(sections(records), width)
 
 
 def machine_words(facts: dict[str, Any]) -> str:

@@ -77,3 +77,14 @@ def fit_columns(title: str, columns: dict[str, list[str]], width: int, left: Seq
     for line in zip(*shown, strict=True):
         result.add_row(*line)
     return result
+
+
+def drawn(sections: Sequence[Section], width: int) -> list[Table]:
+    """Sections as tables for a terminal of that many characters, without emphasis."""
+    found = []
+    for one in sections:
+        plain = {
+            head.replace("*", ""): [cell.replace("*", "") for cell in cells] for head, cells in one.columns.items()
+        }
+        found.append(fit_columns(one.title, plain, width, left=("",)))
+    return found

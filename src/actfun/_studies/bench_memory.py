@@ -3,14 +3,14 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
+from rich.console import Group
 
 from actfun._bench import memory
 from actfun._bench.libraries import has_compiler, version
 from actfun._report import memory as report
-from actfun._report.tables import fit_columns
+from actfun._report.tables import drawn
 from actfun._runs import host
 from actfun._runs.executors import Executor, Inline
 from actfun._runs.loop import Loop, all_done
@@ -68,20 +68,7 @@ class MemoryRun:
             data=facts | {"cells": records},
             rows=records,
             sections=sections,
-            drawn=lambda width: _drawn(sections, width),
+            drawn=lambda width: Group(*drawn(sections, width)),
             about=[report.ABOUT],
             closing=["What falls short:", *report.shortfalls(records)],
         )
-
-
-def _drawn(sections: Any, width: int) -> Any:
-    from rich.console import Group
-
-    plain = [
-        (
-            one.title,
-            {head.replace("*", ""): [cell.replace("*", "") for cell in cells] for head, cells in one.columns.items()},
-        )
-        for one in sections
-    ]
-    return Group(*(fit_columns(title, columns, width, left=("",)) for title, columns in plain))
