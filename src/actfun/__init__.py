@@ -19,7 +19,7 @@ _LAZY = {
     "nn": "actfun.nn",
     "get": "actfun._operators.modules",
     "config": "actfun._operators.modules",
-    "gain": "actfun._models.gains",
+    "gain": "actfun._operators.gains",
     "sites": "actfun._surgery.sites",
     "replace": "actfun._surgery.replace",
     "replaced": "actfun._surgery.replace",

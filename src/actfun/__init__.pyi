@@ -12,7 +12,7 @@ from actfun._catalogue.registry import Activation as Activation
 from actfun._catalogue.registry import names as names
 from actfun._compare.own import Task as Task
 from actfun._lean.scope import lean as lean
-from actfun._models.gains import gain as gain
+from actfun._operators.gains import gain as gain
 from actfun._operators.modules import config as config
 from actfun._operators.modules import get as get
 from actfun._studies.accuracy import accuracy as accuracy

@@ -16,10 +16,10 @@ from actfun._catalogue.formulas.rectified import leaky_relu
 from actfun._catalogue.kinds import ELEMENTWISE, RANDOM, REDUCTION, Kind
 from actfun._catalogue.registry import Activation, _registry
 from actfun._cli import main
-from actfun._models.measures import Meter
 from actfun._operators.behaviours import base
 from actfun._operators.behaviours.base import Behaviour, Slider, implement
 from actfun._report import curves
+from actfun._watch.meter import Meter
 from actfun.formula import Parameter, activation, derivative, where
 
 FACTS = {"monotonic": True, "convex": True, "latex": "x", "reference": "a test"}
@@ -81,9 +81,9 @@ def test_an_activation_of_a_new_kind_works_everywhere(table, tmp_path, capsys):
     assert af.nn.Centred is Centred
     assert af.gain("centred", units=4) == 1.0 / math.sqrt(0.75)
     module = af.get("centred")
-    with Meter([module]) as meter:
+    with Meter(module) as meter:
         module(x).square().sum().backward()
-    assert (meter.shares().dead, meter.shares().saturated, meter.shares().std) == (0.0, 0.0, 1.0)
+    assert (meter.shares.dead, meter.shares.flat, meter.shares.std) == (0.0, 0.0, 1.0)
     points, slider = curves.rows("centred")
     assert slider.name == ""
     assert {round(p["y"] - 0.5 * p["x"], 6) for p in points if p["line"] == curves.SHOWN["function"]} == {0.0}

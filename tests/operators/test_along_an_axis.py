@@ -15,7 +15,7 @@ import actfun as af
 from actfun._accuracy.error import ulps
 from actfun._backends import mpmath as oracle
 from actfun._catalogue.kinds import AXIS
-from actfun._models.measures import slopes
+from actfun._operators.behaviours.base import behaviour_of
 
 NAMES = af.names(AXIS)
 CALLS = {
@@ -242,7 +242,7 @@ def test_gumbel_softmax_compiles_in_one_graph():
 def test_the_slope_that_is_counted_is_the_jacobians_diagonal(name):
     module, x = af.get(name, dim=-1), rows(torch.float64).detach()
     diagonal = torch.stack([torch.func.jacrev(module)(row).diag() for row in x])
-    torch.testing.assert_close(slopes(module, x), diagonal)
+    torch.testing.assert_close(behaviour_of(module.activation).slope(module, x), diagonal)
 
 
 @pytest.mark.parametrize("name", NAMES)

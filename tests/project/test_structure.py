@@ -46,12 +46,13 @@ LAYERS = (
     ("_operators/feed_forward",),
     ("_operators/behaviours",),
     ("_operators/functional", "_operators/layers"),
-    ("_operators/modules", "_models/gains"),
+    ("_operators/modules", "_operators/gains"),
     ("nn",),
     ("_surgery",),
     ("_lean",),
+    ("_watch",),
     ("_runs",),
-    ("_models", "_accuracy"),
+    ("_accuracy",),
     ("_compare",),
     ("_claims",),
     ("_bench",),
@@ -156,7 +157,7 @@ def test_the_formulas_need_the_standard_library_only(path):
 
 def test_the_checks_of_imports_catch_planted_faults():
     assert wrong_directions("_catalogue/registry.py", "from actfun import nn") == ["actfun.nn"]
-    assert wrong_directions("_operators/modules.py", "import actfun._models.gains") == ["actfun._models.gains"]
+    assert wrong_directions("_operators/modules.py", "import actfun._operators.gains") == ["actfun._operators.gains"]
     assert misplaced("_operators/op.py", "def f():\n    import llvmlite") == ["llvmlite"]
     assert not_standard("import torch") == ["torch"]
 

@@ -17,7 +17,6 @@ from actfun._compare.models import MLP, Candidate, CharTransformer, candidate_of
 from actfun._compare.summary import summarise
 from actfun._compare.tasks import TASKS, task
 from actfun._compare.trial import Trial
-from actfun._models.measures import Meter
 from actfun._report.verdict import table, verdict
 from actfun._runs.job import attempt
 
@@ -241,10 +240,10 @@ def test_every_activation_may_be_compared(name):
     candidate, x = Candidate(name), torch.randn(8, 10)
     mlp = MLP(10, 16, 2, 3, candidate)
     initialise(mlp, candidate, 0, matched=True)
-    with Meter(mlp.activations) as meter:
+    with Meter(mlp) as meter:
         mlp(x).square().mean().backward()
     assert all(parameter.grad is not None for parameter in mlp.parameters())
-    shares = meter.shares()
+    shares = meter.shares
     assert 0.0 <= shares.dead < 1.0
     assert math.isfinite(shares.std)
     text = CharTransformer(11, 6, 8, 1, 16, candidate)

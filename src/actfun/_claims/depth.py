@@ -10,7 +10,7 @@ from actfun._claims.evidence import Measurement, measure
 from actfun._claims.experiment import Experiment, Measurements, Record, Scale, column
 from actfun._claims.networks import HE, XAVIER, grid
 from actfun._compare.models import MLP, Candidate
-from actfun._models.measures import Meter
+from actfun._watch.meter import Meter
 
 WIDTH, WIDE, SAMPLES = 256, 1024, 64
 # Variances of GELU's weights and biases at which mean and slope of a smooth activation's correlations are stable
@@ -45,9 +45,9 @@ def run(activation: str, init: str, depth: int, seed: int, width: int = WIDTH) -
             nn.init.normal_(layer.bias, 0.0, bias_scale, generator=generator)
     network.requires_grad_(False)
     x, back = torch.randn(2, SAMPLES, width, dtype=torch.float64, generator=generator)
-    with Meter(network.activations[:1]) as meter:
+    with Meter(network.activations[0]) as meter:
         torch.autograd.backward(network(x.requires_grad_()), back)
-    return {"decades": math.log10(meter.gradient_norm(network.activations[0]) / float(back.norm()))}
+    return {"decades": math.log10(meter[network.activations[0]].gradient_norm / float(back.norm()))}
 
 
 def jobs(scale: Scale) -> list[dict[str, Any]]:

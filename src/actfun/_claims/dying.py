@@ -32,9 +32,9 @@ def run(optimizer_name: str, rate: float, init: str, seed: int) -> dict[str, Any
     if not math.isfinite(loss):
         return {"dead": 1.0, "zero": None, "zero_units": None, "accuracy": 0.0, "diverged": True}
     meter = meter_of(network, split.train[0])
-    shares = meter.shares()
-    dead = sum(int(meter.dead(module).sum()) for module in network.activations)
-    zeroed = sum(int(meter.zeroed(module).sum()) for module in network.activations)
+    shares = meter.shares
+    dead = sum(int(meter[module].dead.sum()) for module in network.activations)
+    zeroed = sum(int(meter[module].zeroed.sum()) for module in network.activations)
     return {
         "dead": shares.dead,
         "zero": shares.zero,

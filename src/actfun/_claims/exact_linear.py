@@ -9,7 +9,6 @@ from actfun._claims.evidence import Measurement, exact
 from actfun._claims.exact_smooth import TOLERANCE, mean, of, slope
 from actfun._claims.experiment import Measurements
 from actfun._compare.models import parameters
-from actfun._models.measures import SATURATED
 from actfun._operators.behaviours.reduction import maxout
 from actfun._operators.layers import Maxout
 from actfun._operators.modules import module_named
@@ -108,12 +107,12 @@ def leaky_virtues() -> list[Measurement]:
 
 
 def elu_slope() -> list[Measurement]:
-    """Compared with the share of the largest slope that counts as saturated (`measures.SATURATED`)."""
+    """Compared with the share of the largest slope that counts as saturated (`tally.FLAT`)."""
 
     def at(below: float) -> float:
         return float(slope("elu", torch.tensor(-below, dtype=torch.float64)))
 
-    return [exact("slope of ELU", at(x), SATURATED, above=True, when="input at", x=x) for x in (1.0, 2.0, 5.0, 10.0)]
+    return [exact("slope of ELU", at(x), FLAT, above=True, when="input at", x=x) for x in (1.0, 2.0, 5.0, 10.0)]
 
 
 def elu_mean() -> list[Measurement]:

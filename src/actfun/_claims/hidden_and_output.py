@@ -14,7 +14,7 @@ from actfun._claims.networks import grid, mlp, optimizer, outputs
 from actfun._compare.problem import Part, Split
 from actfun._compare.tasks import task
 from actfun._compare.training import steps
-from actfun._models.gains import gain
+from actfun._operators.gains import gain
 from actfun._operators.functional import function_of
 
 TASK, FOLDS = "breast_cancer", 5

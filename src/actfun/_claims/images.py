@@ -17,7 +17,7 @@ from actfun._compare.images import split
 from actfun._compare.problem import Split
 from actfun._compare.tasks import accuracy
 from actfun._compare.training import steps
-from actfun._models.gains import gain
+from actfun._operators.gains import gain
 
 ARMS = ("relu", "leaky_relu", "elu", "gelu", "tanh", "sigmoid")
 WIDTH, DEPTH, BATCH, EPOCHS, EARLY = 128, 8, 128, 50, 5

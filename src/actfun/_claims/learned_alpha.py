@@ -8,7 +8,7 @@ from actfun._claims.evidence import measure
 from actfun._claims.experiment import Experiment, Measurements, Record, Scale, column, less
 from actfun._claims.networks import grid, mlp, optimizer, score, train
 from actfun._compare.tasks import task
-from actfun._models.gains import gain
+from actfun._operators.gains import gain
 
 STEPS, RATE, MOVED = 320, 0.003, 0.05
 

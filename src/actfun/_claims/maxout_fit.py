@@ -13,7 +13,7 @@ from actfun._claims.networks import grid, meter_of, mlp, optimizer, train
 from actfun._compare.models import Network
 from actfun._compare.problem import Split
 from actfun._compare.tasks import task
-from actfun._models.gains import gain
+from actfun._operators.gains import gain
 from actfun._operators.layers import Maxout
 
 SQUARE, MINUS_SQUARE, SINE = "square", "minus square", "sine"
@@ -69,14 +69,14 @@ def _digits(split: Split, seed: int) -> dict[str, Any]:
     x = split.train[0]
     train(network, "digits", split, optimizer("Adam", network, 0.003), seed, 320)
     meter = meter_of(network, x)
-    zero, winning = meter.shares().zero, torch.cat([meter.winning(module) for module in network.activations])
+    zero, winning = meter.shares.zero, torch.cat([meter[module].winning for module in network.activations])
     dead = _without_gradient(network, split)
     first = next(module for module in network.modules() if isinstance(module, nn.Linear))
     with torch.no_grad():
         first.bias[: 2 * PUSHED : 2] = BIAS
-    idle = ~meter_of(network, x).winning(network.activations[0])[:PUSHED, 0]
+    idle = ~meter_of(network, x)[network.activations[0]].winning[:PUSHED, 0]
     train(network, "digits", split, optimizer("SGD", network, 0.1), seed + 1, AFTER)
-    again = meter_of(network, x).winning(network.activations[0])[:PUSHED, 0][idle]
+    again = meter_of(network, x)[network.activations[0]].winning[:PUSHED, 0][idle]
     return {
         "dead": dead,
         "zero": zero,

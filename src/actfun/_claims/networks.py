@@ -11,8 +11,8 @@ from actfun._compare.models import MLP, Candidate, Network, build_network, candi
 from actfun._compare.problem import Part, Split
 from actfun._compare.tasks import task
 from actfun._compare.training import steps
-from actfun._models.measures import Meter
 from actfun._operators.modules import Elementwise, module_named
+from actfun._watch.meter import Meter
 
 HE, XAVIER = 2.0**0.5, 1.0
 NARROW = Candidate("maxout", equal_parameters=True).label
@@ -103,7 +103,7 @@ def noisy(x: Tensor, seed: int) -> Iterator[Tensor]:
 
 def meter_of(network: Network, x: Tensor) -> Meter:
     """What the activations do with some data."""
-    with Meter(network.activations) as meter:
+    with Meter(network) as meter:
         outputs(network, x)
     return meter
 

@@ -9,7 +9,7 @@ from actfun._claims.evidence import measure
 from actfun._claims.experiment import Experiment, Measurements, Record, Scale, column
 from actfun._claims.networks import OPTIMIZERS, grid, meter_of, mlp, optimizer, train
 from actfun._compare.tasks import task
-from actfun._models.gains import gain
+from actfun._operators.gains import gain
 
 PUSHED, BIAS, BEFORE, AFTER = 16, -10.0, 200, 500
 RATES = {"SGD": 0.1, "momentum": 0.03, "Adagrad": 0.03, "Adam": 0.003, "AdamW": 0.003}
@@ -31,16 +31,16 @@ def run(activation: str, optimizer_name: str, layer: int, seed: int) -> dict[str
     with torch.no_grad():
         linear[layer - 1].bias[:PUSHED] = BIAS
     module = network.activations[layer - 1]
-    pushed = meter_of(network, x)
-    dead, saturated = pushed.dead(module)[:PUSHED], pushed.saturated(module)[:PUSHED]
+    pushed = meter_of(network, x)[module]
+    dead, saturated = pushed.dead[:PUSHED], pushed.flat[:PUSHED]
     weights = linear[layer - 1].weight[:PUSHED][dead].detach().clone()
     network.zero_grad()
     task("digits").loss(network(x), y).backward()  # type: ignore[no-untyped-call]
     gradient = linear[layer].weight.grad
     behind = 0.0 if gradient is None else float((gradient != 0.0).any(1).float().mean())
     train(network, "digits", split, optimizer(optimizer_name, network, RATES[optimizer_name]), seed + 1, AFTER)
-    meter = meter_of(network, x)
-    alive = ~meter.dead(module)[:PUSHED]
+    ended = meter_of(network, x)[module]
+    alive = ~ended.dead[:PUSHED]
     count = int(dead.sum())
     return {
         "dead": count,
@@ -48,7 +48,7 @@ def run(activation: str, optimizer_name: str, layer: int, seed: int) -> dict[str
         "frozen": bool(torch.equal(weights, linear[layer - 1].weight[:PUSHED][dead])),
         "behind": behind,
         "not_dead": float(alive.float().mean()),
-        "responding": float((~meter.saturated(module)[:PUSHED])[saturated].float().mean()) if saturated.any() else None,
+        "responding": float((~ended.flat[:PUSHED])[saturated].float().mean()) if saturated.any() else None,
     }
 
 

@@ -10,7 +10,7 @@ from actfun._claims.experiment import Experiment, Measurements, Record, Scale, c
 from actfun._claims.networks import NARROW, grid, meter_of, mlp, noisy, optimizer, score, train
 from actfun._compare.models import candidate_of
 from actfun._compare.tasks import task
-from actfun._models.gains import gain
+from actfun._operators.gains import gain
 
 ARMS: dict[str, tuple[str, dict[str, float]]] = {
     name: (name, {}) for name in ("relu", "tanh", "sigmoid", "elu", "gelu", "silu", "maxout", NARROW)
@@ -28,10 +28,10 @@ def run(arm: str, seed: int) -> dict[str, Any]:
     label, parameters = ARMS[arm]
     split, scale = task("digits").split(seed), gain(candidate_of(label).activation, "forward", **parameters)
     network = mlp(split, label, 64, 3, seed, scale, **parameters)
-    started = meter_of(network, split.train[0]).shares()
+    started = meter_of(network, split.train[0]).shares
     train(network, "digits", split, optimizer("Adam", network, RATE), seed, STEPS)
     meter = meter_of(network, split.train[0])
-    shares, means = meter.shares(), torch.cat([meter.means(module) for module in network.activations])
+    shares, means = meter.shares, torch.cat([meter[module].means for module in network.activations])
     x, y = split.test
     return {
         "accuracy": score(network, "digits", split.test),

@@ -9,7 +9,7 @@ from actfun._claims.evidence import Measurement, ratios
 from actfun._claims.experiment import Experiment, Measurements, Record, Scale, best, column
 from actfun._claims.networks import grid, mlp, optimizer, outputs, training
 from actfun._compare.tasks import task
-from actfun._models.gains import gain
+from actfun._operators.gains import gain
 
 ARMS: dict[str, tuple[str, float, float]] = {  # activation, what is added to it, where its outputs are centred
     "tanh": ("tanh", 0.0, 0.0),

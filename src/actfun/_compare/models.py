@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from actfun._models.gains import gain
+from actfun._operators.gains import gain
 from actfun._operators.modules import FeedForward, hidden, inputs
 
 EQUAL = " (equal parameters)"

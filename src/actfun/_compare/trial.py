@@ -15,10 +15,11 @@ from actfun._compare.models import Network, candidate_of, initialise, parameters
 from actfun._compare.problem import EVALUATED, Problem, Rows, Split, in_order, outputs_of
 from actfun._compare.sources import problem
 from actfun._compare.training import on, steps
-from actfun._models.measures import Meter, Shares
 from actfun._runs.digest import own_code
 from actfun._runs.job import Job
 from actfun._version import __version__
+from actfun._watch.meter import Meter
+from actfun._watch.tally import Shares
 
 WARM_UP = 10  # steps left out of the step time: they load kernels and fill caches
 POINTS, EARLY_POINTS = 10, 20  # of a learning curve
@@ -74,7 +75,7 @@ class Result:
 
     curve: (step, validation score) as training went on. score: the worst possible where the trial failed; scores: by
     all metrics. best_step: of a problem that stops early, where validation was best. step_milliseconds: the median.
-    dead_share, saturated_share: at the end, on the training data (`actfun._models.measures`).
+    dead_share, saturated_share: at the end, on the training data (`actfun._watch.tally`).
     details: what charts show of the test part.
     """
 
@@ -155,18 +156,17 @@ def _finish(
     if not math.isfinite(result.score):
         result.score, result.failed, result.error = problem.decides.worst, True, "the score is not finite"
     result.step_milliseconds = 1_000.0 * statistics.median(times[WARM_UP:] or times)
-    if isinstance(network, Network):
-        shares = _shares(network, split.train, trial.device)
-        result.dead_share, result.saturated_share = shares.dead, shares.saturated
+    shares = _shares(network, split.train, trial.device)
+    result.dead_share, result.saturated_share = shares.dead, shares.flat
 
 
-def _shares(network: Network, part: Rows, device: str) -> Shares:
-    with Meter(network.activations) as meter, torch.no_grad():
+def _shares(network: nn.Module, part: Rows, device: str) -> Shares:
+    with Meter(network) as meter, torch.no_grad():
         for x, _ in in_order(part, 64):
-            network(on(device, x))
+            outputs_of(network, on(device, x))
             if meter.samples >= SAMPLES:
                 break
-    return meter.shares()
+    return meter.shares
 
 
 def evaluate(network: nn.Module, problem: Problem, part: Rows, device: str = "cpu") -> dict[str, float]:

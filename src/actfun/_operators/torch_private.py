@@ -207,3 +207,29 @@ class _Within:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with self.within():
             return self.function(*args, **kwargs)
+
+
+def in_backward() -> bool:
+    """Whether this runs within a backward pass, as what a checkpoint computes again does."""
+    asked = getattr(torch._C, "_current_graph_task_id", None)
+    return asked is not None and asked() != -1
+
+
+def is_transformed(x: Tensor) -> bool:
+    """Whether a tensor is a wrapper of functorch."""
+    asked = getattr(getattr(torch._C, "_functorch", None), "is_functorch_wrapped_tensor", None)
+    return asked is not None and bool(asked(x))
+
+
+def is_within_ddp(model: torch.nn.Module) -> bool:
+    """Whether this runs within the forward of a DistributedDataParallel that holds a model."""
+    if not torch.distributed.is_available():
+        return False
+    active = getattr(torch.nn.parallel.DistributedDataParallel, "_active_ddp_module", None)
+    return active is not None and active.module is model
+
+
+def without_modes() -> AbstractContextManager[None]:
+    """A context in which no TorchFunctionMode of this thread sees what is called; where PyTorch lacks it, all do."""
+    found = getattr(torch._C, "DisableTorchFunction", None)
+    return nullcontext() if found is None else found()  # type: ignore[no-any-return]

@@ -114,7 +114,7 @@ def sites(model: nn.Module, example: Any = None) -> Sites:
     example that the model does not take.
     """
     check_model(model)
-    found, unseen = _held(model), _unseen(model)
+    found, unseen = held_sites(model), unseen_modules(model)
     if example is None:
         return Sites(found, unseen)
     functions = [site for site in found if site.kind == "function"]
@@ -206,7 +206,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
                         tensor.copy_(before)
 
 
-def _held(model: nn.Module) -> list[Site]:
+def held_sites(model: nn.Module) -> list[Site]:
     """The modules and functions that a model holds, each once."""
     if (meaning := known.meaning_of_module(model)) is not None:
         return [Site("", known.text(meaning), "module", None, (), meaning, model)]
@@ -253,7 +253,7 @@ def _contents(parent: nn.Module) -> Iterator[tuple[str, str, Any, Any]]:
             yield name, name, None, value
 
 
-def _unseen(model: nn.Module) -> dict[str, str]:
+def unseen_modules(model: nn.Module) -> dict[str, str]:
     """Modules whose activation is part of an operation: recurrent and quantised ones, norms that have one built in."""
     return {
         name: type(module).__name__
@@ -273,7 +273,7 @@ class Calls(TorchFunctionMode):
         self.of_functions: dict[tuple[str, Any, str], Site] = {}
         self._stack: list[nn.Module | None] = [model]
         self._known = {id(site.held) for site in found if site.kind == "module"}
-        self._known |= {id(model.get_submodule(name)) for name in _unseen(model)}  # on meta they are taken apart
+        self._known |= {id(model.get_submodule(name)) for name in unseen_modules(model)}  # on meta they are taken apart
         self._names = {id(module): name for name, module in model.named_modules()}
         loose = [site.held for site in found if site.kind == "module" and id(site.held) not in self._names]
         self._watched = [*_live(model), *loose]

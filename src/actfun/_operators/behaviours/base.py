@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from actfun._catalogue.kinds import Kind
@@ -71,10 +72,6 @@ class Behaviour(ABC):
         """How many pre-activations a module has for each output."""
         return 1.0
 
-    def largest_slope(self, module: nn.Module) -> float:
-        """What a slope is small beside."""
-        return 1.0
-
     def pieces(self, module: nn.Module, z: Tensor) -> Tensor | None:
         """z (…, units, pieces) of pieces of which one wins, or None where there are none."""
         return None
@@ -82,6 +79,14 @@ class Behaviour(ABC):
 
 _table: dict[Kind, type[Behaviour]] = {}
 B = TypeVar("B", bound=Behaviour)
+
+
+def slope_of_call(call: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+    """The derivative of an element-wise call, which may work in place, at z."""
+    with torch.inference_mode(False), torch.enable_grad():
+        leaf = (z.clone() if z.is_inference() else z).detach().requires_grad_()
+        (slope,) = torch.autograd.grad(call(leaf.clone()).sum(), leaf)
+    return slope
 
 
 def implement(kind: Kind) -> Callable[[type[B]], type[B]]:

@@ -4,7 +4,6 @@ import inspect
 import math
 import types
 from collections.abc import Callable
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import torch
@@ -12,12 +11,11 @@ from torch import Tensor, nn
 
 from actfun._backends import torch as torch_ops
 from actfun._catalogue.kinds import ELEMENTWISE
-from actfun._catalogue.language import arguments_of
 from actfun._catalogue.registry import Activation, Choice, Ignored, Parameter
 from actfun._operators.arguments import bind, collect, number, whole
-from actfun._operators.behaviours.base import POSITIONS, Behaviour, Slider, function_of, implement
+from actfun._operators.behaviours.base import POSITIONS, Behaviour, Slider, function_of, implement, slope_of_call
 from actfun._operators.dispatch import check_input
-from actfun._operators.op import call, overload_of, per_channel, register
+from actfun._operators.op import call, overload_of, register
 from actfun._operators.quadrature import normal_mean
 
 TOLD = {  # of the arguments of functions
@@ -139,18 +137,6 @@ def _keep_own(module: Elementwise, state: dict[str, Any], prefix: str, *_: Any) 
     """Before a state is loaded that has no learned parameters: those of the module stay."""
     if not any(prefix + argument in state for argument in module.start):
         state.update({prefix + argument: getattr(module, argument) for argument in module.start})
-
-
-@lru_cache(maxsize=256)  # learned parameters have others after every step
-def largest_slope(formula: Any, values: tuple[tuple[float, ...], ...]) -> float:
-    """The largest |f'| on [-10, 10]; 1 where it keeps growing (relu_squared), for want of a largest.
-
-    values: of each parameter one, or one for each channel.
-    """
-    z = torch.linspace(-10.0, 10.0, 20_001, dtype=torch.float64)[:, None]
-    slope = torch_ops.evaluate(formula, z, *(torch.tensor(value, dtype=z.dtype) for value in values)).abs()
-    largest, near = float(slope.max()), float(slope[z.flatten().abs() <= 5.0].max())
-    return largest if largest < 1.1 * near else 1.0
 
 
 POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -279,15 +265,8 @@ class ElementwiseBehaviour(Behaviour):
         return type(activation.module, (base,), {**facts, "forward": forward})
 
     def slope(self, module: Any, z: Tensor) -> Tensor:
-        """By the formula of the derivative."""
-        given = zip(arguments_of(self.activation.formula)[1:], module.values(), strict=True)
-        values = (per_channel(self.activation.name, argument, value, z, module.dim) for argument, value in given)
-        return torch_ops.evaluate(self.activation.derivatives["x"], z, *values)
-
-    def largest_slope(self, module: Any) -> float:
-        """That of the module's parameters."""
-        values = tuple((v,) if isinstance(v, float) else tuple(v.tolist()) for v in module.values())
-        return largest_slope(self.activation.derivatives["x"], values)
+        """As backward computes it."""
+        return slope_of_call(module.forward, z)
 
     def gain(self, preserve: str, parameters: dict[str, Any]) -> float:
         """By quadrature."""

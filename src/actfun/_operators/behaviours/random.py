@@ -103,10 +103,6 @@ class RandomBehaviour(ElementwiseBehaviour):
         mean, values = self._mean(module.values())
         return torch_ops.evaluate(mean.derivatives["x"], z, *values)
 
-    def largest_slope(self, module: Any) -> float:
-        """1: of a mask, and of a rectifier."""
-        return 1.0
-
     def gain(self, preserve: str, parameters: dict[str, Any]) -> float:
         """By quadrature, over the noise too: E[f²] = E[z²·s²] and E[f'²] = E[s²], s the slope that is drawn."""
         _, numbers = bind(self.activation, parameters)

@@ -75,8 +75,8 @@ class ReductionBehaviour(Behaviour):
         return MaxoutPieces
 
     def slope(self, module: nn.Module, z: Tensor) -> Tensor:
-        """1: a unit passes the whole gradient to the piece that wins. Units are along the last dimension."""
-        return torch.ones_like(z[..., :: module.pieces])
+        """1: a unit passes the whole gradient to the piece that wins."""
+        return torch.ones_like(z.unflatten(module.dim, (-1, module.pieces)).select(module.dim % z.dim() + 1, 0))  # type: ignore
 
     def inputs(self, module: nn.Module) -> float:
         """Its pieces."""
@@ -84,7 +84,8 @@ class ReductionBehaviour(Behaviour):
 
     def pieces(self, module: nn.Module, z: Tensor) -> Tensor:
         """Those of each unit."""
-        parts: Tensor = z.unflatten(-1, (-1, module.pieces))  # type: ignore[no-untyped-call]
+        dim: Any = module.dim
+        parts: Tensor = z.movedim(dim, -1).unflatten(-1, (-1, module.pieces))  # type: ignore[no-untyped-call]
         return parts
 
     def gain(self, preserve: str, parameters: dict[str, Any]) -> float:

@@ -1,1 +1,0 @@
-"""A network, looked at or prepared."""

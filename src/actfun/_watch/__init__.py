@@ -1,0 +1,1 @@
+"""What activations do inside a network while it runs: seen, counted, judged."""

@@ -1,0 +1,146 @@
+"""What was counted over time: a record for each place and window, and since when each unit is silent."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from actfun._watch.observer import Key, Place
+from actfun._watch.tally import RULE_OF_THREE, Tally, moments
+
+Record = dict[str, Any]
+
+ENOUGH = 3_000  # samples without a sign of life before a unit counts as dead: then it responds to less than 0.1%
+MOST_WINDOWS = 512  # that are kept; then every second one goes
+
+
+@dataclass
+class Life:
+    """Of the units of a place: for how many samples each has been silent, and the last step at which it was not."""
+
+    silent: Tensor
+    active: Tensor
+
+    @classmethod
+    def of(cls, units: int) -> "Life":
+        """Units of which nothing is known."""
+        return cls(torch.zeros(units, dtype=torch.float64), torch.full((units,), -1, dtype=torch.int64))
+
+    def count(self, step: int, active: Tensor, samples: int) -> None:
+        """Count which units were active in a step."""
+        self.silent = torch.where(active, 0.0, self.silent + samples)
+        self.active = torch.where(active, step, self.active)
+
+
+@dataclass
+class Window:
+    """What was counted in one step that was watched. records: one for each place; bins: their histograms."""
+
+    step: int
+    records: list[Record]
+    bins: dict[str, list[int]] = field(default_factory=dict, repr=False)
+    facts: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+class History:
+    """The windows so far, and the lives of units."""
+
+    def __init__(self) -> None:
+        self.windows: list[Window] = []
+        self.lives: dict[Key, Life] = {}
+        self._every = 1  # window that is kept
+        self._seen = 0
+
+    def clear(self) -> None:
+        """Forget the windows, not how long units have been silent."""
+        self.windows.clear()
+        self._seen = 0
+
+    def add(self, window: Window) -> None:
+        """Add a window; where there are many, the earlier ones become thinner."""
+        last = self.windows[-1:] if self._seen % self._every and self.windows else []
+        if last and len(self.windows) > 1:
+            self.windows.pop()  # the latest is always there
+        self.windows.append(window)
+        self._seen += 1
+        if len(self.windows) > MOST_WINDOWS:
+            self.windows = self.windows[::2]
+            self._every *= 2
+
+    def record(
+        self,
+        step: int,
+        found: Mapping[Key, Tally],
+        places: Mapping[Key, Place],
+        updates: Mapping[Key, tuple[Tensor, Tensor] | None],
+    ) -> list[Record]:
+        """The records of a step, in the order of the network."""
+        ordered = sorted((places[key] for key in found), key=lambda place: place.order)
+        records = [self._record(step, place, found[place.key], updates.get(place.key)) for place in ordered]
+        last = next((r["gradient_rms"] for r in reversed(records) if r["gradient_rms"]), None)
+        for record in records:
+            rms = record["gradient_rms"]
+            known = rms and last and math.isfinite(rms) and math.isfinite(last)
+            record["gradient_ratio"] = math.log10(rms / last) if known else None
+        return records
+
+    def _record(self, step: int, place: Place, tally: Tally, update: tuple[Tensor, Tensor] | None) -> Record:
+        units = torch.zeros(4, 0, dtype=torch.float64) if tally.units is None else tally.units.cpu()
+        squares, z_sum, z_squares, g_squares = [0.0] * 4 if tally.sums is None else tally.sums.tolist()
+        _, flat, zero, y_sum = units.sum(1).tolist()
+        count = units.shape[1]
+        life = self.lives.setdefault(place.key, Life.of(count))
+        if tally.samples:
+            life.count(step, units[0] > 0, tally.samples)
+        silent, responses = life.silent, max(tally.responses, 1)
+        dead = silent >= ENOUGH
+        died = bool(dead.any())
+        mean, std = moments(y_sum, squares, tally.responses)
+        z_mean, z_std = moments(z_sum, z_squares, tally.inputs)
+        finite = [math.isfinite(value) for value in (z_sum, y_sum, g_squares)]
+        return {
+            "step": step,
+            "site": place.name,
+            "activation": place.activation,
+            "kind": place.kind,
+            "shape": "x".join(map(str, place.shape)),
+            "samples": tally.samples,
+            "z_mean": z_mean,
+            "z_std": z_std,
+            "mean": mean,
+            "std": std,
+            "mean_std": abs(mean) / std if std > 0.0 else None,
+            "zero": zero / responses,
+            "flat": flat / responses,
+            "dead": int(dead.sum()) if died else 0,
+            "units": count,
+            "silent": int((silent > 0).sum()),
+            "silent_samples": int(silent.max()) if count else 0,
+            "dead_bound": RULE_OF_THREE / float(silent[dead].min()) if died else None,
+            "dead_since": int(life.active[dead].median()) + 1 if died else None,
+            "gradient_rms": math.sqrt(g_squares / tally.gradients) if tally.gradients and finite[2] else None,
+            "gradient_ratio": None,
+            "update_ratio": _ratio(update),
+            "non_finite": not all(finite),
+            "where_not_finite": [] if all(finite) else [w for w, f in zip(PARTS, finite, strict=True) if not f],
+            "status": "",
+        }
+
+
+PARTS = ("input", "output", "gradient")
+
+
+def _ratio(update: tuple[Tensor, Tensor] | None) -> float | None:
+    if update is None:
+        return None
+    change, size = (float(part) for part in update)
+    return math.sqrt(change / size) if size > 0.0 else None
+
+
+def values(windows: Iterable[Window], site: str, name: str) -> list[tuple[int, Any]]:
+    """The values of one quantity at a place over time, as (step, value), where they are known."""
+    found = [(r["step"], r[name]) for w in windows for r in w.records if r["site"] == site]
+    return [(step, value) for step, value in found if value is not None]

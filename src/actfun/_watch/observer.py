@@ -1,0 +1,506 @@
+"""Sees the activations of a model while it runs: modules by hooks, calls of functions by a mode.
+
+The hooks are PyTorch's global ones, so a model has nothing of them in it that could be copied, saved or traced, and
+they are there only while somebody observes.
+"""
+
+import functools
+import threading
+import warnings
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.overrides import TorchFunctionMode
+
+from actfun._catalogue.kinds import ELEMENTWISE, GATED
+from actfun._catalogue.names import Meaning
+from actfun._catalogue.registry import Activation
+from actfun._operators.layers import Pieces
+from actfun._operators.modules import MaxoutPieces, module_meant
+from actfun._operators.op import activation_of
+from actfun._operators.torch_private import in_backward, is_transformed, without_modes
+from actfun._surgery import known
+from actfun._surgery.sites import Site as Held
+from actfun._surgery.sites import held_sites
+from actfun._watch.slopes import Natural, Slope
+from actfun._watch.tally import Tally
+
+MOST_CALLS = 8  # of one place in a pass that are told apart: a loop over time makes hundreds
+CHANNELS_FIRST = (functional.batch_norm, functional.instance_norm, functional.group_norm)
+UNITS_LAST = (functional.linear, functional.layer_norm, functional.rms_norm, functional.embedding, torch.addmm)
+UNITS_LAST += (torch.matmul, torch.bmm, Tensor.matmul, Tensor.__matmul__, torch.einsum)
+CONVOLUTIONS = {
+    function: dims
+    for dims in (1, 2, 3)
+    for function in (getattr(functional, f"conv{dims}d"), getattr(functional, f"conv_transpose{dims}d"))
+}
+PASSING = frozenset({functional.dropout, torch.flatten, Tensor.flatten, Tensor.view, Tensor.reshape, torch.reshape})
+PASSING |= {functional.max_pool2d, functional.adaptive_avg_pool2d, functional.avg_pool2d, Tensor.contiguous}
+BENDING = frozenset({torch.clamp, torch.clamp_min, torch.clip, torch.maximum, torch.where, torch.abs})
+BENDING |= {Tensor.clamp, Tensor.clamp_min, Tensor.clip, Tensor.maximum, Tensor.where, Tensor.abs}
+
+
+@dataclass(frozen=True)
+class Key:
+    """What tells places apart: the module, the function, the how-manieth call in a pass, and the number of units."""
+
+    owner: str
+    function: str
+    call: int
+    units: int
+
+
+@dataclass
+class Place:
+    """An activation that was seen.
+
+    name: as a reader knows it. activation: as `actfun.get` takes it. kind: "module" or "function". shape: of its last
+    pre-activations. dim: that of the outputs that holds the units. weight: the module and the attribute of the matrix
+    before it, or None. order: in which it was first seen. natural: what the activation does by itself. feeds: whether a
+    layer with weights takes its output.
+    """
+
+    key: Key
+    name: str
+    activation: str
+    kind: str
+    shape: tuple[int, ...]
+    dim: int
+    weight: tuple[nn.Module, str] | None
+    order: int
+    slope: Slope = field(repr=False)
+    natural: Natural = field(repr=False)
+    feeds: bool = False
+
+
+@dataclass
+class _Layer:
+    """What came before an activation: the dimension of its units, and the matrix."""
+
+    dim: int
+    weight: tuple[nn.Module, str] | None
+
+
+class _Inside:
+    """On the stack: within an activation, whose own operations are its own affair. after: takes the output."""
+
+    def __init__(self, after: Callable[[Any], None] | None = None) -> None:
+        self.after = after
+
+
+@dataclass
+class Seen:
+    """A call of an activation.
+
+    owner: the module that makes it. function: how it is written; empty where the owner is the activation. kind:
+    "module", "function", or "layer" where the activation is inside. slope: makes the slope. graded: the tensor whose
+    gradient is counted, if it is not z. channels: the dimension of z that holds them, where that is known.
+    """
+
+    owner: str
+    function: str
+    meaning: Meaning
+    kind: str
+    z: Tensor
+    learned: bool
+    slope: Callable[[], Slope]
+    graded: Tensor | None = None
+    channels: int | None = None
+    weight: tuple[nn.Module, str] | None = None
+
+    @property
+    def label(self) -> str:
+        """How the place is named."""
+        return ":".join(filter(None, (self.owner, self.function))) or self.meaning.canonical
+
+
+class _Pass(threading.local):
+    """What is known of the pass that a thread runs now."""
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.layers: dict[tuple[int, ...], _Layer] = {}
+        self.by_dims: dict[int, _Layer] = {}
+        self.calls: Counter[tuple[str, str]] = Counter()
+        self.outputs: dict[int, tuple[weakref.ref[Tensor], Place]] = {}
+        self.mode: _Mode | None = None
+
+
+class Observer:
+    """Counts what the activations of some modules do, from `start` to `stop`.
+
+    limit: of the numbers of one call that are counted; of more a sample is. accept: asked when a pass begins, that is
+    when a module of these is called from outside, with the module and its inputs; False leaves the pass alone.
+    tallies: what has been counted, by place; `take` begins anew.
+    """
+
+    def __init__(
+        self,
+        models: Iterable[nn.Module],
+        limit: int | None = None,
+        bins: bool = False,
+        accept: Callable[[nn.Module, tuple[Any, ...]], bool] = lambda module, inputs: True,
+    ) -> None:
+        self.models = [getattr(model, "_orig_mod", model) for model in models]
+        self._limit, self._bins, self._accept = limit, bins, accept
+        self.names: dict[int, str] = {}
+        self._modules: dict[int, Any] = {}
+        self.held: dict[int, Held] = {}
+        for k, model in enumerate(self.models):
+            for name, module in model.named_modules(prefix=str(k) if len(self.models) > 1 else ""):
+                self.names.setdefault(id(module), name)
+                self._modules[id(module)] = module
+            for site in held_sites(model):
+                if site.kind == "module":
+                    self.held[id(site.held)] = site
+                    self.names.setdefault(id(site.held), site.name)
+                    self._modules[id(site.held)] = site.held
+        self.places: dict[Key, Place] = {}
+        self.tallies: dict[Key, Tally] = {}
+        self._slopes: dict[tuple[str, str, int, str], Slope] = {}
+        self.others: dict[str, str] = {}  # what bends, and is no activation that is known: its name -> the function's
+        self.failed: dict[str, str] = {}  # places that could not be measured -> why
+        self.passes = 0
+        self.input: dict[str, float] = {}  # of the first layer with weights: mean and std
+        self.on_gradient: Callable[[], None] = lambda: None
+        self._pass = _Pass()
+        self._hooks: list[Any] = []
+        self._stopping = False
+
+    # What the hooks do.
+
+    def start(self) -> None:
+        """Observe from now on."""
+        if not self._hooks:
+            self._hooks = [
+                register_module_forward_pre_hook(self._enter),
+                register_module_forward_hook(self._leave, always_call=True),
+            ]
+
+    def stop(self) -> None:
+        """Observe no more."""
+        if self._pass.mode is not None:  # its own end takes the mode from the stack of modes, and comes back here
+            self._stopping = True
+            return
+        self._stopping = False
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+        self._pass.stack.clear()
+
+    def take(self) -> dict[Key, Tally]:
+        """What was counted since the last time."""
+        found, self.tallies = self.tallies, {}
+        return found
+
+    def _enter(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if torch.compiler.is_compiling() or id(module) not in self.names:
+            return
+        now = self._pass
+        begins = not now.stack
+        observed = self._begin(now, module, inputs) if begins else not isinstance(now.stack[-1], _Inside)
+        if self._hooks:  # whoever was asked may have stopped it
+            now.stack.append(self._entered(module, inputs) if observed else _Inside())
+
+    def _begin(self, now: _Pass, module: nn.Module, inputs: tuple[Any, ...]) -> bool:
+        """Whether the pass that begins is observed; then the mode that sees functions is entered."""
+        if torch.jit.is_tracing() or not self._accept(module, inputs):  # type: ignore[attr-defined,no-untyped-call]
+            return False
+        now.layers.clear()
+        now.by_dims.clear()
+        now.calls.clear()
+        now.outputs.clear()
+        now.mode = _Mode(self)
+        now.mode.__enter__()
+        self.passes += 1
+        return True
+
+    def _entered(self, module: nn.Module, inputs: tuple[Any, ...]) -> Any:
+        """What goes on the stack for a module: itself, or that it is an activation."""
+        if isinstance(module, Pieces):
+            return _Inside(self._before_pieces(module, inputs))
+        meaning = self._meaning(module)
+        if meaning is None:
+            return module
+        if not inputs or not _is_plain(inputs[0]):
+            return _Inside() if inputs and isinstance(inputs[0], Tensor) else module
+        name = self.names[id(module)]
+        learned = next(module.parameters(), None) is not None
+        seen = Seen(name, "", meaning, "module", inputs[0], learned, lambda: _slope_of_module(module, meaning, inputs))
+        seen.channels = _channels(module)
+        return _Inside(self._before(seen))
+
+    def _meaning(self, module: nn.Module) -> Meaning | None:
+        """The activation that a module is, or None."""
+        if (site := self.held.get(id(module))) is not None:
+            return site.meaning
+        activation = getattr(module, "activation", None)
+        if not isinstance(activation, Activation) or activation.name == "identity":
+            return None
+        return Meaning(activation.name)
+
+    def _leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        if torch.compiler.is_compiling() or id(module) not in self.names:
+            return
+        now = self._pass
+        if not now.stack:  # it was entered before this began
+            return
+        top = now.stack.pop()
+        if isinstance(top, _Inside) and top.after is not None:
+            top.after(output)
+        if not now.stack and now.mode is not None:
+            now.mode.__exit__(None, None, None)
+            now.mode = None
+            if self._stopping:
+                self.stop()
+
+    # What the mode does.
+
+    def call(self, function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Call a function of torch's or of ours, and see what it is."""
+        now = self._pass
+        owner = now.stack[-1] if now.stack else None
+        if owner is None or isinstance(owner, _Inside):
+            return function(*args, **kwargs)
+        if (seen := _seen_call(self.names[id(owner)], function, args, kwargs)) is not None:
+            after = self._before(seen)
+            y = function(*args, **kwargs)
+            if after is not None:
+                after(y)
+            return y
+        y = function(*args, **kwargs)
+        if function in PASSING and isinstance(y, Tensor) and args and (found := now.outputs.get(id(args[0]))):
+            now.outputs[id(y)] = weakref.ref(y), found[1]
+        if function in CONVOLUTIONS or function in UNITS_LAST or function in CHANNELS_FIRST:
+            self._note_layer(now, owner, function, args, kwargs, y)
+        elif function in BENDING and isinstance(y, Tensor) and tuple(y.shape) in now.layers and y.is_floating_point():
+            name = self.names[id(owner)]
+            self.others.setdefault(f"{name}:{function.__name__}" if name else function.__name__, function.__name__)
+        return y
+
+    def _note_layer(self, now: _Pass, owner: nn.Module, function: Any, args: Any, kwargs: Any, y: Any) -> None:
+        if not isinstance(y, Tensor) or not y.dim():
+            return
+        shape = tuple(y.shape)
+        dim = y.dim() - 1
+        if function not in CHANNELS_FIRST and function is not functional.layer_norm:
+            self._note_input(now, args, kwargs)
+        if function in CONVOLUTIONS:
+            dim = y.dim() - CONVOLUTIONS[function] - 1
+        elif function in CHANNELS_FIRST:
+            dim = min(1, y.dim() - 1)
+        weight = None
+        if function in CONVOLUTIONS or function in UNITS_LAST:
+            given = [x for x in (*args[1:], *kwargs.values()) if isinstance(x, Tensor) and x.dim() > 1]
+            weight = next((found for x in given if (found := self._named(owner, x)) is not None), None)
+        if weight is None and shape in now.layers:
+            weight = now.layers[shape].weight
+        now.layers[shape] = now.by_dims[y.dim()] = _Layer(dim, weight)
+
+    def _note_input(self, now: _Pass, args: Any, kwargs: Any) -> None:
+        """Note whose output a layer takes; of the first layer what its input is like."""
+        for x in (*args, *kwargs.values()):
+            if not isinstance(x, Tensor):
+                continue
+            kept = now.outputs.get(id(x))
+            if kept is not None and kept[0]() is x:
+                kept[1].feeds = True
+            if not now.layers and not now.calls and x.is_floating_point() and not isinstance(x, nn.Parameter):
+                wide = x.detach().float()
+                self.input = {"mean": float(wide.mean()), "std": float(wide.std(correction=0))}
+            break
+
+    def _named(self, owner: nn.Module, weight: Tensor) -> tuple[nn.Module, str] | None:
+        """Where a parameter is kept; asked each time, for sharding puts others in their place."""
+        return next(((owner, name) for name, held in owner._parameters.items() if held is weight), None)
+
+    # What is counted.
+
+    def _before(self, seen: Seen) -> Callable[[Any], None] | None:
+        """Count what goes into an activation; what is given back counts what comes out."""
+        try:
+            with without_modes():
+                return self._count(self._pass, seen)
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:  # training goes on
+            name = seen.label
+            if name not in self.failed:
+                self.failed[name] = f"{type(error).__name__}: {error}"
+                warnings.warn(f"actfun.watch: {name} cannot be measured: {self.failed[name]}", stacklevel=2)
+            return None
+
+    def _count(self, now: _Pass, seen: Seen) -> Callable[[Any], None]:
+        place = self._place(now, seen)
+        z, dim = seen.z, place.dim
+        tally = self.tallies.get(place.key)
+        if tally is None:
+            tally = self.tallies[place.key] = Tally(self._bins)
+        graded = z if seen.graded is None else seen.graded
+        if graded.requires_grad:
+            # Of the tensor: a hook of the module would forbid in-place.
+            graded.register_hook(self._on_gradient(place.key, tally))  # type: ignore[no-untyped-call]
+        if in_backward():  # a checkpoint computes again
+            return lambda y: None
+        simple = seen.meaning.activation.kind is ELEMENTWISE  # others look at more than one entry
+        cut = _thinned(z, [k for k in range(z.dim()) if k != dim], self._limit if simple else None)
+        part = z.detach()[cut]
+        samples = 1 if part.dim() == 1 or dim == 0 else part.shape[0]
+        if part.dim() == 3 and dim == 2:  # tokens are samples, the places of an image are not
+            samples *= part.shape[1]
+        with torch.no_grad():
+            if (pieces := place.slope.pieces(part)) is not None:
+                tally.won(pieces)
+            tally.before(part, place.slope(part), place.slope.top(part, dim), dim, samples)
+
+        def after(y: Any) -> None:
+            if not isinstance(y, Tensor):
+                return
+            with without_modes(), torch.no_grad():
+                tally.after(y.detach()[cut], dim)
+            now.outputs[id(y)] = weakref.ref(y), place
+            if not graded.requires_grad and seen.kind == "layer" and y.requires_grad:
+                y.register_hook(self._on_gradient(place.key, tally))  # type: ignore[no-untyped-call]
+
+        return after
+
+    def _place(self, now: _Pass, seen: Seen) -> Place:
+        """Where a call is made; a place that is new is entered."""
+        now.calls[seen.owner, seen.function] += 1
+        call = min(now.calls[seen.owner, seen.function], MOST_CALLS)
+        at = seen.owner, seen.function, call, seen.meaning.canonical
+        slope = self._slopes.get(at)
+        if slope is None or seen.learned:
+            slope = self._slopes[at] = seen.slope()
+        z, dims = seen.z, seen.z.dim()
+        layer = now.layers.get(tuple(z.shape)) or now.by_dims.get(dims)
+        dim = slope.dim if slope.dim is not None else seen.channels
+        if dim is None:
+            dim = layer.dim if layer is not None else 1 if dims > 3 else -1
+        dim = dim % dims if -dims <= dim < dims else dims - 1
+        key = Key(seen.owner, seen.function, call, z.shape[dim])
+        place = self.places.get(key)
+        if place is None:
+            name = seen.label + (f" #{call}" if call > 1 else "")
+            if any(other.name == name for other in self.places.values()):
+                name += f" ({key.units} units)"
+            kind = "function" if seen.kind == "function" else "module"
+            text, order, natural = known.text(seen.meaning), len(self.places), slope.natural(z, dim)
+            place = Place(key, name, text, kind, (), dim, None, order, slope, natural)
+            self.places[key] = place
+        place.shape, place.dim, place.slope = tuple(z.shape), dim, slope
+        if layer is not None and layer.weight is not None:
+            place.weight = layer.weight
+        if seen.weight is not None:
+            place.weight = seen.weight
+        return place
+
+    def _on_gradient(self, key: Key, tally: Tally) -> Callable[[Tensor], None]:
+        def count(g: Tensor) -> None:
+            if self.tallies.get(key) is tally:  # else the window it is of has been closed
+                self.on_gradient()
+                with torch.no_grad():
+                    tally.gradient(g.detach())
+
+        return count
+
+    def _before_pieces(self, layer: Pieces, inputs: tuple[Any, ...]) -> Callable[[Any], None] | None:
+        """Count what a Maxout layer does: all its pieces are computed once more."""
+        x = inputs[0] if inputs else None
+        if not _is_plain(x):
+            return None
+        name = self.names[id(layer)]
+        with without_modes(), torch.no_grad():
+            z = layer.pre_activations(x)  # type: ignore[arg-type]
+        meaning, dim = Meaning("maxout", {"pieces": layer.pieces}), layer.dim(z)
+        seen = Seen(
+            name, "", meaning, "layer", z, False, lambda: Slope(layer.forward, module=MaxoutPieces(layer.pieces, dim))
+        )
+        seen.weight = layer, "weight"
+        return self._before(seen)
+
+
+class _Mode(TorchFunctionMode):
+    """Gives each call of a function to an observer."""
+
+    def __init__(self, observer: Observer) -> None:
+        super().__init__()
+        self._observer = observer
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return self._observer.call(function, args, kwargs or {})
+
+
+def _slope_of_module(module: Any, meaning: Meaning, inputs: tuple[Any, ...]) -> Slope:
+    if meaning.activation.kind is ELEMENTWISE:
+        learned = next(module.parameters(), None) is not None
+        return Slope(lambda z: module.forward(z, *inputs[1:]), learned)
+    if isinstance(getattr(module, "activation", None), Activation):
+        return Slope(module.forward, module=module)
+    along = {"dim": module.dim} if meaning.activation.kind is GATED else {}
+    return Slope(module.forward, module=module_meant(meaning, along))
+
+
+def _seen_call(owner: str, function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Seen | None:
+    """A call as what is seen; None where it is no activation that can be counted."""
+    own = activation_of(function)
+    meaning = known.meaning_of_call(function, args, kwargs) if own is None else _own_meaning(own[0], args)
+    if meaning is None or meaning.canonical == "identity" or not _is_plain(z := known.input_of(args, kwargs)):
+        return None
+    label = known.label(function) if own is None else f"af.{meaning.canonical}"
+    kind = meaning.activation.kind
+    if kind is ELEMENTWISE:
+        named = {name: value for name, value in kwargs.items() if name not in ("input", "self", "x")}
+        learned = any(isinstance(value, Tensor) for value in (*args[1:], *named.values()))
+        call = functools.partial(_call_with, function, args[1:], named)
+        return Seen(owner, label, meaning, "function", z, learned, lambda: Slope(call, learned))
+    if kind is GATED and own is not None:  # of two tensors
+        if not _is_plain(args[1]):
+            return None
+        packed = torch.cat([z.detach(), args[1].detach()], -1)
+        module = module_meant(meaning, {"gate": "first"})
+        return Seen(owner, label, meaning, "function", packed, False, lambda: Slope(function, module=module), z)
+    along = {"dim": args[1] if len(args) > 1 else kwargs.get("dim", -1)} if kind is GATED else {}
+    module = module_meant(meaning, along)
+    return Seen(owner, label, meaning, "function", z, False, lambda: Slope(function, module=module))
+
+
+def _call_with(function: Any, rest: tuple[Any, ...], named: Mapping[str, Any], z: Tensor) -> Tensor:
+    y: Tensor = function(z, *rest, **named)
+    return y
+
+
+def _own_meaning(activation: Activation, args: tuple[Any, ...]) -> Meaning:
+    """What a call of an operator of ours computes."""
+    numbers = args[2:] if activation.kind is GATED else args[1:]
+    stated = zip(activation.parameters, numbers, strict=False)
+    return Meaning(activation.name, {name: value for name, value in stated if isinstance(value, int | float)})
+
+
+def _is_plain(z: Any) -> bool:
+    """Whether it is a tensor whose numbers can be counted."""
+    plain = type(z) in (Tensor, nn.Parameter) and z.layout is torch.strided and z.is_floating_point() and z.numel()
+    return bool(plain and z.dim() and not z.is_meta and not is_transformed(z))
+
+
+def _channels(module: Any) -> int | None:
+    """The dimension that holds channels, where an element-wise module learns a parameter for each."""
+    several = any(parameter.numel() > 1 for parameter in module.parameters(recurse=False))
+    return (module.dim if isinstance(getattr(module, "dim", None), int) else 1) if several else None
+
+
+def _thinned(z: Tensor, free: list[int], limit: int | None) -> tuple[slice, ...]:
+    """Which part of a tensor is counted: of the first dimensions that may be thinned every so-manieth, evenly."""
+    cut, too_many = [slice(None)] * z.dim(), z.numel() / limit if limit else 1.0
+    for dim in free:
+        if too_many <= 1.0:
+            break
+        step = min(-(-z.shape[dim] // max(int(z.shape[dim] / too_many), 1)), z.shape[dim])
+        cut[dim] = slice(None, None, step)
+        too_many /= step
+    return tuple(cut)
