@@ -26,6 +26,7 @@ _LAZY = {
     "patched": "actfun._surgery.patched",
     "lean": "actfun._lean.scope",
     "Task": "actfun._compare.own",
+    "watch": "actfun._studies.watch",
     **{name: f"actfun._studies.{name}" for name in _STUDIES},
 }
 

@@ -12,6 +12,7 @@ from actfun._compare.models import parameters
 from actfun._operators.behaviours.reduction import maxout
 from actfun._operators.layers import Maxout
 from actfun._operators.modules import module_named
+from actfun._watch.tally import FLAT
 
 WIDTH = 64
 

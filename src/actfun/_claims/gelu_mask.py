@@ -10,8 +10,8 @@ from actfun._claims.evidence import measure
 from actfun._claims.experiment import Experiment, Measurements, Record, Scale, column, less
 from actfun._claims.networks import grid, mlp, optimizer, score, train
 from actfun._compare.tasks import task
-from actfun._operators.gains import gain
 from actfun._operators.functional import function_of
+from actfun._operators.gains import gain
 
 DRAWS, POINTS = 100_000, 21
 STEPS, RATE, NEAR = 320, 0.003, 0.03

@@ -14,8 +14,8 @@ from actfun._claims.networks import grid, mlp, optimizer, outputs
 from actfun._compare.problem import Part, Split
 from actfun._compare.tasks import task
 from actfun._compare.training import steps
-from actfun._operators.gains import gain
 from actfun._operators.functional import function_of
+from actfun._operators.gains import gain
 
 TASK, FOLDS = "breast_cancer", 5
 HIDDEN, RATES, STEPS = ("tanh", "sigmoid", "relu", "gelu"), (0.001, 0.003, 0.01), 200

@@ -12,8 +12,8 @@ from actfun._catalogue.registry import spec
 from actfun._claims import dead_at_init, depth, maxout_fit, theory
 from actfun._claims.evidence import Text, text, texts
 from actfun._claims.experiment import Record, column
-from actfun._operators.gains import gain
 from actfun._operators.functional import function_of
+from actfun._operators.gains import gain
 
 
 class Reference(NamedTuple):

@@ -232,4 +232,4 @@ def is_within_ddp(model: torch.nn.Module) -> bool:
 def without_modes() -> AbstractContextManager[None]:
     """A context in which no TorchFunctionMode of this thread sees what is called; where PyTorch lacks it, all do."""
     found = getattr(torch._C, "DisableTorchFunction", None)
-    return nullcontext() if found is None else found()  # type: ignore[no-any-return]
+    return nullcontext() if found is None else found()

@@ -12,8 +12,8 @@ from markupsafe import Markup
 from actfun._catalogue import names as naming
 from actfun._catalogue.kinds import AXIS, ELEMENTWISE, GATED, RANDOM, REDUCTION
 from actfun._catalogue.registry import Activation, Parameter, names, spec
-from actfun._operators.gains import gain
 from actfun._operators.behaviours.base import POSITIONS, Slider, behaviour_of
+from actfun._operators.gains import gain
 from actfun._report import curves, html, javascript, show
 from actfun._report.accuracy import dtype_name
 from actfun._report.charts import COLOURS

@@ -17,8 +17,8 @@ from uniplot import plot_to_string
 
 from actfun._catalogue.names import resolve, spec
 from actfun._catalogue.registry import Activation, Parameter
-from actfun._operators.gains import gain
 from actfun._operators.functional import function_of
+from actfun._operators.gains import gain
 from actfun._operators.modules import module_of
 from actfun._report import curves, html
 

@@ -124,6 +124,7 @@ class History:
             "gradient_rms": math.sqrt(g_squares / tally.gradients) if tally.gradients and finite[2] else None,
             "gradient_ratio": None,
             "update_ratio": _ratio(update),
+            "weighed": place.weight is not None,
             "non_finite": not all(finite),
             "where_not_finite": [] if all(finite) else [w for w, f in zip(PARTS, finite, strict=True) if not f],
             "status": "",

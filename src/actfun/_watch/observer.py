@@ -34,7 +34,13 @@ from actfun._watch.tally import Tally
 
 MOST_CALLS = 8  # of one place in a pass that are told apart: a loop over time makes hundreds
 CHANNELS_FIRST = (functional.batch_norm, functional.instance_norm, functional.group_norm)
-UNITS_LAST = (functional.linear, functional.layer_norm, functional.rms_norm, functional.embedding, torch.addmm)
+UNITS_LAST: tuple[Any, ...] = (
+    functional.linear,
+    functional.layer_norm,
+    functional.rms_norm,
+    functional.embedding,
+    torch.addmm,
+)
 UNITS_LAST += (torch.matmul, torch.bmm, Tensor.matmul, Tensor.__matmul__, torch.einsum)
 CONVOLUTIONS = {
     function: dims
@@ -218,7 +224,7 @@ class Observer:
         now.calls.clear()
         now.outputs.clear()
         now.mode = _Mode(self)
-        now.mode.__enter__()
+        now.mode.__enter__()  # type: ignore[no-untyped-call]
         self.passes += 1
         return True
 
@@ -256,7 +262,7 @@ class Observer:
         if isinstance(top, _Inside) and top.after is not None:
             top.after(output)
         if not now.stack and now.mode is not None:
-            now.mode.__exit__(None, None, None)
+            now.mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
             now.mode = None
             if self._stopping:
                 self.stop()

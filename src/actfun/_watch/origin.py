@@ -53,7 +53,7 @@ def _counts(x: Any) -> bool:
 
 @torch.no_grad()
 def find(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], names: Mapping[int, str]) -> str | None:
-    """The call in a forward pass that makes numbers that are not finite; None where none does, or it cannot be run.
+    """The call in a forward pass that makes numbers that are not finite; "" where none does, None if it cannot be run.
 
     The model and the random numbers stay as they are.
     """
@@ -82,5 +82,5 @@ def find(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], nam
     if spoiler.nan is None and spoiler.infinity is not None:
         leaves = [x for x in tree.tree_leaves(output) if _counts(x)]
         if all(bool(torch.isfinite(x).all()) for x in leaves):
-            return None  # it was meant
-    return spoiler.infinity or spoiler.nan
+            return ""  # it was meant
+    return spoiler.infinity or spoiler.nan or ""

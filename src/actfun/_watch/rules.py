@@ -122,11 +122,13 @@ class Rules:
         self._began: dict[tuple[str, str], int] = {}
         self._windows: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._first: dict[str, Record] = {}
+        self.broken: Finding | None = None  # where numbers stopped being finite, if that is known
 
     def clear(self) -> None:
         """Begin anew."""
         for kept in (self.raised, self._began, self._windows, self._first):
             kept.clear()
+        self.broken = None
 
     def look(self, window: Window, places: Mapping[str, Place], start: int) -> list[Finding]:
         """Judge a window; the findings that are new. start: the first step that was watched."""
@@ -135,7 +137,8 @@ class Rules:
         seen, new = set(), []
         for record, (rule, value, threshold) in judge(window, self._first, places):
             key = record["site"], rule
-            if key in seen:
+            if rule == "non_finite" and self.broken is not None:  # what follows from it
+                record["status"] = rule
                 continue
             seen.add(key)
             self._windows[key] += 1
@@ -169,14 +172,11 @@ class Rules:
         made.advice, made.source = made.text("advice"), made.text("sources")
         return made
 
-    def add(self, finding: Finding) -> None:
-        """Enter a finding that was made otherwise."""
-        self.raised[finding.site, finding.rule] = finding
-
     @property
     def findings(self) -> list[Finding]:
         """All that were raised, the gravest and earliest first."""
-        return sorted(self.raised.values(), key=lambda f: (not f.now, KINDS.index(f.kind), f.since))
+        found = [*self.raised.values(), *([self.broken] if self.broken else [])]
+        return sorted(found, key=lambda f: (not f.now, KINDS.index(f.kind), f.since))
 
 
 def _gain(activation: str) -> float:

@@ -208,7 +208,8 @@ def _of_units(x: Tensor, dim: int) -> Tensor:
 
 
 def _squares(x: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(x, dtype=torch.float64).square()
+    norm: Tensor = torch.linalg.vector_norm(x, dtype=torch.float64)
+    return norm.square()
 
 
 def _histogram(z: Tensor) -> Tensor:
@@ -216,4 +217,6 @@ def _histogram(z: Tensor) -> Tensor:
     flat = z.flatten()
     part = flat[:: -(-len(flat) // SHOWN)] if len(flat) > SHOWN else flat
     ends = _ends(z.device)
-    return torch.bincount(torch.bucketize(part.to(torch.float32).contiguous(), ends, right=True), minlength=len(ends) + 1)
+    return torch.bincount(
+        torch.bucketize(part.to(torch.float32).contiguous(), ends, right=True), minlength=len(ends) + 1
+    )

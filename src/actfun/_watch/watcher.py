@@ -15,6 +15,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from actfun._surgery.sites import unseen_modules
 from actfun._watch import origin, ranks
+from actfun._watch.diagnosis import Case, Cause, causes
 from actfun._watch.history import History, Record, Window
 from actfun._watch.observer import Key, Observer, Place
 from actfun._watch.rules import ENGLISH, Finding, Rules
@@ -26,7 +27,7 @@ LIMIT = 2**20  # numbers of one call that are counted: a pass over more takes ov
 SMALL = 4_096  # numbers of a gradient that is asked in every step whether it is finite
 
 
-class Watch:
+class Watcher:
     """What activations do while a model trains; a context around training. See `actfun.watch`."""
 
     def __init__(self, model: nn.Module, every: int | str = "auto", budget: float = 0.03) -> None:
@@ -39,7 +40,7 @@ class Watch:
         self.model: nn.Module = getattr(model, "_orig_mod", model)
         self.every = every
         self.step = 0
-        self.listeners: list[Callable[[Watch, Window, list[Finding]], None]] = []
+        self.listeners: list[Callable[[Watcher, Window, list[Finding]], None]] = []
         self.rates: list[tuple[int, float]] = []  # the learning rate of each window
         self.trained = False  # whether an optimizer of its parameters made a step
         self.counts: Counter[str] = Counter()
@@ -56,19 +57,19 @@ class Watch:
         self._lowest: nn.Parameter | None = None
         self._hooks: list[Any] = []
         self._stance: Any = None
-        self._inputs: tuple[Any, ...] | None = None
+        self._inputs: tuple[tuple[Any, ...], dict[str, Any]] | None = None
         self._broken = False
         self._start = 0
 
     # The context.
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> "Watcher":
         if self._entered:
             raise RuntimeError("watch: this one is entered already, or was before; make another one")
         self._entered = True
         self._hooks = [
-            register_optimizer_step_pre_hook(self._before_step),  # type: ignore[no-untyped-call]
-            register_optimizer_step_post_hook(self._after_step),  # type: ignore[no-untyped-call]
+            register_optimizer_step_pre_hook(self._before_step),
+            register_optimizer_step_post_hook(self._after_step),
         ]
         if self.model._compiled_call_impl is None:
             self._hooks.append(self.model.register_forward_pre_hook(_Remember(self), with_kwargs=True))
@@ -265,20 +266,25 @@ class Watch:
             place = origin.find(self.model, *self._inputs, names)
             if self._armed:
                 self._observer.start()
-        where = (place, place) if place else self._spoilt_backward()
+        where = self._spoilt_backward(place == "") if not place else (place, place)
         values = {"where": where, "since": self.step, "site": place or where[ENGLISH], "old": "", "value": 1.0}
         found = Finding(where[ENGLISH], "non_finite", 1.0, 0.0, "", "", self.step, rule="non_finite", values=values)
         found.advice, found.source = found.text("advice"), found.text("sources")
-        self._rules.add(found)
+        self._rules.broken = found
 
-    def _spoilt_backward(self) -> tuple[str, str]:
-        """By the gradients alone: in the loss, where all are spoilt, else before the last parameter that has one."""
+    def _spoilt_backward(self, finite: bool) -> tuple[str, str]:
+        """By the gradients alone: where all are spoilt, in the loss, else before the last parameter that has one.
+
+        finite: whether the forward pass is known to be.
+        """
         spoilt = [
             (name, not bool(torch.isfinite(sample(p.grad)).all()))
             for name, p in self.model.named_parameters()
             if p.grad is not None
         ]
         if all(bad for _, bad in spoilt):
+            if finite:
+                return "the loss, for the model's output is finite", "损失，因为模型的输出是有限的"
             return "the loss, or the pass before it", "损失，或其之前的前向计算"
         last = [name for name, bad in spoilt if bad][-1]
         return f"the backward pass, behind {last}", f"反向传播，{last} 之后"
@@ -296,6 +302,16 @@ class Watch:
         return self._schedule.overhead
 
     @property
+    def steps(self) -> int:
+        """How many steps there were."""
+        return self._schedule.steps
+
+    @property
+    def places(self) -> list[Place]:
+        """The activations that were seen, in the order of the network."""
+        return sorted(self._observer.places.values(), key=lambda place: place.order)
+
+    @property
     def watched_steps(self) -> int:
         """How many steps were watched."""
         return self._schedule.count
@@ -307,6 +323,11 @@ class Watch:
     def findings(self) -> list[Finding]:
         """What was wrong in three windows in a row, the gravest first."""
         return self._rules.findings
+
+    def diagnose(self) -> list[Cause]:
+        """Why the model did not learn: causes, the likeliest first, each with its evidence and the next experiment."""
+        kept = self.counts["gradients kept"], self.counts["windows with gradients"]
+        return causes(Case(self.windows, self.findings(), self.trained, kept, self.rates))
 
     def coverage(self, language: int = ENGLISH) -> str:
         """How many of the nonlinearities that are known were seen, and which were not."""
@@ -335,7 +356,7 @@ def _value(x: Any) -> Any:
 class _Remember:
     """A hook that remembers what a model was called with last; a copy of the model has one that does nothing."""
 
-    def __init__(self, watch: Watch | None = None) -> None:
+    def __init__(self, watch: Watcher | None = None) -> None:
         self._watch = None if watch is None else weakref.ref(watch)
 
     def __call__(self, module: nn.Module, args: Any, kwargs: Any) -> None:
