@@ -7,7 +7,7 @@ from typing import Any
 from typer.exceptions import TyperException
 
 from actfun._catalogue.registry import nearest
-from actfun._cli import accuracy, atlas, bench, claims, compare, conventions, listing, show, swap
+from actfun._cli import accuracy, atlas, bench, claims, compare, conventions, listing, show, swap, watch
 from actfun._cli.common import BadInputError, app
 from actfun._runs.job import JobsFailedError
 
@@ -23,6 +23,7 @@ __all__ = [
     "main",
     "show",
     "swap",
+    "watch",
 ]  # importing a command's module adds it to the application; torch and the like it imports when it runs
 
 COMMANDS = tuple(command.name or command.callback.__name__ for command in app.registered_commands if command.callback)
@@ -35,7 +36,9 @@ def main(arguments: Sequence[str]) -> int:
             arguments = ["--help"]
         if not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
             raise BadInputError(f"unknown command {arguments[0]!r}; {nearest(arguments[0], COMMANDS)}")
-        code: Any = app(compare.with_values(arguments), standalone_mode=False)
+        code: Any = app(
+            compare.with_values(arguments) if arguments[0] == "compare" else arguments, standalone_mode=False
+        )
     except TyperException as error:
         print(f"actfun: {getattr(error, 'format_message', error.__str__)()}", file=sys.stderr)
         return 2

@@ -45,7 +45,7 @@ def cells(record: Record) -> list[str]:
         percent(record["flat"]),
         percent(record["zero"]),
         number(record["mean_std"], ".2f"),
-        f"1e{ratio:+.1f}".replace("-", MINUS) if is_number(ratio) else MISSING,
+        f"10^{ratio:.1f}".replace("-", MINUS) if is_number(ratio) else MISSING,
         number(record["update_ratio"], ".0e"),
         number(record["mean"], ".2g"),
         number(record["std"], ".2g"),

@@ -3,7 +3,7 @@
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from actfun._watch.history import Record, Window
 from actfun._watch.rules import DEAD, ENGLISH, Finding, say
@@ -38,14 +38,13 @@ class Case:
     """What is known of a training.
 
     trained: whether an optimizer made a step. kept: in how many windows gradients of earlier steps were there when
-    backward began, of how many that were asked. rates: the learning rate at each window.
+    backward began, of how many that were asked.
     """
 
     windows: list[Window]
     findings: list[Finding]
     trained: bool
     kept: tuple[int, int]
-    rates: list[tuple[int, float]]
 
 
 def both(part: str, key: str, **values: object) -> Spoken:
@@ -55,13 +54,14 @@ def both(part: str, key: str, **values: object) -> Spoken:
 
 def causes(case: Case) -> list[Cause]:
     """All that may be a cause, the likeliest first; one that says so, where nothing is."""
-    found = [
-        Cause(key, both("causes", key), tuple(evidence), experiment)
-        for key, evidence, experiment in _found(case)
-        if evidence
-    ]
+    found: dict[str, Cause] = {}
+    for key, evidence, experiment in _found(case):
+        if evidence and key in found:
+            found[key] = replace(found[key], evidence=(*found[key].evidence, *evidence))
+        elif evidence:
+            found[key] = Cause(key, both("causes", key), tuple(evidence), experiment)
     if found:
-        return found
+        return list(found.values())
     return [Cause("nothing", both("causes", "nothing"), (both("evidence", "nothing"),), both("experiments", "nothing"))]
 
 
@@ -98,7 +98,7 @@ def _found(case: Case) -> Iterator[tuple[str, list[Spoken], Spoken]]:
             [both("evidence", "gradients_kept", count=kept, all=asked)],
             both("experiments", "gradients_kept"),
         )
-    rate = case.rates[0][1] if case.rates else None
+    rate = next((rate for window in case.windows if (rate := window.facts["rate"]) is not None), None)
     words = ("", "") if rate is None else (f" of {rate:g}", f" {rate:g} ")
     later = [f for f in case.findings if f.kind in ("dead", "saturated") and f not in at_once]
     if diverging:

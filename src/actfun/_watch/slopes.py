@@ -40,6 +40,7 @@ class Slope:
         self._behaviour = None if module is None else behaviour_of(module.activation)  # type: ignore[arg-type]
         self._top: float | None = None
         self._natural: Natural | None = None
+        self._like: tuple[Tensor, int] = torch.empty(1, 1), 1  # of the shape that it is called with, without memory
 
     def __call__(self, z: Tensor) -> Tensor:
         """At z; of the shape of what the activation gives."""
@@ -78,6 +79,7 @@ class Slope:
     def natural(self, z: Tensor, dim: int) -> "Natural":
         """What it does with standard normal pre-activations; z, dim: as it is called. Asked once."""
         if self._natural is None:
+            self._like = torch.empty_strided(z.shape, [0] * z.dim(), dtype=z.dtype, device=z.device), dim
             if self._module is not None:
                 self._natural = Natural(0.0, 0.0, False)
                 return self._natural
@@ -89,6 +91,20 @@ class Slope:
             ratio = float(y.double().mean().abs() / y.double().std())
             self._natural = Natural(float(flat), ratio if math.isfinite(ratio) else 0.0, bool(ends.all()))
         return self._natural
+
+    @property
+    def draws(self) -> bool:
+        """Whether it has a curve: element-wise, and of one channel like of another."""
+        return self._module is None
+
+    def drawn(self, x: Tensor) -> tuple[Tensor, Tensor, float]:
+        """Values and slopes at some numbers, and the largest slope; of several channels those of the first."""
+        z, dim = self._like
+        points = self._spread(x, z, dim)
+        with torch.no_grad():
+            y = self._call(points.clone())
+        columns = [values.reshape(len(x), -1)[:, 0].cpu() for values in (y, slope_of_call(self._call, points))]
+        return columns[0].float(), columns[1].float(), self.top(z, dim)
 
     def pieces(self, z: Tensor) -> Tensor | None:
         """z (…, units, pieces) of pieces of which one wins, or None where there are none."""

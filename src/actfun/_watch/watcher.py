@@ -41,7 +41,6 @@ class Watcher:
         self.every = every
         self.step = 0
         self.listeners: list[Callable[[Watcher, Window, list[Finding]], None]] = []
-        self.rates: list[tuple[int, float]] = []  # the learning rate of each window
         self.trained = False  # whether an optimizer of its parameters made a step
         self.counts: Counter[str] = Counter()
         self._observer = Observer([self.model], LIMIT, bins=True, accept=self._accept)
@@ -54,6 +53,7 @@ class Watcher:
         self._leader: int | None = None  # that whose step ends a step
         self._armed = self._gradients = self._shared = self._entered = False
         self._passes = 0
+        self._rate: float | None = None  # of the optimizer's last step
         self._lowest: nn.Parameter | None = None
         self._hooks: list[Any] = []
         self._stance: Any = None
@@ -137,7 +137,6 @@ class Watcher:
         self._history.lives.clear()
         self._rules.clear()
         self._observer.take()
-        self.rates.clear()
         self.step = self._passes = 0
         self._schedule.next = 0
         self._schedule.began()
@@ -161,7 +160,7 @@ class Watcher:
             weights = {place.key: place.weight for place in self._observer.places.values() if place.weight}
             self._updates.before(weights.values(), moved)
             if self._leader in (None, id(optimizer)):
-                self.rates.append((self.step, max(float(group.get("lr", 0.0)) for group in optimizer.param_groups)))
+                self._rate = max(float(group.get("lr", 0.0)) for group in optimizer.param_groups)
 
     def _after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if torch.compiler.is_compiling() or not self._owns(optimizer):
@@ -215,7 +214,7 @@ class Watcher:
             for key, tally in found.items()
             if tally.bins is not None
         }
-        window = Window(self.step, records, bins, {"input": dict(self._observer.input)})
+        window = Window(self.step, records, bins, {"input": dict(self._observer.input), "rate": self._rate})
         if not self._history.windows:
             self._start = self.step
         self._history.add(window)
@@ -327,7 +326,7 @@ class Watcher:
     def diagnose(self) -> list[Cause]:
         """Why the model did not learn: causes, the likeliest first, each with its evidence and the next experiment."""
         kept = self.counts["gradients kept"], self.counts["windows with gradients"]
-        return causes(Case(self.windows, self.findings(), self.trained, kept, self.rates))
+        return causes(Case(self.windows, self.findings(), self.trained, kept))
 
     def coverage(self, language: int = ENGLISH) -> str:
         """How many of the nonlinearities that are known were seen, and which were not."""
