@@ -233,3 +233,13 @@ def without_modes() -> AbstractContextManager[None]:
     """A context in which no TorchFunctionMode of this thread sees what is called; where PyTorch lacks it, all do."""
     found = getattr(torch._C, "DisableTorchFunction", None)
     return nullcontext() if found is None else found()
+
+
+def is_called_by_compiler() -> bool:
+    """Whether what runs now was called by what torch.compile made, be it eagerly."""
+    frame: Any = sys._getframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__") in ("torch._dynamo.eval_frame", "torch._dynamo.external_utils"):
+            return True
+        frame = frame.f_back
+    return False

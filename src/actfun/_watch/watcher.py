@@ -2,6 +2,7 @@
 
 import math
 import sys
+import warnings
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+from actfun._operators.torch_private import is_called_by_compiler
 from actfun._surgery.sites import unseen_modules
 from actfun._watch import origin, ranks
 from actfun._watch.diagnosis import Case, Cause, causes
@@ -24,6 +26,7 @@ from actfun._watch.tally import Tally
 from actfun._watch.weights import Updates, sample
 
 LIMIT = 2**20  # numbers of one call that are counted: a pass over more takes over a millisecond
+TWICE = r"Using `torch\.compile\(module\)` when there are global hooks"  # ours pay no heed to the module that wraps it
 SMALL = 4_096  # numbers of a gradient that is asked in every step whether it is finite
 
 
@@ -51,7 +54,7 @@ class Watcher:
         self._owned: weakref.WeakKeyDictionary[Optimizer, bool] = weakref.WeakKeyDictionary()
         self._cycle: list[int] = []  # ids of the optimizers that have stepped since the last boundary
         self._leader: int | None = None  # that whose step ends a step
-        self._armed = self._gradients = self._shared = self._entered = False
+        self._armed = self._gradients = self._shared = self._entered = self._remembers = False
         self._passes = 0
         self._rate: float | None = None  # of the optimizer's last step
         self._lowest: nn.Parameter | None = None
@@ -71,8 +74,6 @@ class Watcher:
             register_optimizer_step_pre_hook(self._before_step),
             register_optimizer_step_post_hook(self._after_step),
         ]
-        if self.model._compiled_call_impl is None:
-            self._hooks.append(self.model.register_forward_pre_hook(_Remember(self), with_kwargs=True))
         self._schedule.began()
         self._arm()
         return self
@@ -100,6 +101,7 @@ class Watcher:
         self._armed, self._passes, self._observer.passes = True, 0, 0
         if "torch._dynamo" in sys.modules:
             self._stance = torch.compiler.set_stance("force_eager")
+            warnings.filterwarnings("ignore", TWICE)
         self._observer.start()
 
     def _disarm(self) -> None:
@@ -109,11 +111,17 @@ class Watcher:
         if self._stance is not None:
             self._stance.__exit__(None, None, None)
             self._stance = None
+            warnings.filters[:] = [kept for kept in warnings.filters if getattr(kept[1], "pattern", "") != TWICE]  # type: ignore[index]
 
     # Steps.
 
     def _accept(self, module: nn.Module, inputs: tuple[Any, ...]) -> bool:
         """Whether a pass is watched; without an optimizer every pass is a step of its own."""
+        if not self._remembers:  # a hook would be a reason to compile again
+            self._remembers = True
+            if not is_called_by_compiler():
+                self._inputs = (inputs, {}) if module is self.model else None
+                self._hooks.append(self.model.register_forward_pre_hook(_Remember(self), with_kwargs=True))
         self._shared = ranks.is_shared(self.model)
         if self.trained:
             if torch.is_grad_enabled():

@@ -1,0 +1,492 @@
+"""`af.watch`: what it sees of training, in all the ways in which networks are trained, and that it changes nothing."""
+
+import copy
+import gc
+import io
+import math
+import pickle
+import warnings
+import weakref
+from contextlib import nullcontext
+
+import pytest
+import torch
+from support import COMPILES, models_of_transformers
+from torch import nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+import actfun as af
+from actfun._operators.torch_private import compiler_counts
+from actfun._watch.history import MOST_WINDOWS, History, Window
+from actfun._watch.schedule import CLOSEST, FIRST, Schedule
+
+
+class Net(nn.Module):
+    """An activation of each kind: a module, a function, a method, in place, and one that is used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.act = nn.Conv2d(2, 6, 3), nn.BatchNorm2d(6), nn.ReLU(inplace=True)
+        self.up, self.down = nn.Linear(6, 16), nn.Linear(16, 4)
+        self.gelu = af.nn.GELU()
+
+    def forward(self, x):
+        h = self.act(self.norm(self.conv(x)))
+        h = functional.relu(h - 0.1).mean((2, 3))
+        return self.down(self.gelu(self.up(h).tanh()))
+
+
+SEEN = ["act", "F.relu", "Tensor.tanh", "gelu"]
+
+
+def batch(seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(16, 2, 8, 8, generator=generator), torch.randint(4, (16,), generator=generator)
+
+
+def train(model, steps=6, optimizer=None, **options):
+    """A training as users write it; options go to watch, if there are any."""
+    optimizer = optimizer or torch.optim.Adam(model.parameters(), 1e-3)
+    with af.watch(model, live=False, **options) if options else nullcontext() as watch:
+        for step in range(steps):
+            x, y = batch(step)
+            optimizer.zero_grad()
+            functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+    return watch
+
+
+def made(make=Net, seed=0):
+    torch.manual_seed(seed)
+    return make()
+
+
+def test_all_kinds_are_seen_and_training_is_the_same():
+    plain, watched = made(), made()
+    train(plain)
+    watch = train(watched, every=1)
+    assert [r["site"] for r in watch.windows[-1].records] == SEEN
+    assert [w.step for w in watch.windows] == list(range(6))
+    for a, b in zip(plain.state_dict().values(), watched.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    assert watch.coverage() == "4 of 4 nonlinearities watched"
+
+
+def test_a_record_says_what_the_network_did():
+    model = made()
+    x, _ = batch()
+    h = model.norm(model.conv(x))
+    z = model.act(h.clone()) - 0.1
+    record = train(made(), steps=1, every=1).records()[1]
+    y = functional.relu(z)
+    assert (record["site"], record["activation"], record["kind"]) == ("F.relu", "relu", "function")
+    assert (record["shape"], record["samples"], record["units"]) == ("16x6x6x6", 16, 6)
+    assert record["mean"] == pytest.approx(y.mean().item(), rel=1e-5)
+    assert record["std"] == pytest.approx(y.std(correction=0).item(), rel=1e-5)
+    assert record["z_std"] == pytest.approx(z.std(correction=0).item(), rel=1e-5)
+    assert record["zero"] == record["flat"] == pytest.approx((z <= 0).float().mean().item())
+    assert record["gradient_rms"] > 0.0
+    assert record["update_ratio"] > 0.0
+
+
+def test_gradients_and_updates_are_those_of_autograd_and_the_optimizer():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 7), nn.GELU(), nn.Linear(7, 3), nn.Tanh(), nn.Linear(3, 1))
+    x, before = torch.randn(20, 5), model[2].weight.detach().clone()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with af.watch(model, every=1, live=False) as watch:
+        z = model[:1](x)
+        model(x).square().mean().backward()
+        optimizer.step()
+    first, last = watch.records()
+    u = z.detach().requires_grad_()
+    twin = copy.deepcopy(model)
+    twin[2].weight.data = before
+    assert first["update_ratio"] == pytest.approx(
+        0.1 * float(model[0].weight.grad.norm() / (model[0].weight + 0.1 * model[0].weight.grad).norm()), rel=1e-4
+    )
+    assert last["gradient_ratio"] == 0.0
+    assert first["gradient_ratio"] == pytest.approx(math.log10(first["gradient_rms"] / last["gradient_rms"]))
+    assert u.shape == (20, 7)
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpoints_are_counted_once(reentrant):
+    class Checked(Net):
+        def forward(self, x):
+            h = checkpoint(lambda x: self.act(self.norm(self.conv(x))), x, use_reentrant=reentrant)
+            h = checkpoint(self.later, h, use_reentrant=reentrant)
+            return self.down(self.gelu(self.up(h).tanh()))
+
+        def later(self, h):
+            return functional.relu(h - 0.1).mean((2, 3))
+
+    def run(make):
+        model = made(make)
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        with af.watch(model, every=1, live=False) as watch:
+            x, y = batch()
+            functional.cross_entropy(model(x.requires_grad_()), y).backward()
+            optimizer.step()
+        return watch.records()
+
+    for a, b in zip(run(Net), run(Checked), strict=True):
+        assert (a["site"], a["samples"]) == (b["site"], b["samples"])
+        assert a["mean"] == pytest.approx(b["mean"], rel=1e-4)
+        if b["gradient_rms"] is not None or not reentrant:
+            assert a["gradient_rms"] == pytest.approx(b["gradient_rms"], rel=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_is_counted_in_float32(dtype):
+    model = made()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with af.watch(model, every=1, live=False) as watch:
+        x, y = batch()
+        with torch.autocast("cpu", dtype):
+            loss = functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+    assert [r["site"] for r in watch.records()] == SEEN
+    for a, b in zip(watch.records(), train(made(), steps=1, every=1).records(), strict=True):
+        assert a["mean"] == pytest.approx(b["mean"], rel=0.05, abs=0.01)
+        assert not a["non_finite"]
+
+
+def test_a_scaler_that_skips_a_step_is_no_finding():
+    model = made()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127, growth_interval=10**6)
+    with af.watch(model, every=1, live=False) as watch:
+        for step in range(40):
+            x, y = batch(step)
+            optimizer.zero_grad()
+            scaler.scale(functional.cross_entropy(model(x), y)).backward()
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            scaler.step(optimizer)
+            scaler.update()
+    assert scaler.get_scale() < 2.0**127
+    assert watch.findings() == []
+    assert 0 < watch.steps < 40
+    assert all(r["gradient_ratio"] is not None for r in watch.windows[-1].records)
+
+
+def test_gradients_that_are_accumulated_belong_to_one_step():
+    model = made()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with af.watch(model, every=1, live=False) as watch:
+        for step in range(12):
+            x, y = batch(step)
+            functional.cross_entropy(model(x), y).backward()
+            if step % 4 == 3:
+                optimizer.step()
+                optimizer.zero_grad()
+    assert [w.step for w in watch.windows] == [0, 1, 2]
+    assert [w.records[0]["samples"] for w in watch.windows[1:]] == [64, 64]
+    assert not [cause for cause in watch.diagnose() if cause.key == "gradients_kept"]
+
+
+def test_validation_is_left_alone():
+    model = made()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+
+    def validate():
+        model.eval()
+        with torch.no_grad():
+            for _ in range(3):
+                model(batch()[0])
+        model.train()
+
+    with af.watch(model, every=1, live=False) as watch:
+        validate()
+        for step in range(4):
+            x, y = batch(step)
+            optimizer.zero_grad()
+            functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+            if step == 1:
+                validate()
+    assert [(w.step, w.records[0]["samples"]) for w in watch.windows] == [(0, 16), (1, 16), (3, 16)]
+    assert all(r["gradient_rms"] for w in watch.windows for r in w.records)
+
+
+def test_a_network_that_does_not_train_is_watched_too():
+    model = made().eval()
+    with af.watch(model, every=1, live=False) as watch, torch.no_grad():
+        for step in range(5):
+            model(batch(step)[0])
+    assert [(w.step, w.records[0]["samples"]) for w in watch.windows] == [(k, 16) for k in range(5)]
+    with af.watch(model, live=False) as watch, torch.inference_mode():
+        model(batch()[0])
+    assert [r["site"] for r in watch.records()] == SEEN
+    assert watch.diagnose()[0].key == "no_steps"
+
+
+def test_without_an_optimizer_of_torch_a_pass_is_a_step():
+    model = made()
+    with af.watch(model, every=1, live=False) as watch:
+        for step in range(4):
+            x, y = batch(step)
+            functional.cross_entropy(model(x), y).backward()
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter -= 0.1 * parameter.grad
+                    parameter.grad = None
+    assert [(w.step, w.records[0]["samples"]) for w in watch.windows] == [(k, 16) for k in range(4)]
+
+
+def test_two_optimizers_make_one_step():
+    model = made()
+    first = torch.optim.SGD(model.conv.parameters(), 0.1)
+    second = torch.optim.Adam([*model.up.parameters(), *model.down.parameters()], 0.1)
+    other = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 0.1)
+    with af.watch(model, every=1, live=False) as watch:
+        for step in range(4):
+            x, y = batch(step)
+            functional.cross_entropy(model(x), y).backward()
+            for optimizer in (first, second, other):
+                optimizer.step()
+                optimizer.zero_grad()
+    assert watch.steps == 4
+    assert all(r["update_ratio"] for r in watch.windows[-1].records if r["site"] in ("act", "gelu"))
+
+
+def test_lbfgs_calls_the_model_within_its_step():
+    model = made()
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=3)
+    x, y = batch()
+
+    def closure():
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(model(x), y)
+        loss.backward()
+        return loss
+
+    with af.watch(model, every=1, live=False) as watch:
+        for _ in range(3):
+            optimizer.step(closure)
+    assert watch.steps >= 3
+    assert [r["site"] for r in watch.windows[-1].records] == SEEN
+
+
+@COMPILES
+@pytest.mark.parametrize("way", ["torch.compile", "method", "function"])
+def test_a_compiled_model_is_not_compiled_again(way):
+    counts = compiler_counts()
+
+    def run(watched):
+        torch.compiler.reset()
+        counts.clear()
+        model = made(lambda: nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3)))
+        called = torch.compile(model) if way == "torch.compile" else model
+        if way == "method":
+            model.compile()
+        loss = lambda x, y: functional.cross_entropy(called(x), y)  # noqa: E731
+        loss = torch.compile(loss) if way == "function" else loss
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        x, y = torch.randn(6, 5), torch.randint(3, (6,))
+
+        def steps():
+            for _ in range(8):
+                optimizer.zero_grad()
+                loss(x, y).backward()
+                optimizer.step()
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with af.watch(called, every=3, live=False) if watched else nullcontext() as watch:
+                steps()
+            steps()
+        if watched:
+            assert [w.step for w in watch.windows] == [0, 3, 6]
+            assert watch.records()[0]["site"] == "1"
+        return dict(counts["stats"]), dict(counts["graph_break"]), dict(counts["frames"])
+
+    assert run(True) == run(False)
+
+
+def test_a_model_keeps_nothing_of_it():
+    model = made()
+    state = {
+        name: len(vars(model)[name]) for name in vars(model) if "hook" in name and hasattr(vars(model)[name], "__len__")
+    }
+    with af.watch(model, every=1, live=False) as watch:
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        for step in range(3):
+            x, y = batch(step)
+            functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+            twin = copy.deepcopy(model)
+            loaded = pickle.loads(pickle.dumps(model))
+            torch.save(model, io.BytesIO())
+            for other in (twin, loaded):
+                assert torch.equal(other.eval()(x), copy.deepcopy(model).eval()(x))
+    assert {name: len(vars(model)[name]) for name in state} == state
+    assert not torch.nn.modules.module._global_forward_hooks
+    seen = weakref.ref(watch)
+    del watch, twin, loaded
+    gc.collect()
+    assert seen() is None
+
+
+def test_a_pass_that_raises_leaves_nothing_behind():
+    class Failing(Net):
+        def forward(self, x):
+            self.act(self.conv(x))
+            raise KeyError("mine")
+
+    model = made(Failing)
+    with pytest.raises(KeyError, match="mine"), af.watch(model, every=1, live=False):
+        model(batch()[0])
+    assert torch.overrides._get_current_function_mode_stack() == []
+    assert not torch.nn.modules.module._global_forward_hooks
+    with af.watch(model, every=1, live=False):
+        for _ in range(3):
+            with pytest.raises(KeyError, match="mine"):
+                model(batch()[0])
+    assert torch.overrides._get_current_function_mode_stack() == []
+
+
+def test_what_cannot_be_measured_does_not_stop_training(monkeypatch):
+    monkeypatch.setattr("actfun._watch.tally.Tally.before", lambda *_: 1 / 0 if False else _raise())
+    model = made()
+    with pytest.warns(UserWarning, match="act cannot be measured: RuntimeError: planted"):
+        watch = train(model, steps=2, every=1)
+    assert "not measured: act" in watch.coverage()
+
+
+def _raise():
+    raise RuntimeError("planted")
+
+
+def test_what_is_not_seen_is_said():
+    class Hidden(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm, self.idle, self.act = nn.LSTM(4, 4), nn.SiLU(), nn.Tanh()
+            self.linear = nn.Linear(4, 4)
+
+        def forward(self, x):
+            return self.act(self.linear(self.lstm(x)[0])) + self.linear(x).clamp(min=0)
+
+    model = Hidden()
+    with af.watch(model, live=False) as watch:
+        model(torch.randn(3, 2, 4)).sum().backward()
+    assert watch.coverage() == (
+        "1 of 4 nonlinearities watched; not called: idle; hidden inside an operation: lstm (LSTM); not measured: clamp"
+    )
+    assert watch.coverage(1).startswith("4 处非线性中观察了 1 处")
+
+
+def test_large_calls_are_sampled_and_small_ones_are_not(monkeypatch):
+    monkeypatch.setattr("actfun._watch.watcher.LIMIT", 4_000)
+    model = nn.Sequential(nn.Linear(10, 100), nn.ReLU())
+    with af.watch(model, every=1, live=False) as watch, torch.no_grad():
+        model(torch.randn(40, 10))
+        model(torch.randn(400, 10))
+    assert [r["samples"] for r in watch.records()] == [40, 40]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"every": 0}, ValueError, 'every must be "auto" or a whole number of at least 1, got 0'),
+        ({"every": "often"}, ValueError, "every must be"),
+        ({"every": True}, ValueError, "every must be"),
+        ({"budget": 0}, ValueError, "budget must be a positive share"),
+        ({"budget": "3%"}, ValueError, "budget must be a positive share"),
+        ({"log": 3}, TypeError, "log must be an object with add_scalar, log_metrics or log"),
+    ],
+)
+def test_bad_arguments_are_named(options, error, words):
+    with pytest.raises(error, match=words):
+        af.watch(nn.ReLU(), **options)
+    with pytest.raises(TypeError, match="model must be a torch.nn.Module, got function"):
+        af.watch(lambda x: x)
+
+
+def test_one_watch_is_entered_once():
+    with af.watch(nn.ReLU(), live=False) as watch:
+        pass
+    with pytest.raises(RuntimeError, match="make another one"), watch:
+        pass
+
+
+# Which steps are watched.
+
+
+class Clock:
+    """Time that passes as it is told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(("cost", "interval"), [(0.001, CLOSEST), (0.5, 17), (3.0, 100)])
+def test_the_interval_keeps_the_budget(cost, interval):
+    clock = Clock()
+    schedule = Schedule("auto", 0.03, clock)
+    schedule.began()
+    watched = []
+    for step in range(5_000):
+        if chosen := schedule.chooses(step):
+            watched.append(step)
+        clock.now += 1.0 + cost * chosen
+        schedule.ended(step, chosen)
+    assert tuple(watched[:3]) == FIRST
+    assert schedule.interval == interval
+    assert schedule.overhead == pytest.approx(len(watched) * cost / 5_000, rel=0.01)
+    assert schedule.overhead < 0.03 + 3 * cost / 5_000
+
+
+def test_a_number_is_an_interval():
+    schedule = Schedule(7, 0.03, Clock())
+    chosen = []
+    for step in range(30):
+        if schedule.chooses(step):
+            chosen.append(step)
+        schedule.ended(step, step in chosen)
+    assert chosen == [0, 7, 14, 21, 28]
+
+
+def test_many_windows_become_thinner():
+    history = History()
+    for step in range(10 * MOST_WINDOWS):
+        history.add(Window(step, []))
+    assert MOST_WINDOWS / 3 < len(history.windows) <= MOST_WINDOWS
+    steps = [window.step for window in history.windows]
+    assert steps[0] == 0
+    assert steps[-1] == 10 * MOST_WINDOWS - 1
+    assert steps == sorted(steps)
+    gaps = {b - a for a, b in zip(steps[:-2], steps[1:-1], strict=True)}
+    assert len(gaps) == 1
+
+
+# Networks of libraries.
+
+
+@pytest.mark.parametrize("name", ["BERT", "GPT-2"])
+def test_networks_of_transformers_are_watched_as_they_are(name):
+    transformers = models_of_transformers()
+    sizes = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    if name == "BERT":
+        config = transformers.BertConfig(**sizes, intermediate_size=32)
+        model = transformers.BertForMaskedLM(config)
+    else:
+        model = transformers.GPT2LMHeadModel(transformers.GPT2Config(vocab_size=50, n_embd=16, n_layer=2, n_head=2))
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+    x = torch.randint(50, (4, 8))
+    with af.watch(model, every=1, live=False) as watch:
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(input_ids=x, labels=x).loss.backward()
+            optimizer.step()
+    last = watch.windows[-1].records
+    assert len(last) >= 2
+    assert {r["units"] for r in last} <= {16, 32, 64}
+    assert all(r["samples"] in (4, 32) and r["gradient_rms"] and r["update_ratio"] for r in last)
