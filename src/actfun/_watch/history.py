@@ -49,25 +49,29 @@ class History:
     """The windows so far, and the lives of units."""
 
     def __init__(self) -> None:
-        self.windows: list[Window] = []
         self.lives: dict[Key, Life] = {}
-        self._every = 1  # window that is kept
-        self._seen = 0
+        self.clear()
 
     def clear(self) -> None:
         """Forget the windows, not how long units have been silent."""
-        self.windows.clear()
-        self._seen = 0
+        self._kept: list[Window] = []
+        self._latest: list[Window] = []
+        self._every, self._seen = 1, 0  # window that is kept, and how many there were
+
+    @property
+    def windows(self) -> list[Window]:
+        """Those that are kept, and the latest."""
+        return [*self._kept, *self._latest]
 
     def add(self, window: Window) -> None:
-        """Add a window; where there are many, the earlier ones become thinner."""
-        last = self.windows[-1:] if self._seen % self._every and self.windows else []
-        if last and len(self.windows) > 1:
-            self.windows.pop()  # the latest is always there
-        self.windows.append(window)
+        """Add a window; where there are many, they become thinner."""
+        stays = self._seen % self._every == 0
         self._seen += 1
-        if len(self.windows) > MOST_WINDOWS:
-            self.windows = self.windows[::2]
+        self._latest = [] if stays else [window]
+        if stays:
+            self._kept.append(window)
+        if len(self._kept) >= MOST_WINDOWS:
+            self._kept = self._kept[::2]
             self._every *= 2
 
     def record(

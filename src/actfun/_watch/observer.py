@@ -217,7 +217,9 @@ class Observer:
 
     def _begin(self, now: _Pass, module: nn.Module, inputs: tuple[Any, ...]) -> bool:
         """Whether the pass that begins is observed; then the mode that sees functions is entered."""
-        if torch.jit.is_tracing() or not self._accept(module, inputs):  # type: ignore[attr-defined,no-untyped-call]
+        if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+            return False
+        if not (self.tallies if in_backward() else self._accept(module, inputs)):  # a checkpoint is no pass of its own
             return False
         now.layers.clear()
         now.by_dims.clear()
@@ -443,9 +445,10 @@ class _Mode(TorchFunctionMode):
 
 
 def _slope_of_module(module: Any, meaning: Meaning, inputs: tuple[Any, ...]) -> Slope:
+    rest = inputs[1:]  # not the first one, whose graph would stay in memory
     if meaning.activation.kind is ELEMENTWISE:
         learned = next(module.parameters(), None) is not None
-        return Slope(lambda z: module.forward(z, *inputs[1:]), learned)
+        return Slope(lambda z: module.forward(z, *rest), learned)
     if isinstance(getattr(module, "activation", None), Activation):
         return Slope(module.forward, module=module)
     along = {"dim": module.dim} if meaning.activation.kind is GATED else {}

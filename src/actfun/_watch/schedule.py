@@ -58,7 +58,8 @@ class Schedule:
         return step >= self.next or (self._every == "auto" and step in FIRST)
 
     def began(self) -> None:
-        """The first step begins."""
+        """The first step begins; what was counted before is none."""
+        self.steps = self.count = self.next = 0
         self._start = self._clock()
 
     def ended(self, step: int, watched: bool, interval: int | None = None) -> None:

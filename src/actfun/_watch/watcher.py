@@ -146,7 +146,6 @@ class Watcher:
         self._rules.clear()
         self._observer.take()
         self.step = self._passes = 0
-        self._schedule.next = 0
         self._schedule.began()
 
     def _owns(self, optimizer: Optimizer) -> bool:
@@ -184,7 +183,7 @@ class Watcher:
         if id(optimizer) in self._cycle:
             self._leader, self._cycle = self._cycle[-1], []
         self._cycle.append(id(optimizer))
-        if self._leader in (None, id(optimizer)):
+        if self._leader == id(optimizer) or (self._leader is None and len(self._cycle) == 1):
             self._boundary()
 
     def _boundary(self, optimizer: bool = True) -> None:

@@ -81,9 +81,16 @@ _table: dict[Kind, type[Behaviour]] = {}
 B = TypeVar("B", bound=Behaviour)
 
 
+def _same(x: Tensor) -> Tensor:
+    return x
+
+
 def slope_of_call(call: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
     """The derivative of an element-wise call, which may work in place, at z."""
-    with torch.inference_mode(False), torch.enable_grad():
+    own = torch.autograd.graph.saved_tensors_hooks(
+        _same, _same
+    )  # a checkpoint around it shall not count what this keeps
+    with torch.inference_mode(False), torch.enable_grad(), own:
         leaf = (z.clone() if z.is_inference() else z).detach().requires_grad_()
         (slope,) = torch.autograd.grad(call(leaf.clone()).sum(), leaf)
     return slope
