@@ -3,6 +3,7 @@
 import copy
 import gc
 import io
+import itertools
 import math
 import pickle
 import warnings
@@ -339,7 +340,7 @@ def test_no_tensor_of_a_step_stays():
             x, y = batch(step)
             functional.cross_entropy(model(x), y).backward()
             optimizer.step()
-        gc.collect()
+        del x, y
         assert [one() for one in kept] == [None] * 3
     hook.remove()
 
@@ -420,7 +421,7 @@ def test_large_calls_are_sampled_and_small_ones_are_not(monkeypatch):
 def test_bad_arguments_are_named(options, error, words):
     with pytest.raises(error, match=words):
         af.watch(nn.ReLU(), **options)
-    with pytest.raises(TypeError, match="model must be a torch.nn.Module, got function"):
+    with pytest.raises(TypeError, match=r"model must be a torch\.nn\.Module, got function"):
         af.watch(lambda x: x)
 
 
@@ -480,7 +481,7 @@ def test_many_windows_become_thinner():
     assert steps[0] == 0
     assert steps[-1] == 10 * MOST_WINDOWS - 1
     assert steps == sorted(steps)
-    gaps = {b - a for a, b in zip(steps[:-2], steps[1:-1], strict=True)}
+    gaps = {b - a for a, b in itertools.pairwise(steps)}
     assert len(gaps) == 1
 
 
