@@ -56,7 +56,7 @@ def work(rank, folder, kind):
         model.more = kind == "DDP, a branch" and rank == 1
     optimizer = torch.optim.SGD(called.parameters(), 0.01)
     with af.watch(watched, every=2, live=False) as watch:
-        for step in range(STEPS):
+        for _ in range(STEPS):
             x, y = data(rank)
             optimizer.zero_grad()
             functional.cross_entropy(called(x), y).backward()

@@ -24,6 +24,7 @@ class Schedule:
         self._others: deque[float] = deque(maxlen=KEPT)
         self.steps = self.count = 0  # that have ended, and how many of them were watched
         self.next = 0
+        self.spent = 0.0  # seconds, in steps that were not watched
         self._start: float | None = None
 
     @property
@@ -33,7 +34,8 @@ class Schedule:
             return self._every
         if not self._others or not self._watched:
             return CLOSEST
-        return max(CLOSEST, math.ceil(self.cost / (self._budget * max(self.usual, 1e-9))))
+        left = max(self._budget * self.usual - self.between, 0.1 * self._budget * self.usual, 1e-9)
+        return max(CLOSEST, math.ceil(self.cost / left))
 
     @property
     def usual(self) -> float:
@@ -47,11 +49,16 @@ class Schedule:
         return max(statistics.median(self._watched) - self.usual, 0.0) if self._watched and self._others else 0.0
 
     @property
+    def between(self) -> float:
+        """Seconds that watching adds to a step that is not watched."""
+        return self.spent / max(self.steps - self.count, 1)
+
+    @property
     def overhead(self) -> float | None:
         """The share of the time so far that was spent on watching; None where no other steps are known."""
         if not self._others or not self.steps:
             return None
-        return self.count * self.cost / (self.steps * self.usual) if self.usual else None
+        return (self.count * self.cost + self.spent) / (self.steps * self.usual) if self.usual else None
 
     def chooses(self, step: int) -> bool:
         """Whether a step is to be watched."""
@@ -60,6 +67,11 @@ class Schedule:
     def began(self) -> None:
         """The first step begins; what was counted before is none."""
         self.steps = self.count = self.next = 0
+        self.spent = 0.0
+        self._start = self._clock()
+
+    def goes_on(self) -> None:
+        """A step begins, the first one or after a pause."""
         self._start = self._clock()
 
     def ended(self, step: int, watched: bool, interval: int | None = None) -> None:

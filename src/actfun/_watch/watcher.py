@@ -2,6 +2,7 @@
 
 import math
 import sys
+import time
 import warnings
 import weakref
 from collections import Counter
@@ -54,7 +55,7 @@ class Watcher:
         self._owned: weakref.WeakKeyDictionary[Optimizer, bool] = weakref.WeakKeyDictionary()
         self._cycle: list[int] = []  # ids of the optimizers that have stepped since the last boundary
         self._leader: int | None = None  # that whose step ends a step
-        self._armed = self._gradients = self._shared = self._entered = self._remembers = False
+        self._armed = self._gradients = self._shared = self._remembers = False
         self._passes = 0
         self._rate: float | None = None  # of the optimizer's last step
         self._lowest: nn.Parameter | None = None
@@ -67,15 +68,15 @@ class Watcher:
     # The context.
 
     def __enter__(self) -> "Watcher":
-        if self._entered:
-            raise RuntimeError("watch: this one is entered already, or was before; make another one")
-        self._entered = True
+        if self._hooks:
+            raise RuntimeError("watch: this one is entered already")
         self._hooks = [
             register_optimizer_step_pre_hook(self._before_step),
             register_optimizer_step_post_hook(self._after_step),
         ]
-        self._schedule.began()
-        self._arm()
+        self._schedule.goes_on()
+        if self._schedule.chooses(self.step):
+            self._arm()
         return self
 
     def __exit__(
@@ -84,7 +85,7 @@ class Watcher:
         self.close()
 
     def close(self) -> None:
-        """End it; what was seen of a step that did not end counts too."""
+        """End it, or pause it; what was seen of a step that did not end counts too."""
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
@@ -92,7 +93,7 @@ class Watcher:
             self._close_window()
         self._disarm()
         self._inputs = self._lowest = None
-        self._parameters.clear()
+        self._remembers = False
 
     def _arm(self) -> None:
         """Observe what comes; what torch.compile made is run eagerly, for its graphs have no places to look into."""
@@ -160,9 +161,12 @@ class Watcher:
     def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if torch.compiler.is_compiling() or not self._owns(optimizer):
             return
+        begun = time.perf_counter()
         if not self._broken and not self._is_finite():
             self._find_origin(optimizer)
-        if self._armed:
+        if not self._armed:
+            self._schedule.spent += time.perf_counter() - begun
+        else:
             moved = {id(p) for group in optimizer.param_groups for p in group["params"]}
             weights = {place.key: place.weight for place in self._observer.places.values() if place.weight}
             self._updates.before(weights.values(), moved)
@@ -172,6 +176,7 @@ class Watcher:
     def _after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if torch.compiler.is_compiling() or not self._owns(optimizer):
             return
+        begun, armed = time.perf_counter(), self._armed
         if not self.trained:
             self.trained = True
             if self.step:  # passes that were taken for steps
@@ -185,6 +190,8 @@ class Watcher:
         self._cycle.append(id(optimizer))
         if self._leader == id(optimizer) or (self._leader is None and len(self._cycle) == 1):
             self._boundary()
+        if not armed:
+            self._schedule.spent += time.perf_counter() - begun
 
     def _boundary(self, optimizer: bool = True) -> None:
         """A step has ended: count it, and choose whether the next one is watched."""
@@ -256,9 +263,10 @@ class Watcher:
             if self._lowest is None:
                 return True
         gradient: Any = self._lowest.grad
-        if gradient.device.type != "cpu" and not self._armed:
+        if not gradient.is_cpu and not self._armed:
             return True  # to ask would make the host wait
-        return math.isfinite(float(sample(gradient).sum()))
+        part = gradient if type(gradient) is Tensor and gradient.numel() <= SMALL else sample(gradient)
+        return math.isfinite(part.sum().item())
 
     def _find_origin(self, optimizer: Optimizer) -> None:
         """Numbers are not finite any more, and weights still are: say where it began."""
