@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 OUT ?= runs/compare-digits
 
 .DEFAULT_GOAL := help
-.PHONY: help compare accuracy atlas bench memory claims pictures docs test test-slow check
+.PHONY: help compare accuracy atlas bench memory watch claims pictures docs test test-slow check
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,10 @@ bench: $(READY) ## write docs/speed.md: training steps and every activation besi
 memory: $(READY) ## write docs/memory.md: what blocks and models keep for backward, beside torch; half an hour
 	@$(BIN)/actfun bench --memory --out runs/memory --resume
 	@cp runs/memory/memory.md runs/memory/memory.svg docs/
+
+watch: $(READY) ## write docs/watch.md: what watching costs training; half an hour
+	@$(BIN)/actfun bench --watch --out runs/watch --resume
+	@cp runs/watch/watch.md docs/
 
 claims: $(READY) ## write docs/claims.md: the article's claims, run, in about eleven minutes
 	@$(BIN)/actfun claims --out runs/claims --resume

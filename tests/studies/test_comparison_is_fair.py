@@ -19,6 +19,7 @@ from actfun._compare.tasks import TASKS, task
 from actfun._compare.trial import Trial
 from actfun._report.verdict import table, verdict
 from actfun._runs.job import attempt
+from actfun._watch.meter import Meter
 
 each_task = pytest.mark.parametrize("name", TASKS)
 LABELS = protocol.candidates(["tanh", "relu", "maxout"])

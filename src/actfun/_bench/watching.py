@@ -75,7 +75,9 @@ def _in_turn(step: Callable[[], None], watcher: Watcher, blocks: int, seconds: f
     with watcher:  # until its interval is settled
         for _ in range(count):
             step()
-    ratios, plain, idle = [], [], []
+    ratios: list[float] = []
+    plain: list[float] = []
+    idle: list[float] = []
     gc.collect()
     gc.disable()
     try:

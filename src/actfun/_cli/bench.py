@@ -33,6 +33,7 @@ def bench(
         bool,
         typer.Option("--memory", help="what blocks and models keep for backward, and the most they need"),
     ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="what `actfun watch` costs training steps")] = False,
     sizes: Annotated[str | None, _option("numbers of elements [default: 16,4096,65536,1048576,16777216]")] = None,
     dtypes: Annotated[str | None, _option("float32, bfloat16, float16 [default: all; two compiled]")] = None,
     against: Annotated[str | None, _option("compile, jax, onnxruntime beside torch [default: those installed]")] = None,
@@ -41,21 +42,19 @@ def bench(
     threads: Annotated[
         int | None, typer.Option(help="threads [default: one a core]", min=1, show_default=False)
     ] = None,
-    out: Annotated[Path, typer.Option(help="folder for bench.json, speed.md, speed.svg; memory's likewise")] = Path(
+    out: Annotated[Path, typer.Option(help="folder for bench.json, speed.md, speed.svg; others likewise")] = Path(
         "actfun-bench"
     ),
     resume: Annotated[bool, typer.Option("--resume", help="go on with what is in the folder")] = False,
 ) -> None:
     """Time training steps, compiled calls and eager calls, or those named, side by side with torch and others."""
-    if memory:
-        if activations or steps or sizes or dtypes or against or spreads:
+    if name := "memory" if memory else "watch" if watch else None:
+        if activations or steps or sizes or dtypes or against or spreads or (memory and watch):
             with user_input():
-                raise ValueError(
-                    "--memory goes with --eager, --compiled, --seconds, --threads, --out and --resume alone"
-                )
-        _measure_memory(
-            [mode for mode, asked in (("eager", eager), ("compiled", compiled)) if asked], seconds, threads, out, resume
-        )
+                others = "--eager, --compiled, --seconds, --threads, --out and --resume"
+                raise ValueError(f"--{name} goes with {others} alone")
+        modes = [mode for mode, asked in (("eager", eager), ("compiled", compiled)) if asked]
+        _measure(name, modes, seconds, threads, out, resume)
         return
     from actfun._studies.bench import PARTS, BenchRun
 
@@ -80,18 +79,20 @@ def bench(
     screen.print(f"Also in {out / 'speed.md'} and {out / 'bench.json'}.")
 
 
-def _measure_memory(modes: list[str], seconds: float, threads: int | None, out: Path, resume: bool) -> None:
-    from actfun._studies.bench_memory import MemoryRun
+def _measure(name: str, modes: list[str], seconds: float, threads: int | None, out: Path, resume: bool) -> None:
+    from actfun._studies.bench_pages import PageRun
 
     with user_input():
-        study = MemoryRun(modes, seconds, threads, out, resume)
+        study = PageRun(name, modes, seconds, threads, out, resume)
     screen = console(160)
-    screen.print(f"Measuring {count(len(study.jobs), 'cell')}, blocks and models. Each is kept in {out} as it ends.")
+    screen.print(
+        f"Measuring {count(len(study.jobs), 'cell')}. Nothing else should run. Each is kept in {out} as it ends."
+    )
     result = study.run()
     screen.print(result.table(screen.width))
     for sentence in (result.verdict, *result.closing):
         screen.print(sentence, markup=False)
-    screen.print(f"Also in {out / 'memory.md'} and {out / 'memory.json'}.")
+    screen.print(f"Also in {out / f'{name}.md'} and {out / f'{name}.json'}.")
 
 
 def _parse_list(text: str | None, of: Callable[[str], T]) -> list[T] | None:

@@ -150,6 +150,7 @@ def bench(
     compiled: bool = False,
     eager: bool = False,
     memory: bool = False,
+    watch: bool = False,
     sizes: Iterable[int] | None = None,
     dtypes: Iterable[str] | None = None,
     against: Iterable[str] | None = None,
@@ -169,17 +170,18 @@ def bench(
     and speed.svg (default: nothing is written). resume: go on with what is in the folder.
 
     memory: in place of these, what blocks and models keep for backward, and the most that they need at a time; also
-    `eager` or `compiled` alone. It takes `seconds`, `threads`, `out` (for memory.jsonl, memory.json, memory.md and
-    memory.svg) and `resume` beside.
+    `eager` or `compiled` alone. watch: likewise, what `actfun.watch` costs in time and memory. They take `seconds`,
+    `threads`, `out` (for memory.json, memory.md and memory.svg, or watch.json and watch.md) and `resume` beside.
 
     It runs in this process, and nothing else should run then. Raises ValueError for what cannot be right, naming the
     argument; OSError where the folder cannot be used; JobsFailedError, a RuntimeError, where a timing broke.
     """
     parts = [part for part, asked in zip(PARTS, (steps, compiled, eager), strict=True) if asked]
-    if memory:
-        from actfun._studies.bench_memory import MemoryRun
+    if name := "memory" if memory else "watch" if watch else None:
+        from actfun._studies.bench_pages import PageRun
 
-        if activations is not None or steps or any(one is not None for one in (sizes, dtypes, against, spreads)):
-            raise ValueError("`memory` goes with `eager`, `compiled`, `seconds`, `threads`, `out` and `resume` alone")
-        return MemoryRun([part for part in parts if part != "steps"], seconds, threads, out, resume).run()
+        others = (activations, sizes, dtypes, against, spreads)
+        if steps or (memory and watch) or any(one is not None for one in others):
+            raise ValueError(f"`{name}` goes with `eager`, `compiled`, `seconds`, `threads`, `out` and `resume` alone")
+        return PageRun(name, parts, seconds, threads, out, resume).run()
     return BenchRun(activations, parts, sizes, dtypes, against, spreads, seconds, threads, out, resume).run()

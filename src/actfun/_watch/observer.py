@@ -173,7 +173,7 @@ class Observer:
         self._slopes: dict[tuple[str, str, int, str], Slope] = {}
         self.others: dict[str, str] = {}  # what bends, and is no activation that is known: its name -> the function's
         self.failed: dict[str, str] = {}  # places that could not be measured -> why
-        self.passes = 0
+        self.passes = self.turn = 0
         self.input: dict[str, float] = {}  # of the first layer with weights: mean and std
         self.on_gradient: Callable[[], None] = lambda: None
         self._pass = _Pass()
@@ -228,6 +228,7 @@ class Observer:
         now.mode = _Mode(self)
         now.mode.__enter__()  # type: ignore[no-untyped-call]
         self.passes += 1
+        self.turn += 1
         return True
 
     def _entered(self, module: nn.Module, inputs: tuple[Any, ...]) -> Any:
@@ -350,13 +351,14 @@ class Observer:
         if tally is None:
             tally = self.tallies[place.key] = Tally(self._bins)
         graded = z if seen.graded is None else seen.graded
+        simple = seen.meaning.activation.kind is ELEMENTWISE  # others look at more than one entry
+        free = [k for k in (*range(1, z.dim()), 0) if k != dim]  # places of an image are thinned before samples are
+        cut = _thinned(z, free, self._limit if simple else None, self.turn)
         if graded.requires_grad:
             # Of the tensor: a hook of the module would forbid in-place.
-            graded.register_hook(self._on_gradient(place.key, tally))  # type: ignore[no-untyped-call]
+            graded.register_hook(self._on_gradient(place.key, tally, cut))  # type: ignore[no-untyped-call]
         if in_backward():  # a checkpoint computes again
             return lambda y: None
-        simple = seen.meaning.activation.kind is ELEMENTWISE  # others look at more than one entry
-        cut = _thinned(z, [k for k in range(z.dim()) if k != dim], self._limit if simple else None)
         part = z.detach()[cut]
         samples = 1 if part.dim() == 1 or dim == 0 else part.shape[0]
         if part.dim() == 3 and dim == 2:  # tokens are samples, the places of an image are not
@@ -373,7 +375,7 @@ class Observer:
                 tally.after(y.detach()[cut], dim)
             now.outputs[id(y)] = weakref.ref(y), place
             if not graded.requires_grad and seen.kind == "layer" and y.requires_grad:
-                y.register_hook(self._on_gradient(place.key, tally))  # type: ignore[no-untyped-call]
+                y.register_hook(self._on_gradient(place.key, tally, cut))  # type: ignore[no-untyped-call]
 
         return after
 
@@ -408,12 +410,12 @@ class Observer:
             place.weight = seen.weight
         return place
 
-    def _on_gradient(self, key: Key, tally: Tally) -> Callable[[Tensor], None]:
+    def _on_gradient(self, key: Key, tally: Tally, cut: tuple[slice, ...]) -> Callable[[Tensor], None]:
         def count(g: Tensor) -> None:
             if self.tallies.get(key) is tally:  # else the window it is of has been closed
                 self.on_gradient()
                 with torch.no_grad():
-                    tally.gradient(g.detach())
+                    tally.gradient(g.detach()[cut])
 
         return count
 
@@ -503,13 +505,13 @@ def _channels(module: Any) -> int | None:
     return (module.dim if isinstance(getattr(module, "dim", None), int) else 1) if several else None
 
 
-def _thinned(z: Tensor, free: list[int], limit: int | None) -> tuple[slice, ...]:
-    """Which part of a tensor is counted: of the first dimensions that may be thinned every so-manieth, evenly."""
+def _thinned(z: Tensor, free: list[int], limit: int | None, turn: int) -> tuple[slice, ...]:
+    """Which part of a tensor is counted: of the first dimensions that may be thinned every so-manieth, by turns."""
     cut, too_many = [slice(None)] * z.dim(), z.numel() / limit if limit else 1.0
     for dim in free:
         if too_many <= 1.0:
             break
         step = min(-(-z.shape[dim] // max(int(z.shape[dim] / too_many), 1)), z.shape[dim])
-        cut[dim] = slice(None, None, step)
+        cut[dim] = slice(turn % step, None, step)
         too_many /= step
     return tuple(cut)

@@ -26,7 +26,7 @@ from actfun._watch.schedule import Schedule
 from actfun._watch.tally import Tally
 from actfun._watch.weights import Updates, sample
 
-LIMIT = 2**20  # numbers of one call that are counted: a pass over more takes over a millisecond
+LIMIT = 2**18  # numbers of one call that are counted, which takes about a millisecond
 TWICE = r"Using `torch\.compile\(module\)` when there are global hooks"  # ours pay no heed to the module that wraps it
 SMALL = 4_096  # numbers of a gradient that is asked in every step whether it is finite
 

@@ -1,15 +1,18 @@
-"""`af.bench(memory=True)`: what training keeps for backward, and the most that it needs at a time."""
+"""`af.bench(memory=True)` and `af.bench(watch=True)`: a page each, of cells that are measured one after another."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Group
 
-from actfun._bench import memory
+from actfun._bench import memory, watching
 from actfun._bench.libraries import has_compiler, version
-from actfun._report import memory as report
+from actfun._report import bench_watch as report_watch
+from actfun._report import memory as report_memory
 from actfun._report.tables import drawn
 from actfun._runs import host
 from actfun._runs.executors import Executor, Inline
@@ -19,29 +22,43 @@ from actfun._studies.arguments import command, folder
 from actfun._studies.results import Result
 
 
-class MemoryRun:
+class Page(NamedTuple):
+    """What is measured, eager or compiled, for so many seconds; and the module that writes of it."""
+
+    title: str
+    jobs: Callable[[Sequence[bool], float], Sequence[Any]]
+    report: ModuleType
+
+
+PAGES = {
+    "memory": Page("Memory", memory.jobs, report_memory),
+    "watch": Page("What watching costs", watching.jobs, report_watch),
+}
+
+
+class PageRun:
     """Measurements that are ready to run. See `bench` for the arguments, and for the errors raised."""
 
     def __init__(
         self,
+        name: str,
         modes: Iterable[str],
         seconds: float,
         threads: int | None,
         out: Path | str | None,
         resume: bool,
     ) -> None:
-        self.threads = threads or host.cores()
+        self.name, self.page, self.threads = name, PAGES[name], threads or host.cores()
         modes = tuple(modes)
         wanted = modes or ("eager", "compiled")
         if wanted == ("compiled",) and not has_compiler():
             raise ValueError("`compiled`: torch.compile needs a C++ compiler, such as g++")
         compiled = [mode == "compiled" for mode in wanted if mode == "eager" or has_compiler()]
-        self.jobs = memory.jobs(compiled, seconds)
-        asked = dict.fromkeys(modes, True)
+        self.jobs = self.page.jobs(compiled, seconds)
         others = {"seconds": float(seconds) if seconds != 1.0 else None, "threads": threads}
-        self.command = command("bench", (), {"memory": True, **asked, **others})
+        self.command = command("bench", (), {name: True, **dict.fromkeys(modes, True), **others})
         self.folder = folder(out, resume)
-        self.store = Store(self.folder, resume, "memory")
+        self.store = Store(self.folder, resume, name)
 
     def run(self, executor: Executor | None = None) -> Result:
         """Measure what is missing, with nothing beside it; what was found, written to the folder if there is one."""
@@ -53,17 +70,18 @@ class MemoryRun:
             "vectors": torch.backends.cpu.get_cpu_capability(),
             "versions": {package: version(package) for package in ("torch", "transformers")},
         }
+        report = self.page.report
         if self.folder is not None:
             picture = report.chart(records)
             if picture is not None:
-                (self.folder / "memory.svg").write_text(picture, encoding="utf-8")
-            page = report.markdown(records, facts, "memory.svg" if picture else None)
-            (self.folder / "memory.md").write_text(page, encoding="utf-8")
+                (self.folder / f"{self.name}.svg").write_text(picture, encoding="utf-8")
+            page = report.markdown(records, facts, f"{self.name}.svg" if picture else None)
+            (self.folder / f"{self.name}.md").write_text(page, encoding="utf-8")
             text = json.dumps(facts | {"cells": records}, indent=1) + "\n"
-            (self.folder / "memory.json").write_text(text, encoding="utf-8")
+            (self.folder / f"{self.name}.json").write_text(text, encoding="utf-8")
         sections = report.sections(records)
         return Result(
-            title="Memory",
+            title=self.page.title,
             verdict="\n".join(report.summary(records)),
             data=facts | {"cells": records},
             rows=records,

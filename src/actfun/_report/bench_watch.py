@@ -1,0 +1,101 @@
+"""What watching costs, as a page for the documentation and as a table."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from actfun._report.bench import machine_words
+from actfun._report.formatting import markdown_table
+from actfun._report.tables import Section
+
+Record = dict[str, Any]
+MIB = 2**20
+MOST, MOST_IDLE, MOST_MEMORY = 1.03, 1.005, 1.01  # of a step's time, of one that is not watched, of the peak
+ABOUT = """\
+Blocks of training steps (AdamW, float32) of a second with `af.watch(model, live=False)` and without, in turn, in one
+process. *watched* is the median ratio of a block's time with it to the block's beside it, with its 95% interval; *not
+chosen* compares steps that are not watched with steps without. *says* is the overhead that it states itself. The peak is
+the most that a step allocates at a time, in a step that is watched and in one that is not, beside that without."""
+
+
+def label(record: Record) -> str:
+    """The network, and whether it was compiled."""
+    return f"{record['network']}{', compiled' * record['compiled']}"
+
+
+def _ratio(value: Sequence[float] | None, limit: float, decimals: int = 3) -> str:
+    if value is None:
+        return ""
+    text = f"{value[1]:.{decimals}f}"
+    return f"**{text}**" if value[1] > limit else text
+
+
+def sections(records: Sequence[Record]) -> list[Section]:
+    """The table; bold is what misses its target."""
+    if not records:
+        return []
+    columns = {
+        "": [label(r) for r in records],
+        "step, ms": [f"{r['milliseconds']:.2f}" for r in records],
+        "places": [str(r["places"]) for r in records],
+        "steps chosen": [f"{r['share']:.1%}" for r in records],
+        "watched": [_ratio(r["ratio"], MOST) for r in records],
+        "interval": [f"{r['ratio'][0]:.3f} … {r['ratio'][2]:.3f}" for r in records],
+        "not chosen": [_ratio(r["idle"], MOST_IDLE) for r in records],
+        "says": [f"{r['said']:.1%}" for r in records],
+        "peak, not chosen": [_ratio([0, r["peak_idle"] / r["peak"], 0], MOST_MEMORY, 2) for r in records],
+        "peak, watched": [_ratio([0, r["peak_watched"] / r["peak"], 0], MOST_MEMORY, 2) for r in records],
+        "peak, MiB": [f"{r['peak'] / MIB:.1f}" for r in records],
+    }
+    return [Section("Time and memory", "", columns)]
+
+
+def shortfalls(records: Sequence[Record]) -> list[str]:
+    """The lines of a list of what misses its target."""
+    lines = []
+    slow = [f"{label(r)} **{r['ratio'][1]:.3f}**" for r in records if r["ratio"][1] > MOST]
+    idle = [f"{label(r)} **{r['idle'][1]:.3f}**" for r in records if r["idle"] and r["idle"][1] > MOST_IDLE]
+    more = [
+        f"{label(r)} **{r['peak_watched'] / r['peak']:.2f}**"
+        for r in records
+        if r["peak_watched"] > MOST_MEMORY * r["peak"]
+    ]
+    if slow:
+        lines.append(f"- Steps take more than {MOST} times as long: {'; '.join(slow)}.")
+    if idle:
+        lines.append(f"- Steps that are not watched take more than {MOST_IDLE} times as long: {'; '.join(idle)}.")
+    if more:
+        lines.append(
+            f"- Steps that are watched need more than {MOST_MEMORY} times the memory: {'; '.join(more)}. What was "
+            "compiled keeps in such a step what eager code keeps."
+        )
+    return lines or ["Nothing."]
+
+
+def summary(records: Sequence[Record]) -> list[str]:
+    """What it comes to."""
+    if not records:
+        return []
+    ratios = sorted((r["ratio"][1] - 1.0, label(r)) for r in records)
+    (least, first), (most, last) = ratios[0], ratios[-1]
+    return [f"Watching takes {least:.1%} ({first}) to {most:.1%} ({last}) of the time of training."]
+
+
+def chart(records: Sequence[Record]) -> str | None:
+    """None: a table of few rows says it."""
+    return None
+
+
+def markdown(records: Sequence[Record], facts: dict[str, Any], picture: str | None) -> str:
+    """The page."""
+    lines = [
+        "# What watching costs",
+        "",
+        f"Written by `{facts['command']}`: do not edit.",
+        "",
+        machine_words(facts),
+        "",
+    ]
+    lines += [ABOUT, "", *summary(records), ""]
+    for section in sections(records):
+        lines += markdown_table(section.columns)
+    return "\n".join([*lines, "", "## What falls short", "", *shortfalls(records)]) + "\n"
