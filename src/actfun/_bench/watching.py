@@ -57,7 +57,7 @@ class Watching(Timing):
 
         def step() -> None:
             optimizer.zero_grad()
-            nn.functional.cross_entropy(model(x).flatten(0, -2), y.flatten()).backward()
+            nn.functional.cross_entropy(model(x).flatten(0, -2), y.flatten()).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
 
         watcher = Watcher(network)

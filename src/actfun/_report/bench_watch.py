@@ -11,10 +11,10 @@ Record = dict[str, Any]
 MIB = 2**20
 MOST, MOST_IDLE, MOST_MEMORY = 1.03, 1.005, 1.01  # of a step's time, of one that is not watched, of the peak
 ABOUT = """\
-Blocks of training steps (AdamW, float32) of a second with `af.watch(model, live=False)` and without, in turn, in one
-process. *watched* is the median ratio of a block's time with it to the block's beside it, with its 95% interval; *not
-chosen* compares steps that are not watched with steps without. *says* is the overhead that it states itself. The peak is
-the most that a step allocates at a time, in a step that is watched and in one that is not, beside that without."""
+Blocks of a second of training steps (AdamW, float32), with `af.watch(model, live=False)` and without, in turn, in one
+process. *watched* is the median ratio of a block's time with it to the block's beside it, with its 95% interval. *not
+chosen* compares steps that are not watched with steps without. *says* is the overhead that it states itself. The peak
+is the most that a step allocates at a time, watched or not chosen, beside that without."""
 
 
 def label(record: Record) -> str:
