@@ -97,7 +97,7 @@ class Notebook:
         shown = HTML(page_part(watcher))
         self._drawn = time.monotonic()
         if self._handle is None:
-            self._handle = display(shown, display_id=True)
+            self._handle = display(shown, display_id=True)  # type: ignore[no-untyped-call]
         else:
             self._handle.update(shown)
 

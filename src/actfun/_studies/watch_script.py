@@ -23,6 +23,7 @@ class Script:
     def __init__(self, script: str, arguments: Sequence[str] = (), module: bool = False, **options: Any) -> None:
         if not module and not Path(script).is_file():
             raise ValueError(f"SCRIPT: there is no file {script}")
+        watch(nn.Identity(), **options)  # says now what is wrong with them
         self.watches: list[Watch] = []
         self.error: BaseException | None = None
         self._script, self._arguments, self._module, self._options = script, list(arguments), module, options

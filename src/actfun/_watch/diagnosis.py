@@ -13,6 +13,7 @@ Spoken = tuple[str, str]  # English and Chinese
 LEAP, CRAWL = 0.1, 1e-6  # |update|/|weight| of a step: 1e-3 is usual (Karpathy, "A Recipe for Training"), a tenth leaps
 WIDE, BESIDE = 5.0, 2.0  # of the input: a deviation, and a mean in deviations, that standardising would change a lot
 MOST = 3  # places that are named as evidence
+FIRST = 5  # windows of which leaps are seen, though units that died since move no more
 SOME = 100  # samples in which a unit was silent, from which on that is mentioned
 
 
@@ -189,22 +190,21 @@ def _input(windows: list[Window]) -> list[Spoken]:
 
 
 def _large(case: Case) -> list[Spoken]:
-    """Evidence for leaps: the largest median of a place."""
-    medians = _medians(case.windows)
-    return (
-        [both("evidence", "update_large", value=medians[0], site=medians[1])] if medians and medians[0] > LEAP else []
-    )
+    """Evidence for leaps, at the start or throughout."""
+    value, site = max(_medians(case.windows), _medians(case.windows, FIRST))
+    return [both("evidence", "update_large", value=value, site=site)] if value > LEAP else []
 
 
 def _small(case: Case) -> list[Spoken]:
-    medians = _medians(case.windows)
-    return [both("evidence", "update_small", value=medians[0])] if medians and medians[0] < CRAWL else []
+    """Evidence for steps that move nothing."""
+    value, site = _medians(case.windows)
+    return [both("evidence", "update_small", value=value)] if site and value < CRAWL else []
 
 
-def _medians(windows: list[Window]) -> tuple[float, str] | None:
-    """The largest median of |update|/|weight| over time, and where it is."""
+def _medians(windows: list[Window], count: int | None = None) -> tuple[float, str]:
+    """The largest median of |update|/|weight| over time, or over the first so many windows, and where it is."""
     by_site: defaultdict[str, list[float]] = defaultdict(list)
     for record in _moved(windows):
         by_site[record["site"]].append(record["update_ratio"])
-    known = {site: statistics.median(ratios) for site, ratios in by_site.items()}
-    return max(((value, site) for site, value in known.items()), default=None)
+    known = {site: statistics.median(ratios[:count]) for site, ratios in by_site.items()}
+    return max(((value, site) for site, value in known.items()), default=(0.0, ""))
