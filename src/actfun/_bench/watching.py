@@ -14,7 +14,13 @@ from torch import nn
 from actfun._bench.memory import highest
 from actfun._bench.networks import NETWORKS, Task, networks
 from actfun._bench.timing import Timing, interval
-from actfun._compare.models import MLP, Candidate
+from actfun._catalogue.kinds import ELEMENTWISE, REDUCTION
+from actfun._catalogue.registry import names, spec
+from actfun._compare import ARTICLE
+from actfun._compare.models import MLP, Candidate, initialise
+from actfun._compare.tasks import task
+from actfun._compare.training import steps
+from actfun._compare.trial import evaluate
 from actfun._operators.torch_private import allocations
 from actfun._watch.watcher import Watcher
 
@@ -23,6 +29,11 @@ SECONDS = 1.0  # of a block
 TINY = "tiny MLP"  # the worst case: a step takes well under a millisecond
 WATCHED = (TINY, "ResNet", "GPT block", "GPT-2", "BERT")
 COMPILED = ("ResNet", "GPT-2")
+OFTEN, RATES = 5, (0.001, 0.003, 0.01)  # steps between windows, and learning rates, of trainings for alarms
+EVERY = tuple(
+    name for name in names() if spec(name).kind in (ELEMENTWISE, REDUCTION) and name not in ("identity", "log1mexp")
+)
+TRAINED = {"digits": EVERY, "breast_cancer": EVERY, "text": (*ARTICLE, "silu", "softplus", "mish", "hard_tanh")}
 
 
 def _task(name: str) -> Task:
@@ -129,12 +140,44 @@ def _memory(step: Callable[[], None], network: nn.Module) -> dict[str, Any]:
     return {"peak": plain, "peak_idle": idle, "peak_watched": watched}
 
 
-def jobs(modes: Sequence[bool], seconds: float) -> list[Watching]:
-    """Every network that can be made here; modes: whether compiled."""
+@dataclass(frozen=True)
+class Alarm(Timing):
+    """A training of one of compare's tasks, watched: its score on validation data, and the findings."""
+
+    kind: ClassVar[str] = "alarm"
+
+    task: str
+    activation: str
+    rate: float
+
+    @property
+    def label(self) -> str:
+        """What a reader knows it by."""
+        return f"{self.task} {self.activation} lr {self.rate:g}"
+
+    def run(self) -> dict[str, Any]:
+        """Train as a trial does, with weights that are drawn for the activation."""
+        of, candidate = task(self.task), Candidate(self.activation)
+        split = of.split(0)
+        torch.manual_seed(0)
+        network: Any = of.build(candidate, split)
+        initialise(network, candidate, 0, matched=True)
+        losses = steps(network, of.loss, split.train, of.batch_size, of.optimizer(network, self.rate), 0)
+        with Watcher(network, every=OFTEN) as watcher:
+            for _ in range(of.steps):
+                next(losses)
+        found = [[finding.kind, finding.site, finding.value] for finding in watcher.findings()]
+        return {"score": evaluate(network, of, split.validation)[of.decides.name], "findings": found}
+
+
+def jobs(modes: Sequence[bool], seconds: float) -> list[Watching | Alarm]:
+    """Every network that can be made here, and a training of each activation; modes: whether compiled."""
     known = {TINY, *networks()}
-    return [
+    cost = [
         Watching(name, compiled, BLOCKS, SECONDS * seconds)
         for compiled in modes
         for name in (COMPILED if compiled else WATCHED)
         if name in known
     ]
+    alarms = [Alarm(name, act, rate) for name, acts in TRAINED.items() for act in acts for rate in RATES]
+    return [*cost, *(alarms if False in modes else [])]

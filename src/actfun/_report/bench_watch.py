@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from actfun._compare.tasks import task
 from actfun._report.bench import machine_words
 from actfun._report.formatting import markdown_table
 from actfun._report.tables import Section
@@ -29,8 +30,56 @@ def _ratio(value: Sequence[float] | None, limit: float, decimals: int = 3) -> st
     return f"**{text}**" if value[1] > limit else text
 
 
+def of(records: Sequence[Record], kind: str) -> list[Record]:
+    """The records of costs, "watch", or of trainings, "alarm"."""
+    return [record for record in records if record["kind"] == kind]
+
+
 def sections(records: Sequence[Record]) -> list[Section]:
-    """The table; bold is what misses its target."""
+    """The tables; bold is what misses its target."""
+    return [*_costs(of(records, "watch")), *_alarms(of(records, "alarm"))]
+
+
+def healthy(records: Sequence[Record], name: str) -> list[Record]:
+    """The trainings of a task whose score is near the best: within 0.03, or 10% of a loss."""
+    scores = [r for r in records if r["task"] == name and r["score"] == r["score"]]
+    higher = task(name).decides.higher_is_better
+    best = max(r["score"] for r in scores) if higher else min(r["score"] for r in scores)
+    return [r for r in scores if (r["score"] >= best - 0.03 if higher else r["score"] <= 1.1 * best)]
+
+
+def _alarms(records: Sequence[Record]) -> list[Section]:
+    rows = []
+    for name in dict.fromkeys(r["task"] for r in records):
+        known, well = [r for r in records if r["task"] == name], healthy(records, name)
+        wrong = [r for r in well if r["findings"]]
+        said = "; ".join(
+            f"{r['activation']} at {r['rate']:g}: {', '.join(sorted({f[0] for f in r['findings']}))}" for r in wrong
+        )
+        others = [r for r in known if r not in well]
+        found = sum(bool(r["findings"]) for r in others)
+        rows.append(
+            [
+                name,
+                len(known),
+                len(well),
+                f"{len(wrong)} ({len(wrong) / len(well):.1%})",
+                said,
+                f"{found} of {len(others)}",
+            ]
+        )
+    if not rows:
+        return []
+    heads = ("task", "trainings", "went well", "of these with a finding", "which", "others with a finding")
+    words = (
+        "Trainings of compare's tasks, each activation at three learning rates, watched every fifth step. One went well "
+        "whose score on validation data is within 0.03 of the best accuracy, or 10% of the smallest loss."
+    )
+    columns = dict(zip(heads, ([str(cell) for cell in column] for column in zip(*rows, strict=True)), strict=True))
+    return [Section("False alarms", words, columns)]
+
+
+def _costs(records: Sequence[Record]) -> list[Section]:
     if not records:
         return []
     columns = {
@@ -51,7 +100,7 @@ def sections(records: Sequence[Record]) -> list[Section]:
 
 def shortfalls(records: Sequence[Record]) -> list[str]:
     """The lines of a list of what misses its target."""
-    lines = []
+    lines, records = [], of(records, "watch")
     slow = [f"{label(r)} **{r['ratio'][1]:.3f}**" for r in records if r["ratio"][1] > MOST]
     idle = [f"{label(r)} **{r['idle'][1]:.3f}**" for r in records if r["idle"] and r["idle"][1] > MOST_IDLE]
     more = [
@@ -73,11 +122,19 @@ def shortfalls(records: Sequence[Record]) -> list[str]:
 
 def summary(records: Sequence[Record]) -> list[str]:
     """What it comes to."""
+    said = []
+    for section in _alarms(of(records, "alarm")):
+        well, wrong = (
+            sum(int(cell.split()[0]) for cell in section.columns[head])
+            for head in ("went well", "of these with a finding")
+        )
+        said.append(f"Of {well} trainings that went well {wrong} had a finding.")
+    records = of(records, "watch")
     if not records:
-        return []
+        return said
     ratios = sorted((r["ratio"][1] - 1.0, label(r)) for r in records)
     (least, first), (most, last) = ratios[0], ratios[-1]
-    return [f"Watching takes {least:.1%} ({first}) to {most:.1%} ({last}) of the time of training."]
+    return [f"Watching takes {least:.1%} ({first}) to {most:.1%} ({last}) of the time of training.", *said]
 
 
 def chart(records: Sequence[Record]) -> str | None:
@@ -95,7 +152,7 @@ def markdown(records: Sequence[Record], facts: dict[str, Any], picture: str | No
         machine_words(facts),
         "",
     ]
-    lines += [ABOUT, "", *summary(records), ""]
+    lines += [ABOUT, "", *(f"- {sentence}" for sentence in summary(records))]
     for section in sections(records):
-        lines += markdown_table(section.columns)
+        lines += ["", f"## {section.title}", "", section.words, "", *markdown_table(section.columns)]
     return "\n".join([*lines, "", "## What falls short", "", *shortfalls(records)]) + "\n"

@@ -94,7 +94,7 @@ class Notebook:
         """Show the last table."""
         from IPython.display import HTML, display
 
-        shown = HTML(page_part(watcher))
+        shown = HTML(page_part(watcher))  # type: ignore[no-untyped-call]
         self._drawn = time.monotonic()
         if self._handle is None:
             self._handle = display(shown, display_id=True)  # type: ignore[no-untyped-call]
