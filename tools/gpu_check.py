@@ -20,7 +20,7 @@ FRESH = tempfile.TemporaryDirectory(prefix="gpu-check-")
 os.environ["TORCHINDUCTOR_CACHE_DIR"] = FRESH.name
 
 import torch  # noqa: E402
-from gpu_checks import corners, correct, lean, page, speed  # noqa: E402
+from gpu_checks import corners, correct, lean, page, speed, watch  # noqa: E402
 from gpu_checks.run import FULL, SMALL, Run, Section  # noqa: E402
 
 from actfun import names  # noqa: E402
@@ -36,6 +36,7 @@ CHECKS: dict[str, tuple[Callable[[Run, Section], None], float]] = {
     "learnable parameters": (corners.learnable, 10.0),
     "float64": (corners.reference, 10.0),
     "lean gradients": (lean.check, 15.0),
+    "watch": (watch.check, 10.0),
     "compiled values and gradients": (correct.compiled, 60.0),
 }
 MEASURES: dict[str, tuple[Callable[[Run, Section], None], float]] = {

@@ -22,6 +22,7 @@ from actfun._studies.claims import claims as claims
 from actfun._studies.compare import compare as compare
 from actfun._studies.plot import plot as plot
 from actfun._studies.show import show as show
+from actfun._studies.watch import watch as watch
 from actfun._surgery.patched import patched as patched
 from actfun._surgery.replace import replace as replace
 from actfun._surgery.replace import replaced as replaced
@@ -122,6 +123,7 @@ __all__ = [
     "tanh_shrink",
     "telu",
     "threshold",
+    "watch",
     "xielu",
 ]
 

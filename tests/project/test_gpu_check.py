@@ -20,7 +20,7 @@ from gpu_checks import corners, correct, page, speed  # noqa: E402
 from gpu_checks.run import SMALL, Run, Section  # noqa: E402
 
 UNCOMPILED = (
-    "values and gradients,special values,layouts,in place,learnable parameters,float64,lean gradients,memory,"
+    "values and gradients,special values,layouts,in place,learnable parameters,float64,lean gradients,watch,memory,"
     "memory of steps,eager"
 )
 

@@ -58,6 +58,7 @@ LAYERS = (
     ("_bench",),
     ("_report",),
     ("_studies",),
+    ("callbacks",),
     ("_cli",),
     ("__main__",),
 )
@@ -186,7 +187,7 @@ def test_a_digest_covers_all_code_that_decides_a_result():
         )
     planted = {**FILES, "_compare/trial.py": FILES["_compare/trial.py"] + "\nfrom actfun._report import html\n"}
     assert "_report" in reached(("_claims",), planted)
-    assert {path for path in FILES if "/" not in path} & {*digest.RUNNING} == {"__main__.py"}
+    assert {path for path in FILES if "/" not in path} & {*digest.RUNNING} == {"__main__.py", "callbacks.py"}
 
 
 def test_importing_the_package_loads_no_torch():

@@ -124,7 +124,7 @@ def test_a_saturated_tanh_stack():
     model = mlp(nn.Tanh, 4)
     for layer in model:
         if isinstance(layer, nn.Linear):
-            nn.init.normal_(layer.weight, 0.0, 1.0)
+            nn.init.normal_(layer.weight, 0.0, 2.0)
     watch = train(model)
     assert {("saturated", site) for site in "1357"} <= found(watch)
     assert watch.diagnose()[0].key == "saturated"

@@ -443,6 +443,52 @@ def test_a_watch_may_pause():
         pass
 
 
+@pytest.mark.parametrize("context", [af.lean, af.patched])
+def test_other_contexts_of_this_library_go_with_it(context):
+    def run(watched):
+        model = made()
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        with af.watch(model, every=1, live=False) if watched else nullcontext() as watch:
+            for step in range(3):
+                x, y = batch(step)
+                optimizer.zero_grad()
+                with context():
+                    loss = functional.cross_entropy(model(x), y)
+                loss.backward()
+                optimizer.step()
+        return model, watch
+
+    (plain, _), (watched, watch) = run(False), run(True)
+    for a, b in zip(plain.parameters(), watched.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert [place.name for place in watch.places] == SEEN
+    assert all(r["gradient_rms"] for r in watch.windows[-1].records)
+
+
+def test_functorch_goes_by_unseen():
+    model = nn.Sequential(nn.Linear(5, 4), nn.Tanh())
+    parameters = dict(model.named_parameters())
+
+    def loss(values, x):
+        return torch.func.functional_call(model, values, (x,)).square().sum()
+
+    x = torch.randn(3, 5)
+    expected = torch.func.vmap(torch.func.grad(loss), (None, 0))(parameters, x)
+    with af.watch(model, every=1, live=False):
+        found = torch.func.vmap(torch.func.grad(loss), (None, 0))(parameters, x)
+    for name, value in expected.items():
+        assert torch.equal(value, found[name])
+
+
+def test_exported_and_traced_models_are_as_without_it():
+    model, x = made().eval(), batch()[0]
+    with af.watch(model, every=1, live=False):
+        exported = torch.export.export(model, (x,))
+        traced = torch.jit.trace(model, x)
+    torch.testing.assert_close(exported.module()(x), model(x))
+    torch.testing.assert_close(traced(x), model(x))
+
+
 # Which steps are watched.
 
 

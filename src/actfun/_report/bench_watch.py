@@ -1,5 +1,6 @@
 """What watching costs, as a page for the documentation and as a table."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,18 +41,22 @@ def sections(records: Sequence[Record]) -> list[Section]:
     return [*_costs(of(records, "watch")), *_alarms(of(records, "alarm"))]
 
 
-def healthy(records: Sequence[Record], name: str) -> list[Record]:
-    """The trainings of a task whose score is near the best: within 0.03, or 10% of a loss."""
-    scores = [r for r in records if r["task"] == name and r["score"] == r["score"]]
-    higher = task(name).decides.higher_is_better
-    best = max(r["score"] for r in scores) if higher else min(r["score"] for r in scores)
-    return [r for r in scores if (r["score"] >= best - 0.03 if higher else r["score"] <= 1.1 * best)]
+def tuned(records: Sequence[Record], name: str) -> list[Record]:
+    """Of the trainings of a task each activation's best, as tuning would choose it."""
+    better = 1.0 if task(name).decides.higher_is_better else -1.0
+    best: dict[str, Record] = {}
+    for record in records:
+        if record["task"] == name and math.isfinite(record["score"]):
+            before = best.get(record["activation"])
+            if before is None or better * record["score"] > better * before["score"]:
+                best[record["activation"]] = record
+    return list(best.values())
 
 
 def _alarms(records: Sequence[Record]) -> list[Section]:
     rows = []
     for name in dict.fromkeys(r["task"] for r in records):
-        known, well = [r for r in records if r["task"] == name], healthy(records, name)
+        known, well = [r for r in records if r["task"] == name], tuned(records, name)
         wrong = [r for r in well if r["findings"]]
         said = "; ".join(
             f"{r['activation']} at {r['rate']:g}: {', '.join(sorted({f[0] for f in r['findings']}))}" for r in wrong
@@ -70,10 +75,10 @@ def _alarms(records: Sequence[Record]) -> list[Section]:
         )
     if not rows:
         return []
-    heads = ("task", "trainings", "went well", "of these with a finding", "which", "others with a finding")
+    heads = ("task", "trainings", "tuned", "of these with a finding", "which", "others with a finding")
     words = (
-        "Trainings of compare's tasks, each activation at three learning rates, watched every fifth step. One went well "
-        "whose score on validation data is within 0.03 of the best accuracy, or 10% of the smallest loss."
+        "Trainings of compare's tasks, each activation at three learning rates, watched every fifth step. Tuned are "
+        "those at an activation's best rate, by the score on validation data: nothing is wrong with them."
     )
     columns = dict(zip(heads, ([str(cell) for cell in column] for column in zip(*rows, strict=True)), strict=True))
     return [Section("False alarms", words, columns)]
@@ -125,10 +130,9 @@ def summary(records: Sequence[Record]) -> list[str]:
     said = []
     for section in _alarms(of(records, "alarm")):
         well, wrong = (
-            sum(int(cell.split()[0]) for cell in section.columns[head])
-            for head in ("went well", "of these with a finding")
+            sum(int(cell.split()[0]) for cell in section.columns[head]) for head in ("tuned", "of these with a finding")
         )
-        said.append(f"Of {well} trainings that went well {wrong} had a finding.")
+        said.append(f"Of {well} tuned trainings, which nothing is wrong with, {wrong} had a finding.")
     records = of(records, "watch")
     if not records:
         return said

@@ -10,7 +10,14 @@ from actfun._catalogue.registry import Activation
 
 PACKAGE = Path(__file__).parents[1]
 STUDIES = ("_accuracy", "_bench", "_claims", "_compare")  # a study's code decides its own results
-RUNNING = ("_studies", "_cli", "_report", "_runs", "__main__.py")  # these run jobs and show records, and decide none
+RUNNING = (
+    "_studies",
+    "_cli",
+    "_report",
+    "_runs",
+    "__main__.py",
+    "callbacks.py",
+)  # these run jobs and show records, and decide none
 SUFFIXES = (".py", ".toml", ".json", ".csv")
 
 

@@ -9,7 +9,8 @@ import threading
 import warnings
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -288,14 +289,15 @@ class Observer:
         if function in PASSING and isinstance(y, Tensor) and args and (found := now.outputs.get(id(args[0]))):
             now.outputs[id(y)] = weakref.ref(y), found[1]
         if function in CONVOLUTIONS or function in UNITS_LAST or function in CHANNELS_FIRST:
-            self._note_layer(now, owner, function, args, kwargs, y)
+            with self._guard(known.label(function)):
+                self._note_layer(now, owner, function, args, kwargs, y)
         elif function in BENDING and isinstance(y, Tensor) and tuple(y.shape) in now.layers and y.is_floating_point():
             name = self.names[id(owner)]
             self.others.setdefault(f"{name}:{function.__name__}" if name else function.__name__, function.__name__)
         return y
 
     def _note_layer(self, now: _Pass, owner: nn.Module, function: Any, args: Any, kwargs: Any, y: Any) -> None:
-        if not isinstance(y, Tensor) or not y.dim():
+        if not _is_plain(y):
             return
         shape = tuple(y.shape)
         dim = y.dim() - 1
@@ -321,7 +323,7 @@ class Observer:
             kept = now.outputs.get(id(x))
             if kept is not None and kept[0]() is x:
                 kept[1].feeds = True
-            if not now.layers and not now.calls and x.is_floating_point() and not isinstance(x, nn.Parameter):
+            if not self.input and not now.calls and _is_plain(x) and not isinstance(x, nn.Parameter):
                 wide = x.detach().float()
                 self.input = {"mean": float(wide.mean()), "std": float(wide.std(correction=0))}
             break
@@ -334,15 +336,20 @@ class Observer:
 
     def _before(self, seen: Seen) -> Callable[[Any], None] | None:
         """Count what goes into an activation; what is given back counts what comes out."""
+        with self._guard(seen.label):
+            return self._count(self._pass, seen)
+        return None
+
+    @contextmanager
+    def _guard(self, name: str) -> Iterator[None]:
+        """Count within: no mode sees it, it has no gradients, and what cannot be counted does not stop the training."""
         try:
-            with without_modes():
-                return self._count(self._pass, seen)
-        except (RuntimeError, TypeError, ValueError, IndexError) as error:  # training goes on
-            name = seen.label
+            with without_modes(), torch.no_grad():
+                yield
+        except Exception as error:
             if name not in self.failed:
                 self.failed[name] = f"{type(error).__name__}: {error}"
                 warnings.warn(f"actfun.watch: {name} cannot be measured: {self.failed[name]}", stacklevel=2)
-            return None
 
     def _count(self, now: _Pass, seen: Seen) -> Callable[[Any], None]:
         place = self._place(now, seen)
@@ -363,15 +370,14 @@ class Observer:
         samples = 1 if part.dim() == 1 or dim == 0 else part.shape[0]
         if part.dim() == 3 and dim == 2:  # tokens are samples, the places of an image are not
             samples *= part.shape[1]
-        with torch.no_grad():
-            if (pieces := place.slope.pieces(part)) is not None:
-                tally.won(pieces)
-            tally.before(part, place.slope(part), place.slope.top(part, dim), dim, samples)
+        if (pieces := place.slope.pieces(part)) is not None:
+            tally.won(pieces)
+        tally.before(part, place.slope(part), place.slope.top(part, dim), dim, samples)
 
         def after(y: Any) -> None:
             if not isinstance(y, Tensor):
                 return
-            with without_modes(), torch.no_grad():
+            with self._guard(seen.label):
                 tally.after(y.detach()[cut], dim)
             now.outputs[id(y)] = weakref.ref(y), place
             if not graded.requires_grad and seen.kind == "layer" and y.requires_grad:
@@ -413,8 +419,8 @@ class Observer:
     def _on_gradient(self, key: Key, tally: Tally, cut: tuple[slice, ...]) -> Callable[[Tensor], None]:
         def count(g: Tensor) -> None:
             if self.tallies.get(key) is tally:  # else the window it is of has been closed
-                self.on_gradient()
-                with torch.no_grad():
+                with self._guard(self.places[key].name):
+                    self.on_gradient()
                     tally.gradient(g.detach()[cut])
 
         return count
@@ -425,7 +431,8 @@ class Observer:
         if not _is_plain(x):
             return None
         name = self.names[id(layer)]
-        with without_modes(), torch.no_grad():
+        z = x
+        with self._guard(name):
             z = layer.pre_activations(x)  # type: ignore[arg-type]
         meaning, dim = Meaning("maxout", {"pieces": layer.pieces}), layer.dim(z)
         seen = Seen(

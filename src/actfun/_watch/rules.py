@@ -15,6 +15,7 @@ from actfun._watch.history import ENOUGH, Record, Window
 from actfun._watch.observer import Place
 
 IN_A_ROW = 3  # windows in which a thing has to be, before it is said
+SATURATED = 0.75  # of the way from the share on standard normal input to 1
 DEAD, OFF_CENTRE, VANISHING, EXPLODING, GROWING = 0.3, 1.0, 1e-3, 70.0, 100.0
 KINDS = ("non_finite", "dead", "saturated", "vanishing", "exploding", "off_centre")  # the gravest first
 INSTEAD = {  # to try for another one: the first that it is not yet
@@ -85,7 +86,7 @@ def judge(window: Window, first: Mapping[str, Record], places: Mapping[str, Plac
             continue
         if record["units"] and record["dead"] / record["units"] > DEAD:
             yield record, ("dead", record["dead"] / record["units"], DEAD)
-        limit = 0.5 + natural.flat / 2.0
+        limit = natural.flat + SATURATED * (1.0 - natural.flat)
         if natural.ends and record["flat"] > limit:
             yield record, ("saturated", record["flat"], limit)
         limit = max(OFF_CENTRE, 2.0 * natural.ratio)
