@@ -70,13 +70,15 @@ ONLY_IN = {
     "triton": {"_backends/gpu/__init__.py"},
     "mpmath": {"_backends/mpmath.py", "_backends/derivation.py", "_claims/exact_smooth.py"},
     "sympy": {"_backends/derivation.py"},
-    "altair": {f"_report/{name}.py" for name in ("charts", "html", "curves", "bench", "memory", "data_charts")},
+    "altair": {
+        f"_report/{name}.py" for name in ("charts", "html", "curves", "bench", "memory", "data_charts", "watch_charts")
+    },
     "ray": {"_runs/cluster.py"},
     "sklearn": {f"_compare/{name}.py" for name in ("folders", "metrics", "reading", "references", "tables", "tasks")},
     "skrub": {"_compare/tables.py"},
     "PIL": {"_compare/folders.py"},
     "torchvision": {"_compare/images.py", "_studies/swap.py"},
-    "transformers": {"_bench/networks.py", "_studies/swap.py"},
+    "transformers": {"_bench/networks.py", "_studies/swap.py", "callbacks.py"},
     "scipy": {"_compare/statistics.py", "_compare/several.py"},
 }
 STANDARD_LIBRARY_ONLY = (

@@ -15,7 +15,7 @@ Layout = Literal["thinc", "paddle", "tensorflow_addons"]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 
 
-class Pieces(nn.Module):
+class _Pieces(nn.Module):
     """What layers with pieces share. Those of an output follow each other along the weight's first dimension."""
 
     weight: Any
@@ -103,7 +103,7 @@ class Pieces(nn.Module):
         return f"{super().extra_repr()}, pieces={self.pieces}"
 
 
-class Maxout(Pieces, nn.Linear):
+class Maxout(_Pieces, nn.Linear):
     """A linear layer to `pieces` values for each output, of which the largest counts (arXiv:1302.4389).
 
     Input (…, in_features), output (…, out_features); weight (out_features·pieces, in_features), the pieces of an output
@@ -131,7 +131,7 @@ class Maxout(Pieces, nn.Linear):
         return maxout.linear(input, self.weight, self.bias, self.pieces)
 
 
-class _Convolution(Pieces):
+class _Convolution(_Pieces):
     """What convolutions with pieces share."""
 
     stride: tuple[int, ...]

@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 from actfun._catalogue.kinds import ELEMENTWISE, GATED
 from actfun._catalogue.names import Meaning
 from actfun._catalogue.registry import Activation
-from actfun._operators.layers import Pieces
+from actfun._operators.layers import Maxout, MaxoutConv1d, MaxoutConv2d, MaxoutConv3d
 from actfun._operators.modules import MaxoutPieces, module_meant
 from actfun._operators.op import activation_of
 from actfun._operators.torch_private import in_backward, is_transformed, without_modes
@@ -33,6 +33,7 @@ from actfun._surgery.sites import held_sites
 from actfun._watch.slopes import Natural, Slope
 from actfun._watch.tally import Tally
 
+LAYERS = (Maxout, MaxoutConv1d, MaxoutConv2d, MaxoutConv3d)  # whose activation is inside
 MOST_CALLS = 8  # of one place in a pass that are told apart: a loop over time makes hundreds
 CHANNELS_FIRST = (functional.batch_norm, functional.instance_norm, functional.group_norm)
 UNITS_LAST: tuple[Any, ...] = (
@@ -234,7 +235,7 @@ class Observer:
 
     def _entered(self, module: nn.Module, inputs: tuple[Any, ...]) -> Any:
         """What goes on the stack for a module: itself, or that it is an activation."""
-        if isinstance(module, Pieces):
+        if isinstance(module, LAYERS):
             return _Inside(self._before_pieces(module, inputs))
         meaning = self._meaning(module)
         if meaning is None:
@@ -425,7 +426,7 @@ class Observer:
 
         return count
 
-    def _before_pieces(self, layer: Pieces, inputs: tuple[Any, ...]) -> Callable[[Any], None] | None:
+    def _before_pieces(self, layer: Any, inputs: tuple[Any, ...]) -> Callable[[Any], None] | None:
         """Count what a Maxout layer does: all its pieces are computed once more."""
         x = inputs[0] if inputs else None
         if not _is_plain(x):
