@@ -434,7 +434,7 @@ class Observer:
         name = self.names[id(layer)]
         z = x
         with self._guard(name):
-            z = layer.pre_activations(x)  # type: ignore[arg-type]
+            z = layer.pre_activations(x)
         meaning, dim = Meaning("maxout", {"pieces": layer.pieces}), layer.dim(z)
         seen = Seen(
             name, "", meaning, "layer", z, False, lambda: Slope(layer.forward, module=MaxoutPieces(layer.pieces, dim))
