@@ -99,7 +99,7 @@ def test_half_a_convolution_that_is_dead():
 def test_half_a_layer_that_is_dead_behind_a_function():
     model = Functional()
     push(model.second)
-    assert found(train(model)) == {("dead", "F.relu")}
+    assert found(train(model)) == {("dead", "second → F.relu")}
 
 
 def test_units_that_die_later():

@@ -205,11 +205,11 @@ def test_a_place_is_a_module_a_function_and_a_call():
         ("inner.1", "gelu"),
         ("act", "relu"),
         ("act #2", "relu"),
-        ("F.leaky_relu", "leaky_relu(negative_slope=0.1)"),
-        ("F.leaky_relu #2", "leaky_relu(negative_slope=0.2)"),
-        ("torch.tanh", "tanh"),
-        ("af.gelu", "gelu"),
-        ("Tensor.sigmoid", "sigmoid"),
+        ("inner.0 → F.leaky_relu", "leaky_relu(negative_slope=0.1)"),
+        ("inner.0 → F.leaky_relu #2", "leaky_relu(negative_slope=0.2)"),
+        ("inner.0 → torch.tanh", "tanh"),
+        ("inner.0 → af.gelu", "gelu"),
+        ("inner.0 → Tensor.sigmoid", "sigmoid"),
     ]
     assert meter.samples == 6
 
@@ -226,6 +226,26 @@ def test_every_activation_is_counted(name):
     assert 0.0 <= tally.shares.dead < 1.0
     assert tally.shares.mean == pytest.approx(float(y.detach().mean()), rel=1e-4, abs=1e-6)
     assert tally.gradient_norm > 0.0
+
+
+def test_calls_behind_other_layers_are_other_places():
+    """A loop over layers, and a module that all of them share."""
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers, self.act = nn.ModuleList(nn.Linear(4, 4) for _ in range(12)), nn.ReLU()
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = self.act(torch.sigmoid(layer(x)))
+            return x
+
+    with Meter(net := Net()) as meter:
+        net(torch.randn(3, 4))
+    names = [place.name for place in meter._observer.places.values()]
+    assert len(names) == len({*names}) == 24
+    assert names[:4] == ["layers.0 → torch.sigmoid", "act", "layers.1 → torch.sigmoid", "layers.1 → act"]
 
 
 def test_a_histogram_counts_every_number_by_size_and_sign():

@@ -89,7 +89,11 @@ def test_statistics_are_those_of_all_ranks(tmp_path, kind):
 def test_ranks_that_see_other_places_keep_their_own_and_go_on(tmp_path):
     multiprocessing.spawn(work, (str(tmp_path), "DDP, a branch"), RANKS)
     one, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(RANKS))
-    assert [r["site"] for r in one["records"][:3]] == ["module.act", "module:F.gelu", "module.act"]
-    assert [r["site"] for r in other["records"][:3]] == ["module.act", "module:torch.tanh", "module:F.gelu"]
+    assert [r["site"] for r in one["records"][:3]] == ["module.act", "module.second → F.gelu", "module.act"]
+    assert [r["site"] for r in other["records"][:3]] == [
+        "module.act",
+        "module.second → torch.tanh",
+        "module.second → F.gelu",
+    ]
     assert {r["samples"] for r in (*one["records"], *other["records"])} == {ROWS}
     assert one["steps"] == other["steps"] == STEPS

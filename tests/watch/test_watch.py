@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 import actfun as af
 from actfun._operators.torch_private import compiler_counts
 from actfun._watch.history import MOST_WINDOWS, History, Window
-from actfun._watch.schedule import CLOSEST, FIRST, Schedule
+from actfun._watch.schedule import CLOSEST, Schedule
 
 
 class Net(nn.Module):
@@ -38,7 +38,7 @@ class Net(nn.Module):
         return self.down(self.gelu(self.up(h).tanh()))
 
 
-SEEN = ["act", "F.relu", "Tensor.tanh", "gelu"]
+SEEN = ["act", "conv → F.relu", "up → Tensor.tanh", "gelu"]
 
 
 def batch(seed=0):
@@ -81,7 +81,7 @@ def test_a_record_says_what_the_network_did():
     z = model.act(h.clone()) - 0.1
     record = train(made(), steps=1, every=1).records()[1]
     y = functional.relu(z)
-    assert (record["site"], record["activation"], record["kind"]) == ("F.relu", "relu", "function")
+    assert (record["site"], record["activation"], record["kind"]) == ("conv → F.relu", "relu", "function")
     assert (record["shape"], record["samples"], record["units"]) == ("16x6x6x6", 16, 6)
     assert record["mean"] == pytest.approx(y.mean().item(), rel=1e-5)
     assert record["std"] == pytest.approx(y.std(correction=0).item(), rel=1e-5)
@@ -370,7 +370,8 @@ def test_what_cannot_be_measured_does_not_stop_training(monkeypatch):
         warnings.simplefilter("always")
         watch = train(model, steps=2, every=1)
     assert [str(one.message) for one in said if "planted" in str(one.message)] == [
-        f"actfun.watch: {site} cannot be measured: RuntimeError: planted" for site in SEEN
+        f"actfun.watch: {site} cannot be measured: RuntimeError: planted"
+        for site in ("act", "F.relu", "Tensor.tanh", "gelu")
     ]
     assert "not measured: act" in watch.coverage()
 
@@ -513,10 +514,10 @@ def test_the_interval_keeps_the_budget(cost, interval):
             watched.append(step)
         clock.now += 1.0 + cost * chosen
         schedule.ended(step, chosen)
-    assert tuple(watched[:3]) == FIRST
+    assert {0, *(2**k for k in range(13))} <= {*watched}
     assert schedule.interval == interval
     assert schedule.overhead == pytest.approx(len(watched) * cost / 5_000, rel=0.01)
-    assert schedule.overhead < 0.03 + 3 * cost / 5_000
+    assert schedule.overhead < 0.03 + 14 * cost / 5_000
 
 
 def test_a_number_is_an_interval():

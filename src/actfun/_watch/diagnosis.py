@@ -129,6 +129,8 @@ def _is_early(finding: Finding, case: Case) -> bool:
 def _told(findings: list[Finding]) -> list[Spoken]:
     def one(finding: Finding) -> Spoken:
         said = finding.text("findings", 0), finding.text("findings", 1)
+        if not finding.activation:
+            return both("evidence", "said", said=said, since=finding.since)
         return both("evidence", "finding", site=finding.site, old=finding.activation, said=said, since=finding.since)
 
     shown = [one(finding) for finding in findings[:MOST]]

@@ -11,7 +11,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -57,12 +57,21 @@ BENDING |= {Tensor.clamp, Tensor.clamp_min, Tensor.clip, Tensor.maximum, Tensor.
 
 @dataclass(frozen=True)
 class Key:
-    """What tells places apart: the module, the function, the how-manieth call in a pass, and the number of units."""
+    """What tells places apart.
+
+    owner: the module. function: empty where the module is the activation. after: the layer whose weights come before.
+    call: of these in a pass the how-manieth. units: how many there are.
+    """
 
     owner: str
     function: str
+    after: str
     call: int
     units: int
+
+    def is_like(self, other: "Key") -> bool:
+        """Whether only the layer before differs."""
+        return replace(self, after="") == replace(other, after="")
 
 
 @dataclass
@@ -136,7 +145,7 @@ class _Pass(threading.local):
         self.stack: list[Any] = []
         self.layers: dict[tuple[int, ...], _Layer] = {}
         self.by_dims: dict[int, _Layer] = {}
-        self.calls: Counter[tuple[str, str]] = Counter()
+        self.calls: Counter[tuple[str, str, str]] = Counter()
         self.outputs: dict[int, tuple[weakref.ref[Tensor], Place]] = {}
         self.mode: _Mode | None = None
 
@@ -172,7 +181,7 @@ class Observer:
                     self._modules[id(site.held)] = site.held
         self.places: dict[Key, Place] = {}
         self.tallies: dict[Key, Tally] = {}
-        self._slopes: dict[tuple[str, str, int, str], Slope] = {}
+        self._slopes: dict[tuple[str, str, str, int, str], Slope] = {}
         self.others: dict[str, str] = {}  # what bends, and is no activation that is known: its name -> the function's
         self.failed: dict[str, str] = {}  # places that could not be measured -> why
         self.passes = self.turn = 0
@@ -388,34 +397,42 @@ class Observer:
 
     def _place(self, now: _Pass, seen: Seen) -> Place:
         """Where a call is made; a place that is new is entered."""
-        now.calls[seen.owner, seen.function] += 1
-        call = min(now.calls[seen.owner, seen.function], MOST_CALLS)
-        at = seen.owner, seen.function, call, seen.meaning.canonical
+        z, dims = seen.z, seen.z.dim()
+        layer = now.layers.get(tuple(z.shape)) or now.by_dims.get(dims)
+        weight = seen.weight or (layer.weight if layer is not None else None)
+        after = self.names.get(id(weight[0]), "") if weight is not None else ""
+        now.calls[seen.owner, seen.function, after] += 1
+        call = min(now.calls[seen.owner, seen.function, after], MOST_CALLS)
+        at = seen.owner, seen.function, after, call, seen.meaning.canonical
         slope = self._slopes.get(at)
         if slope is None or seen.learned:
             slope = self._slopes[at] = seen.slope()
-        z, dims = seen.z, seen.z.dim()
-        layer = now.layers.get(tuple(z.shape)) or now.by_dims.get(dims)
         dim = slope.dim if slope.dim is not None else seen.channels
         if dim is None:
             dim = layer.dim if layer is not None else 1 if dims > 3 else -1
         dim = dim % dims if -dims <= dim < dims else dims - 1
-        key = Key(seen.owner, seen.function, call, z.shape[dim])
+        key = Key(seen.owner, seen.function, after, call, z.shape[dim])
         place = self.places.get(key)
+        if place is None and in_backward():  # a checkpoint runs a part of a pass, which may not show the layer before
+            place = next((known for known in self.places.values() if known.key.is_like(key)), None)
         if place is None:
-            name = seen.label + (f" #{call}" if call > 1 else "")
-            if any(other.name == name for other in self.places.values()):
-                name += f" ({key.units} units)"
             kind = "function" if seen.kind == "function" else "module"
             text, order, natural = known.text(seen.meaning), len(self.places), slope.natural(z, dim)
-            place = Place(key, name, text, kind, (), dim, None, order, slope, natural)
+            place = Place(key, self._name(seen, key), text, kind, (), dim, None, order, slope, natural)
             self.places[key] = place
         place.shape, place.dim, place.slope = tuple(z.shape), dim, slope
-        if layer is not None and layer.weight is not None:
-            place.weight = layer.weight
-        if seen.weight is not None:
-            place.weight = seen.weight
+        place.weight = weight or place.weight
         return place
+
+    def _name(self, seen: Seen, key: Key) -> str:
+        """A name for a place: of a function with the layer before it, of a module its own, where it is taken with that."""
+        taken = {place.name for place in self.places.values()}
+        name = seen.label if not key.function or not key.after else f"{key.after} → {key.function}"
+        if name in taken and key.after and not key.function and key.call == 1:
+            name = f"{key.after} → {name}"
+        if key.call > 1:
+            name += f" #{key.call}"
+        return name if name not in taken else f"{name} ({key.units} units)"
 
     def _on_gradient(self, key: Key, tally: Tally, cut: tuple[slice, ...]) -> Callable[[Tensor], None]:
         def count(g: Tensor) -> None:

@@ -70,7 +70,8 @@ class Finding:
         return self.text("findings")
 
     def __str__(self) -> str:
-        return f"{self.site} ({self.activation}): {self.said}. {self.advice}"
+        activation = f" ({self.activation})" if self.activation else ""
+        return f"{self.site}{activation}: {self.said}. {self.advice}"
 
 
 Judged = tuple[str, float, float]  # the rule, the value and its threshold

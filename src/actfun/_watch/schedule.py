@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-FIRST = (0, 2, 4)  # steps that are watched at once, with others between them, so that both times are known early
 CLOSEST = 10  # steps from one that is watched to the next; nothing that lasts is missed by that
 KEPT = 33  # times of which medians are taken
 
@@ -62,7 +61,8 @@ class Schedule:
 
     def chooses(self, step: int) -> bool:
         """Whether a step is to be watched."""
-        return step >= self.next or (self._every == "auto" and step in FIRST)
+        early = self._every == "auto" and step & (step - 1) == 0  # 0 and powers of 2: a short training is seen too
+        return step >= self.next or early
 
     def began(self) -> None:
         """The first step begins; what was counted before is none."""

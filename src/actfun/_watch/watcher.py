@@ -1,5 +1,6 @@
 """The statistics of a model's activations during training: which steps, over all ranks, and what is wrong."""
 
+import dataclasses
 import math
 import sys
 import time
@@ -214,7 +215,7 @@ class Watcher:
         interval = None
         updates = self._updates_of(places, found)
         if self._shared:
-            keys = sorted(found, key=lambda key: (key.owner, key.function, key.call, key.units))
+            keys = sorted(found, key=dataclasses.astuple)
             others = [part for key in keys for part in updates.get(key) or ()]
             interval = ranks.total(
                 [str(key) for key in keys], [found[key] for key in keys], others, self._schedule.interval
