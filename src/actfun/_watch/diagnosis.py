@@ -176,7 +176,11 @@ def _not_optimized(windows: list[Window]) -> list[Spoken]:
 def _silent(windows: list[Window]) -> list[Spoken]:
     """Evidence where units were silent in all samples, which are too few to call them dead."""
     last = windows[-1].records if windows else []
-    shares = [(r["silent"] / r["units"], r) for r in last if r["units"] and r["silent_samples"] >= SOME]
+    shares = [
+        (r["silent"] / r["units"], r)
+        for r in last
+        if r["units"] and r["silent_samples"] >= SOME and not r["non_finite"]
+    ]
     share, record = max(shares, key=lambda pair: pair[0], default=(0.0, {}))
     if share <= DEAD:
         return []

@@ -425,7 +425,7 @@ class Observer:
         return place
 
     def _name(self, seen: Seen, key: Key) -> str:
-        """A name for a place: of a function with the layer before it, of a module its own, where it is taken with that."""
+        """A name for a place: of a function with the layer before it, of a module its own, if taken with that."""
         taken = {place.name for place in self.places.values()}
         name = seen.label if not key.function or not key.after else f"{key.after} → {key.function}"
         if name in taken and key.after and not key.function and key.call == 1:
