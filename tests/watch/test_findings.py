@@ -139,6 +139,23 @@ def test_the_vanishing_gradient_of_20_layers_of_sigmoid():
     assert watch.diagnose()[0].key == "vanishing"
 
 
+def test_residual_branches_that_start_as_0_are_healthy():
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.act = nn.Linear(20, 64), nn.GELU()
+            self.up, self.down, self.last = nn.Linear(64, 64), nn.Linear(64, 64), nn.Linear(64, CLASSES)
+            nn.init.constant_(self.down.weight, 1e-6)
+
+        def forward(self, x):
+            h = self.act(self.first(x))
+            return self.last(torch.tanh(h + self.down(torch.relu(self.up(h)))))
+
+    watch = train(Residual(), rate=1e-7)
+    assert min(r["gradient_ratio"] for r in watch.records()) < -3
+    assert found(watch) == set()
+
+
 def test_an_exploding_gradient():
     model = mlp(nn.ReLU, 12)
     for layer in model:

@@ -107,11 +107,14 @@ def _not_finite(window: Window) -> Record | None:
 
 
 def _flow(window: Window) -> Iterator[tuple[Record, Judged]]:
-    """The gradient on its way back, judged once: at the first place that it has left, and where it is largest."""
+    """The gradient on its way back, judged once: at the first place, where it has left it, and where it is largest.
+
+    Branches beside a way that it takes may have little: those of residual blocks that start as 0.
+    """
 
     flows = [record for record in window.records if record["gradient_ratio"] is not None]
-    if lost := next((record for record in flows if record["gradient_ratio"] < math.log10(VANISHING)), None):
-        yield lost, ("vanishing", lost["gradient_ratio"], math.log10(VANISHING))
+    if flows and flows[0]["gradient_ratio"] < math.log10(VANISHING):
+        yield flows[0], ("vanishing", flows[0]["gradient_ratio"], math.log10(VANISHING))
     if flows and (most := max(flows, key=lambda r: r["gradient_ratio"]))["gradient_ratio"] > math.log10(EXPLODING):
         yield most, ("exploding", most["gradient_ratio"], math.log10(EXPLODING))
 
