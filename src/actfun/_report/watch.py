@@ -11,7 +11,7 @@ from rich.text import Text
 from actfun._report.formatting import MINUS, MISSING, is_number
 from actfun._report.tables import fit_columns
 from actfun._watch.history import ENOUGH, Record
-from actfun._watch.rules import CHINESE, ENGLISH
+from actfun._watch.rules import ENGLISH, Finding
 from actfun._watch.watcher import Watcher
 
 SHOWN = 3  # findings below a table that is drawn again and again
@@ -82,34 +82,65 @@ def table(watcher: Watcher, width: int) -> RenderableType:
     """The last window as a table with what was found below, for so many characters."""
     if not watcher.windows:
         return Text(f"Nothing was seen yet. {watcher.coverage()}.")
-    last = watcher.windows[-1]
-    drawn = fit_columns(f"Step {last.step:,}", columns(last.records), width, WORDS)
+    last = watcher.last or watcher.windows[-1]
+    drawn = fit_columns(title(watcher), columns(last.records), width, WORDS)
     return Group(drawn, *(Text(line) for line in lines(watcher)))
+
+
+def title(watcher: Watcher, language: int = ENGLISH) -> str:
+    """Which step the table is of."""
+    last = watcher.last
+    if last is None:
+        return ("No step yet", "尚无任何一步")[language]
+    spoilt = last is not watcher.windows[-1]
+    english, chinese = f"Step {last.step:,}", f"第 {last.step:,} 步"
+    if spoilt:
+        english, chinese = f"{english}, the last with finite numbers", f"{chinese}，数值仍有限的最后一步"
+    return (english, chinese)[language]
+
+
+def grouped(findings: list[Finding]) -> list[tuple[Finding, list[str]]]:
+    """Findings of one kind together: the first, and at which other places it is so too."""
+    found: dict[str, tuple[Finding, list[str]]] = {}
+    for finding in findings:
+        if finding.rule in found:
+            found[finding.rule][1].append(finding.site)
+        else:
+            found[finding.rule] = finding, []
+    return list(found.values())
+
+
+def elsewhere(others: list[str], language: int = ENGLISH) -> str:
+    """Where a finding is so too."""
+    if not others:
+        return ""
+    more = " …" if len(others) > SHOWN else ""
+    english = (
+        f"The same at {len(others)} more {'places' if len(others) > 1 else 'place'}: {', '.join(others[:SHOWN])}{more}."
+    )
+    return (english, f"另有 {len(others)} 处相同：{'、'.join(others[:SHOWN])}{more}。")[language]
 
 
 def lines(watcher: Watcher) -> Iterator[str]:
     """What stands below the table."""
-    findings = watcher.findings()
-    yield from (f"• {finding}" for finding in findings[:SHOWN])
-    if len(findings) > SHOWN:
-        yield f"  and {len(findings) - SHOWN} more: .findings()"
+    yield from (f"• {finding} {elsewhere(others)}".rstrip() for finding, others in grouped(watcher.findings()))
     yield f"{summary(watcher)}."
 
 
 def verdict(watcher: Watcher, language: int = ENGLISH) -> str:
     """A sentence: what is wrong, or that nothing is."""
-    found = watcher.findings()
     if not watcher.windows:
         return ("No step was seen.", "没有看到任何一步。")[language]
-    if not found:
+    found, (cause, *_) = grouped(watcher.findings()), watcher.diagnose()
+    if not found and cause.key == "nothing":
         return ("Nothing is wrong with the activations.", "激活没有异常。")[language]
-    first, kind = found[0], found[0].text("kinds", language)
-    if language == CHINESE:
-        return f"共 {len(found)} 项异常，首先是 {first.site} 处：{kind}。"
-    more = (
-        f", and {len(found) - 1} more findings" if len(found) > 2 else ", and 1 more finding" if len(found) > 1 else ""
-    )
-    return f"{kind[:1].upper()}{kind[1:]} at {first.site}{more}."
+    said = [f"{cause.title[language]}"]
+    for finding, others in found[:1]:
+        kind, more = finding.text("kinds", language), len(others)
+        if finding.kind != cause.key:
+            english = f"{kind} at {finding.site}" + f" and {more} more" * bool(more)
+            said.append((english, f"{finding.site}{f' 等 {more + 1} 处' * bool(more)}{kind}")[language])
+    return ("; ".join(said) + ".", "；".join(said) + "。")[language]
 
 
 def summary(watcher: Watcher, language: int = ENGLISH) -> str:
@@ -118,5 +149,5 @@ def summary(watcher: Watcher, language: int = ENGLISH) -> str:
     english = f"{watcher.watched_steps:,} of {steps:,} steps watched"
     chinese = f"{steps:,} 步中观察了 {watcher.watched_steps:,} 步"
     if cost is not None:
-        english, chinese = f"{english} at {cost:.1%} of the time", f"{chinese}，耗时占 {cost:.1%}"
-    return "; ".join([(english, chinese)[language], watcher.coverage(language)])
+        english, chinese = f"{english}, which took {cost:.1%} more time", f"{chinese}，多用 {cost:.1%} 的时间"
+    return ("; ", "；")[language].join([(english, chinese)[language], watcher.coverage(language)])

@@ -43,6 +43,18 @@ def thinned(windows: Sequence[Window], most: int) -> list[Window]:
     return [windows[k] for k in sorted(places)]
 
 
+def telling(watcher: Watcher) -> str:
+    """The measure that shows what is wrong, or else that says most."""
+    shown = {
+        "dead": "dead",
+        "saturated": "flat",
+        "off_centre": "centre",
+        "vanishing": "gradient",
+        "exploding": "gradient",
+    }
+    return next((shown[finding.kind] for finding in watcher.findings() if finding.kind in shown), "flat")
+
+
 def heatmap(watcher: Watcher, measure: str) -> Row | None:
     """Places by steps: the colour is one of `MEASURES`; the first layer is on top."""
     value, written, ends, colours = MEASURES[measure]
@@ -52,11 +64,11 @@ def heatmap(watcher: Watcher, measure: str) -> Row | None:
         {"step": w.step, "place": r["site"], "value": round(v, 4), "text": written(v)}
         for w in windows
         for r in w.records
-        if r["site"] in names and (v := value(r)) is not None and math.isfinite(v)
+        if r["site"] in names and not r["non_finite"] and (v := value(r)) is not None and math.isfinite(v)
     ]
     if not rows:
         return None
-    steps = sorted({row["step"] for row in rows})
+    steps = [window.step for window in windows]
     scale = alt.Scale(domain=_between(ends, len(colours)), range=colours, clamp=True)
     axis = alt.Axis(values=_some(steps), labelFlush=True, labelOverlap=True, ticks=False, domain=False, format=",d")
     chart = (
@@ -83,7 +95,7 @@ def _some(steps: list[int]) -> list[int]:
 
 
 def _names_axis() -> alt.Axis:
-    return alt.Axis(labelLimit=150, ticks=False, domain=False)
+    return alt.Axis(labelLimit=190, ticks=False, domain=False)
 
 
 def _legend(ends: list[float]) -> alt.Legend:
@@ -128,7 +140,7 @@ def deaths_chart(watcher: Watcher) -> Row | None:
         {"step": w.step, "dead": sum(r["dead"] for r in w.records), "units": sum(r["units"] for r in w.records)}
         for w in thinned(watcher.windows, MOST_STEPS * 4)
     ]
-    if not rows:
+    if not any(row["dead"] for row in rows):
         return None
     for row in rows:
         row["text"] = f"{row['dead']:,} of {row['units']:,}"
@@ -189,7 +201,7 @@ def curve_chart(watcher: Watcher) -> Row | None:
     points: list[Row] = []
     bars: list[Row] = []
     for place in places:
-        counts = watcher.windows[-1].bins.get(place.name)
+        counts = watcher.last.bins.get(place.name) if watcher.last else None
         bars += (drawn := _bars(place.name, counts)) if counts else (drawn := [])
         points += _curve(place, max([REACH, *(abs(bar[end]) for bar in drawn for end in ("x", "x2"))]))
     named: Any = alt.NamedData
@@ -264,7 +276,8 @@ def strips(watcher: Watcher) -> dict[str, Row]:
     """
     found = {}
     for place in worth_showing(watcher):
-        windows = [w for w in thinned(watcher.windows, MOST_STEPS) if place.name in w.bins]
+        finite = [w for w in watcher.windows if not any(record["non_finite"] for record in w.records)]
+        windows = [w for w in thinned(finite, MOST_STEPS) if place.name in w.bins]
         if not windows:
             continue
         columns = [_octaves(window.bins[place.name]) for window in windows]

@@ -105,9 +105,8 @@ class Notebook:
 def page_part(watcher: Watcher) -> str:
     """The table and what stands below it, as a part of a page."""
     sentences = [words.verdict(watcher), *words.lines(watcher)]
-    records = watcher.windows[-1].records if watcher.windows else []
-    title = f"Step {watcher.windows[-1].step:,}" if watcher.windows else "No step yet"
-    return part("Activations", sentences, [Section(title, "", words.columns(records))])
+    records = watcher.last.records if watcher.last else []
+    return part("Activations", sentences, [Section(words.title(watcher), "", words.columns(records))])
 
 
 def is_taken(console: Console, own: Live | None) -> bool:

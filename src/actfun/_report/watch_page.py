@@ -7,7 +7,7 @@ from typing import Any
 
 from actfun._report import html, watch_charts
 from actfun._report import watch as words
-from actfun._watch.rules import CHINESE, ENGLISH, Finding
+from actfun._watch.rules import CHINESE, ENGLISH, Finding, texts
 from actfun._watch.watcher import Watcher
 
 TOP = 3  # findings that are shown; the rest can be opened
@@ -20,7 +20,7 @@ def write_watch(path: Path, watcher: Watcher, machine: dict[str, Any]) -> None:
 
 def watch_page(watcher: Watcher, machine: dict[str, Any]) -> str:
     """The page as HTML text."""
-    findings = [_finding(finding) for finding in watcher.findings()]
+    findings = [_finding(*found) for found in words.grouped(watcher.findings())]
     charts = {f"heat-{name}": watch_charts.heatmap(watcher, name) for name in watch_charts.MEASURES}
     charts |= {
         "curve": watch_charts.curve_chart(watcher),
@@ -28,7 +28,7 @@ def watch_page(watcher: Watcher, machine: dict[str, Any]) -> str:
         "deaths": watch_charts.deaths_chart(watcher),
         "updates": watch_charts.update_chart(watcher),
     }
-    records = watcher.windows[-1].records if watcher.windows else []
+    records = watcher.last.records if watcher.last else []
     return html.environment().get_template("watch.html.j2").render(
         verdict=[words.verdict(watcher, language) for language in (ENGLISH, CHINESE)],
         summary=[words.summary(watcher, language) for language in (ENGLISH, CHINESE)],
@@ -38,10 +38,11 @@ def watch_page(watcher: Watcher, machine: dict[str, Any]) -> str:
         causes=watcher.diagnose() if watcher.windows else [],
         headings=list(words.HEADINGS.items()),
         wide=[heading in words.WORDS for heading in words.HEADINGS],
-        rows=[(record["status"], words.cells(record)) for record in records],
-        step=watcher.windows[-1].step if watcher.windows else None,
+        rows=[(record["status"], texts()["kinds"].get(record["status"]), words.cells(record)) for record in records],
+        step=[words.title(watcher, language) for language in (ENGLISH, CHINESE)],
         places=[place.name for place in watch_charts.worth_showing(watcher) if place.slope.draws],
         measures=[name for name in watch_charts.MEASURES if charts[f"heat-{name}"]],
+        first=watch_charts.telling(watcher),
         specs={name: spec for name, spec in charts.items() if spec},
         strips=watch_charts.strips(watcher),
         machine=machine,
@@ -49,10 +50,12 @@ def watch_page(watcher: Watcher, machine: dict[str, Any]) -> str:
     )  # fmt: skip
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: Finding, others: list[str]) -> dict[str, Any]:
     """A finding with its words in both languages."""
     spoken = {
         part: [finding.text(part, k) for k in (ENGLISH, CHINESE)] for part in ("kinds", "findings", "advice", "sources")
     }
     shown = {"value": words.number(finding.value, ".3g"), "threshold": words.number(finding.threshold, ".3g")}
-    return {"finding": finding, **spoken, **shown}
+    spoken["findings"] = [f"{said[:1].upper()}{said[1:]}" for said in spoken["findings"]]
+    more = [words.elsewhere(others, language) for language in (ENGLISH, CHINESE)]
+    return {"finding": finding, "more": more, **spoken, **shown}

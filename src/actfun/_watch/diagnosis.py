@@ -61,6 +61,8 @@ def causes(case: Case) -> list[Cause]:
             found[key] = replace(found[key], evidence=(*found[key].evidence, *evidence))
         elif evidence:
             found[key] = Cause(key, both("causes", key), tuple(evidence), experiment)
+    if not found and (silent := _silent(case.windows)):
+        found["dead"] = Cause("dead", both("causes", "silent"), tuple(silent), both("experiments", "silent"))
     if found:
         return list(found.values())
     return [Cause("nothing", both("causes", "nothing"), (both("evidence", "nothing"),), both("experiments", "nothing"))]
@@ -116,8 +118,6 @@ def _found(case: Case) -> Iterator[tuple[str, list[Spoken], Spoken]]:
     small = _small(case)
     if small and not at_once and not severed and not still:
         yield "rate_too_small", small, both("experiments", "rate_too_small", rate=words)
-    if not by_kind["dead"]:
-        yield "dead", _silent(case.windows), both("experiments", "silent")
     yield "off_centre", _told(by_kind["off_centre"]), _advice(by_kind["off_centre"])
 
 
@@ -161,12 +161,9 @@ def _moved(windows: list[Window]) -> list[Record]:
 
 
 def _not_optimized(windows: list[Window]) -> list[Spoken]:
-    """Evidence where weights stay that have a gradient like others'."""
-
-    def stays(record: Record) -> bool:
-        return bool(record["weighed"] and not record["update_ratio"] and (record["gradient_ratio"] or -9.0) > -3.0)
-
-    still = _always(windows[:-1] or windows, stays)  # the last window may have no step in it
+    """Evidence where no optimizer has weights, though a gradient arrives."""
+    stepped = [window for window in windows if window.facts["stepped"]]
+    still = _always(stepped, lambda r: bool(r["weighed"] and not r["optimized"] and r["gradient_rms"]))
     if not still:
         return []
     sites = ", ".join(r["site"] for r in still[:MOST]) + (" …" if len(still) > MOST else "")

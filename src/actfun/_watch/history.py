@@ -129,6 +129,7 @@ class History:
             "gradient_ratio": None,
             "update_ratio": _ratio(update),
             "weighed": place.weight is not None,
+            "optimized": update is not None,
             "non_finite": not all(finite),
             "where_not_finite": [] if all(finite) else [w for w, f in zip(PARTS, finite, strict=True) if not f],
             "status": "",

@@ -1,6 +1,7 @@
 """What is a finding: a number, a threshold that has a source, and the next experiment."""
 
 import functools
+import itertools
 import math
 import tomllib
 from collections import defaultdict
@@ -16,7 +17,8 @@ from actfun._watch.observer import Place
 
 IN_A_ROW = 3  # windows in which a thing has to be, before it is said
 SATURATED = 0.75  # of the way from the share on standard normal input to 1
-DEAD, OFF_CENTRE, VANISHING, EXPLODING, GROWING = 0.3, 1.0, 1e-3, 70.0, 100.0
+DEAD, VANISHING, EXPLODING, GROWING = 0.3, 1e-3, 70.0, 100.0
+OFF_CENTRE = 3.0  # healthy residual networks have 2.2 where sums of what ReLU gave go through it again
 KINDS = ("non_finite", "dead", "saturated", "vanishing", "exploding", "off_centre")  # the gravest first
 INSTEAD = {  # to try for another one: the first that it is not yet
     "dead": ("leaky_relu", "gelu"),
@@ -112,11 +114,14 @@ def _flow(window: Window) -> Iterator[tuple[Record, Judged]]:
     Branches beside a way that it takes may have little: those of residual blocks that start as 0.
     """
 
+    least, most_allowed = math.log10(VANISHING), math.log10(EXPLODING)
     flows = [record for record in window.records if record["gradient_ratio"] is not None]
-    if flows and flows[0]["gradient_ratio"] < math.log10(VANISHING):
-        yield flows[0], ("vanishing", flows[0]["gradient_ratio"], math.log10(VANISHING))
-    if flows and (most := max(flows, key=lambda r: r["gradient_ratio"]))["gradient_ratio"] > math.log10(EXPLODING):
-        yield most, ("exploding", most["gradient_ratio"], math.log10(EXPLODING))
+    if flows and flows[0]["gradient_ratio"] < least:
+        for record in itertools.takewhile(lambda r: r["gradient_ratio"] < least, flows):
+            record["status"] = "vanishing"
+        yield flows[0], ("vanishing", flows[0]["gradient_ratio"], least)
+    if flows and (most := max(flows, key=lambda r: r["gradient_ratio"]))["gradient_ratio"] > most_allowed:
+        yield most, ("exploding", most["gradient_ratio"], most_allowed)
 
 
 class Rules:

@@ -27,6 +27,7 @@ from actfun._watch.schedule import Schedule
 from actfun._watch.tally import Tally
 from actfun._watch.weights import Updates, sample
 
+SPOILERS = ("div", "sqrt", "log", "exp")  # in the name of a call: what can be done is known
 LIMIT = 2**18  # numbers of one call that are counted, which takes about a millisecond
 TWICE = r"Using `torch\.compile\(module\)` when there are global hooks"  # ours pay no heed to the module that wraps it
 SMALL = 4_096  # numbers of a gradient that is asked in every step whether it is finite
@@ -58,6 +59,7 @@ class Watcher:
         self._leader: int | None = None  # that whose step ends a step
         self._armed = self._gradients = self._shared = self._remembers = False
         self._passes = 0
+        self._stepped = False  # whether an optimizer has, in the step that is watched
         self._rate: float | None = None  # of the optimizer's last step
         self._lowest: nn.Parameter | None = None
         self._hooks: list[Any] = []
@@ -186,6 +188,7 @@ class Watcher:
                 self._observer.tallies = tallies
         if self._armed:
             self._updates.after()
+            self._stepped = True
         if id(optimizer) in self._cycle:
             self._leader, self._cycle = self._cycle[-1], []
         self._cycle.append(id(optimizer))
@@ -229,7 +232,9 @@ class Watcher:
             for key, tally in found.items()
             if tally.bins is not None
         }
-        window = Window(self.step, records, bins, {"input": dict(self._observer.input), "rate": self._rate})
+        facts = {"input": dict(self._observer.input), "rate": self._rate, "stepped": self._stepped}
+        self._stepped = False
+        window = Window(self.step, records, bins, facts)
         if not self._history.windows:
             self._start = self.step
         self._history.add(window)
@@ -283,6 +288,9 @@ class Watcher:
                 self._observer.start()
         where = self._spoilt_backward(place == "") if not place else (place, place)
         values = {"where": where, "since": self.step, "site": place or where[ENGLISH], "old": "", "value": 1.0}
+        values["advice"] = next(
+            (f"non_finite_{word}" for word in SPOILERS if word in (place or "").partition(" in ")[0]), "non_finite"
+        )
         found = Finding(where[ENGLISH], "non_finite", 1.0, 0.0, "", "", self.step, rule="non_finite", values=values)
         found.advice, found.source = found.text("advice"), found.text("sources")
         self._rules.broken = found
@@ -310,6 +318,12 @@ class Watcher:
     def windows(self) -> list[Window]:
         """The windows that are kept."""
         return self._history.windows
+
+    @property
+    def last(self) -> Window | None:
+        """The last window in which all numbers were finite; the last one, if that is none."""
+        finite = [w for w in self.windows if not any(record["non_finite"] for record in w.records)]
+        return (finite or self.windows or [None])[-1]
 
     @property
     def overhead(self) -> float | None:

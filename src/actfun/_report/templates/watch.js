@@ -25,7 +25,7 @@
     draw("heat-" + measure);
   }
   for (const button of buttons) button.addEventListener("click", () => show(button.value));
-  if (buttons.length) show(buttons[0].value);
+  if (buttons.length) show(JSON.parse(document.getElementById("first").textContent));
 
   const COLOURS = [[246, 243, 236], [242, 193, 120], [213, 94, 0], [90, 25, 0]];
   function colour(value) {
@@ -42,8 +42,8 @@
       picture.data.set([rgb[0], rgb[1], rgb[2], 255], 4 * i);
     }
     canvas.getContext("2d").putImageData(picture, 0, 0);
-    document.getElementById("first").textContent = strip.steps[0].toLocaleString();
-    document.getElementById("last").textContent = strip.steps[1].toLocaleString();
+    document.getElementById("from").textContent = strip.steps[0].toLocaleString();
+    document.getElementById("to").textContent = strip.steps[1].toLocaleString();
   }
 
   const select = document.getElementById("place");
