@@ -6,6 +6,7 @@ is made when it is first asked for.
 
 import functools
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ __all__ = ["WatchLightning", "WatchTrainer"]  # noqa: F822  (see __getattr__)
 
 
 _TAKES = """Takes what `actfun.watch` takes beside the model, and html: a file for the page, which is written when the
-training ends, be it by an error. `watch` has what was seen; it is None before the training begins."""
+training ends. `watch` has what was seen; it is None before the training begins. Where a training is broken off,
+Lightning tells its callbacks, and the page is written too; transformers does not: call `end()`."""
 
 
 class _Watching:
@@ -28,13 +30,15 @@ class _Watching:
         self.watch: Watch | None = None
         self._page, self._options, self._open = html, options, False
 
-    def _begin(self, model: torch.nn.Module) -> None:
+    def _begin(self, model: torch.nn.Module, loggers: Sequence[Any] = ()) -> None:
+        self.end()  # of a training that was broken off
         if self.watch is None or self.watch.model is not model:
-            self.watch = watch(model, **self._options)
+            self.watch = watch(model, **{"log": loggers, **self._options})
         self.watch.__enter__()
         self._open = True
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """End the watching, and write the page."""
         if self.watch is None or not self._open:
             return
         self._open = False
@@ -53,16 +57,16 @@ def _lightning() -> Any:
     class WatchLightning(_Watching, base):  # type: ignore[misc]
         def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
             """Watch the module; its trainer's loggers get the numbers, where no other log was given."""
-            self._options.setdefault("log", [logger for logger in trainer.loggers if hasattr(logger, "log_metrics")])
-            self._begin(pl_module)
+            loggers = [logger for logger in trainer.loggers if hasattr(logger, "log_metrics")]
+            self._begin(pl_module, loggers)
 
         def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
             """End it."""
-            self._end()
+            self.end()
 
         def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
             """End it, with what was seen."""
-            self._end()
+            self.end()
 
     return _named(WatchLightning, "A callback of a Lightning trainer that watches its module.")
 
@@ -78,7 +82,7 @@ def _trainer() -> Any:
 
         def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             """End it."""
-            self._end()
+            self.end()
 
     return _named(WatchTrainer, "A callback of a trainer of transformers that watches its model.")
 

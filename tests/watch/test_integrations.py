@@ -1,9 +1,7 @@
 """`af.watch` within other tools, each the real one: where its numbers go, and trainers whose code is not changed."""
 
 import importlib.util
-import json
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +11,7 @@ from torch.nn import functional
 
 import actfun as af
 
-NUMBERS = {"flat", "zero", "mean_std", "gradient_rms", "gradient_ratio", "update_ratio", "dead_share"}
+NUMBERS = {"flat", "zero", "mean_std", "gradient_rms", "log10_gradient_ratio", "update_ratio", "dead_share"}
 
 
 def train(log, steps=3):
@@ -168,5 +166,3 @@ def test_what_is_missing_is_named(monkeypatch):
         _ = callbacks.WatchTrainer
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = callbacks.Nothing
-    assert json.dumps(sorted(callbacks.__all__)) == '["WatchLightning", "WatchTrainer"]'
-    assert Path(callbacks.__file__).exists()

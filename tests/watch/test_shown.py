@@ -106,7 +106,7 @@ def test_without_a_terminal_each_finding_is_a_line(capsys):
     assert out == ""
     assert len(lines) == 2
     assert lines[0].startswith("actfun.watch: step 6: 1 (relu): 50% of the units are dead")
-    assert lines[1].startswith("actfun.watch: Dead units at 1. 12 of 12 steps watched")
+    assert lines[1].startswith("actfun.watch: Many units are dead, at 1. 12 of 12 steps watched")
     trained(live=False)
     assert capsys.readouterr() == ("", "")
 
@@ -161,7 +161,7 @@ def watch():
 def test_a_page_has_both_languages_and_needs_no_network(watch, tmp_path):
     watch.html(tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "Dead units at 1." in page and "死亡单元" in page
+    assert "Many units are dead, at 1." in page and "死亡单元" in page
     assert "default-src 'none'" in page
     assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=", page.partition("<script>")[0])
     specs = json.loads(re.search(r'id="specs">(.*?)</script>', page, re.S)[1])

@@ -107,8 +107,8 @@ def test_gradients_and_updates_are_those_of_autograd_and_the_optimizer():
         for record, place in ((first, 0), (last, 2)):
             old, new = before[place].weight, model[place].weight
             assert record["update_ratio"] == pytest.approx(float((new - old).norm() / old.norm()), rel=1e-4)
-    assert last["gradient_ratio"] == 0.0
-    assert first["gradient_ratio"] == pytest.approx(math.log10(first["gradient_rms"] / last["gradient_rms"]))
+    assert last["log10_gradient_ratio"] == 0.0
+    assert first["log10_gradient_ratio"] == pytest.approx(math.log10(first["gradient_rms"] / last["gradient_rms"]))
 
 
 @pytest.mark.parametrize("reentrant", [False, True])
@@ -154,23 +154,27 @@ def test_autocast_is_counted_in_float32(dtype):
         assert not a["non_finite"]
 
 
-def test_a_scaler_that_skips_a_step_is_no_finding():
+@pytest.mark.parametrize("overflows", [range(6), (6, 7, 20)])
+def test_a_scaler_that_skips_a_step_is_no_finding(overflows):
+    """At the start, or in the middle of training."""
     model = made()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127, growth_interval=10**6)
+    scaler = torch.amp.GradScaler("cpu", growth_interval=10**6)
     with af.watch(model, every=1, live=False) as watch:
-        for step in range(40):
+        for step in range(30):
             x, y = batch(step)
             optimizer.zero_grad()
-            scaler.scale(100.0 * functional.cross_entropy(model(x), y)).backward()
+            more = math.inf if step in overflows else 1.0
+            scaler.scale(more * functional.cross_entropy(model(x), y)).backward()
             scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             scaler.step(optimizer)
             scaler.update()
-    assert scaler.get_scale() < 2.0**127
     assert watch.findings() == []
-    assert 0 < watch.steps < 40
-    assert all(r["gradient_ratio"] is not None for r in watch.windows[-1].records)
+    assert watch.steps == 30 - len(overflows)
+    assert [w.step for w in watch.windows] == list(range(watch.steps))
+    assert {r["samples"] for r in watch.records()} == {16}
+    assert all(math.isfinite(r["log10_gradient_ratio"]) for r in watch.records())
 
 
 def test_gradients_that_are_accumulated_belong_to_one_step():
@@ -186,6 +190,50 @@ def test_gradients_that_are_accumulated_belong_to_one_step():
     assert [w.step for w in watch.windows] == [0, 1, 2]
     assert [w.records[0]["samples"] for w in watch.windows[1:]] == [64, 64]
     assert not [cause for cause in watch.diagnose() if cause.key == "gradients_kept"]
+
+
+def test_what_is_accumulated_for_the_first_step_is_told_once():
+    model, told = made(), []
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with af.watch(model, every=1, live=False, log=lambda numbers, step: told.append(step)) as watch:
+        for step in range(12):
+            x, y = batch(step)
+            functional.cross_entropy(model(x), y).backward()
+            if step % 4 == 3:
+                optimizer.step()
+                optimizer.zero_grad()
+    assert told == [0, 1, 2]
+    assert [w.records[0]["samples"] for w in watch.windows] == [64, 64, 64]
+
+
+def test_passes_without_gradients_beside_training_are_left_alone():
+    """A target network's, in every step."""
+    model = made()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with af.watch(model, every=1, live=False) as watch:
+        for step in range(5):
+            x, y = batch(step)
+            with torch.no_grad():
+                model(x)
+            optimizer.zero_grad()
+            functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+    assert [(w.step, w.records[0]["samples"]) for w in watch.windows] == [(k, 16) for k in range(5)]
+
+
+def test_a_model_that_is_called_twice_in_a_step():
+    model = made()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with af.watch(model, every=1, live=False) as watch:
+        for step in range(4):
+            optimizer.zero_grad()
+            (
+                functional.cross_entropy(model(batch(step)[0]), batch(step)[1]) + model(batch(9)[0]).square().mean()
+            ).backward()
+            optimizer.step()
+    assert [(w.step, w.records[0]["samples"]) for w in watch.windows] == [(k, 32) for k in range(4)]
+    assert all(r["gradient_rms"] for r in watch.records())
+    assert "gradients_kept" not in [cause.key for cause in watch.diagnose()]
 
 
 def test_validation_is_left_alone():
@@ -208,7 +256,7 @@ def test_validation_is_left_alone():
             optimizer.step()
             if step == 1:
                 validate()
-    assert [(w.step, w.records[0]["samples"]) for w in watch.windows] == [(0, 16), (1, 16), (3, 16)]
+    assert [(w.step, w.records[0]["samples"]) for w in watch.windows] == [(k, 16) for k in range(4)]
     assert all(r["gradient_rms"] for w in watch.windows for r in w.records)
 
 
@@ -363,6 +411,80 @@ def test_a_pass_that_raises_leaves_nothing_behind():
     assert torch.overrides._get_current_function_mode_stack() == []
 
 
+def test_an_interrupt_leaves_nothing_behind():
+    class Interrupted(Net):
+        def forward(self, x):
+            self.act(self.conv(x))
+            raise KeyboardInterrupt
+
+    before = list(warnings.filters)
+    with pytest.raises(KeyboardInterrupt), af.watch(model := made(Interrupted), every=1, live=False):
+        model(batch()[0])
+    assert torch.overrides._get_current_function_mode_stack() == []
+    assert not torch.nn.modules.module._global_forward_hooks
+    assert not model._forward_pre_hooks
+    assert list(warnings.filters) == before
+
+
+def test_a_log_that_fails_does_not_stop_training():
+    def fail(numbers, step):
+        raise OSError("the disk is full")
+
+    with pytest.warns(UserWarning, match="OSError in a log: the disk is full"):
+        watch = train(made(), every=1, log=fail)
+    assert watch.steps == 6
+    assert not torch.nn.modules.module._global_forward_hooks
+
+
+@pytest.mark.parametrize("parameters", ["sparse", "float16"])
+def test_gradients_of_other_kinds_do_not_stop_training(parameters):
+    if parameters == "sparse":
+        model = nn.Sequential(nn.Embedding(50, 8, sparse=True), nn.ReLU(), nn.Linear(8, 3))
+        optimizer, x = torch.optim.SGD(model.parameters(), 0.1), torch.randint(50, (6,))
+    else:  # each gradient is finite, and their sum is not
+        model = nn.Sequential(nn.Linear(40, 64), nn.ReLU(), nn.Linear(64, 3)).half()
+        optimizer, x = torch.optim.SGD(model.parameters(), 1e-7), torch.full((60, 40), 30.0).half()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with af.watch(model, every=1, live=False) as watch:
+            for k in range(4):
+                optimizer.zero_grad()
+                (model(x).sum() * (math.nan if k == 3 and parameters == "sparse" else 1.0)).backward()
+                if parameters == "float16":
+                    model[0].bias.grad.fill_(6e4)
+                optimizer.step()
+    assert [f.kind for f in watch.findings()] == (["non_finite"] if parameters == "sparse" else [])
+
+
+def test_the_arguments_of_the_first_call_are_known():
+    class Named(Net):
+        def forward(self, *, x):
+            return super().forward(x).sqrt()
+
+    model = made(Named)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with af.watch(model, every=1, live=False) as watch:
+        model(x=batch()[0]).sum().backward()
+        optimizer.step()
+    assert watch.findings()[0].site == "Tensor.sqrt in the model"
+
+
+def test_parameters_that_an_optimizer_gets_later():
+    model, other = made(), nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([other], 0.1)
+    with af.watch(model, every=1, live=False) as watch:
+        other.grad = torch.ones(1)
+        optimizer.step()
+        optimizer.add_param_group({"params": list(model.parameters())})
+        for step in range(3):
+            x, y = batch(step)
+            optimizer.zero_grad()
+            functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+    assert watch.steps == 3
+    assert watch.trained
+
+
 def test_what_cannot_be_measured_does_not_stop_training(monkeypatch):
     monkeypatch.setattr("actfun._watch.tally.Tally.before", lambda *_: _raise())
     model = made()
@@ -414,8 +536,10 @@ def test_large_calls_are_sampled_and_small_ones_are_not(monkeypatch):
         ({"every": 0}, ValueError, 'every must be "auto" or a whole number of at least 1, got 0'),
         ({"every": "often"}, ValueError, "every must be"),
         ({"every": True}, ValueError, "every must be"),
-        ({"budget": 0}, ValueError, "budget must be a positive share"),
-        ({"budget": "3%"}, ValueError, "budget must be a positive share"),
+        ({"budget": 0}, ValueError, "budget must be a share of the time"),
+        ({"budget": "3%"}, ValueError, "budget must be a share of the time"),
+        ({"budget": True}, ValueError, "budget must be"),
+        ({"budget": 3}, ValueError, "budget must be"),
         ({"log": 3}, TypeError, "log must be an object with add_scalar, log_metrics or log"),
     ],
 )
@@ -516,7 +640,7 @@ def test_the_interval_keeps_the_budget(cost, interval):
         schedule.ended(step, chosen)
     assert {0, *(2**k for k in range(13))} <= {*watched}
     assert schedule.interval == interval
-    assert schedule.overhead == pytest.approx(len(watched) * cost / 5_000, rel=0.01)
+    assert schedule.overhead == pytest.approx(len(watched) * cost / (5_000 + len(watched) * cost), rel=0.01)
     assert schedule.overhead < 0.03 + 14 * cost / 5_000
 
 
@@ -534,6 +658,7 @@ def test_many_windows_become_thinner():
     history = History()
     for step in range(10 * MOST_WINDOWS):
         history.add(Window(step, []))
+        assert history.windows[-1].step == step
     assert MOST_WINDOWS / 3 < len(history.windows) <= MOST_WINDOWS
     steps = [window.step for window in history.windows]
     assert steps[0] == 0

@@ -101,7 +101,8 @@ def _in_turn(step: Callable[[], None], watcher: Watcher, blocks: int, seconds: f
     finally:
         gc.enable()
     usual = statistics.median(plain)
-    between = [statistics.median(idle[k::blocks]) / usual for k in range(min(blocks, len(idle)))]
+    parts = min(blocks, len(idle))  # each with steps of all blocks, for an interval of the median
+    between = [statistics.median(idle[k::parts]) / usual for k in range(parts)]
     return {
         "milliseconds": 1_000.0 * usual,
         "ratio": interval(ratios),

@@ -1,5 +1,7 @@
 """`actfun watch`."""
 
+import runpy
+import sys
 import traceback
 from pathlib import Path
 from typing import Annotated
@@ -43,11 +45,12 @@ def watch(
         typer.echo("".join(shown.format()), err=True, nl=False)
     elif isinstance(ran.error, SystemExit) and isinstance(ran.error.code, str):
         typer.echo(ran.error.code, err=True)
-    screen = console(140)
+    screen, drawn = console(140), sys.stdout.isatty() and not quiet  # the live table is there already
     if not ran.watches:
         typer.echo("actfun: no optimizer was made that has a model's parameters, so nothing was watched", err=True)
     for k, one in enumerate(ran.watches):
-        screen.print(one.table(screen.width))
+        if not drawn or k > 0:
+            screen.print(one.table(screen.width))
         causes = [cause for cause in one.diagnose() if cause.key != "nothing"] if one.windows else []
         if causes:
             screen.print("If it did not learn, the likeliest causes:")
@@ -62,4 +65,4 @@ def watch(
 
 def _is_ours(path: str) -> bool:
     """Whether a frame is of this package or of what runs scripts."""
-    return Path(__file__).parents[1] in Path(path).parents or "runpy" in path
+    return Path(__file__).parents[1] in Path(path).parents or path in (runpy.__file__, "<frozen runpy>")

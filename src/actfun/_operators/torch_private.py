@@ -243,3 +243,15 @@ def is_called_by_compiler() -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def call_arguments() -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of the module's call whose global hooks run now; none where PyTorch keeps them elsewhere."""
+    frame: Any = sys._getframe()
+    for _ in range(8):
+        frame = None if frame is None else frame.f_back
+        if frame is not None and frame.f_globals.get("__name__") == "torch.nn.modules.module":
+            found = frame.f_locals.get("args"), frame.f_locals.get("kwargs")
+            if isinstance(found[0], tuple) and isinstance(found[1], dict):
+                return found[0], found[1]
+    return (), {}

@@ -78,7 +78,7 @@ def _alarms(records: Sequence[Record]) -> list[Section]:
     heads = ("task", "trainings", "tuned", "of these with a finding", "which", "others with a finding")
     words = (
         "Trainings of compare's tasks, each activation at three learning rates, watched every fifth step. Tuned are "
-        "those at an activation's best rate, by the score on validation data: nothing is wrong with them."
+        "those at an activation's best rate, by the score on validation data."
     )
     columns = dict(zip(heads, ([str(cell) for cell in column] for column in zip(*rows, strict=True)), strict=True))
     return [Section("False alarms", words, columns)]
@@ -95,7 +95,7 @@ def _costs(records: Sequence[Record]) -> list[Section]:
         "watched": [_ratio(r["ratio"], MOST) for r in records],
         "interval": [f"{r['ratio'][0]:.3f} … {r['ratio'][2]:.3f}" for r in records],
         "not chosen": [_ratio(r["idle"], MOST_IDLE) for r in records],
-        "says": [f"{r['said']:.1%}" for r in records],
+        "says": ["" if r["said"] is None else f"{r['said']:.1%}" for r in records],
         "peak, not chosen": [_ratio([0, r["peak_idle"] / r["peak"], 0], MOST_MEMORY, 2) for r in records],
         "peak, watched": [_ratio([0, r["peak_watched"] / r["peak"], 0], MOST_MEMORY, 2) for r in records],
         "peak, MiB": [f"{r['peak'] / MIB:.1f}" for r in records],
@@ -127,12 +127,11 @@ def shortfalls(records: Sequence[Record]) -> list[str]:
 
 def summary(records: Sequence[Record]) -> list[str]:
     """What it comes to."""
-    said = []
-    for section in _alarms(of(records, "alarm")):
-        well, wrong = (
-            sum(int(cell.split()[0]) for cell in section.columns[head]) for head in ("tuned", "of these with a finding")
-        )
-        said.append(f"Of {well} tuned trainings, which nothing is wrong with, {wrong} had a finding.")
+    alarms, said = of(records, "alarm"), []
+    if alarms:
+        best = [r for name in dict.fromkeys(r["task"] for r in alarms) for r in tuned(alarms, name)]
+        wrong = sum(bool(r["findings"]) for r in best)
+        said.append(f"Of {len(best)} trainings at the best of three rates {wrong} had a finding.")
     records = of(records, "watch")
     if not records:
         return said

@@ -11,7 +11,7 @@ from rich.text import Text
 from actfun._report.formatting import MINUS, MISSING, is_number
 from actfun._report.tables import fit_columns
 from actfun._watch.history import ENOUGH, Record
-from actfun._watch.rules import ENGLISH, Finding
+from actfun._watch.rules import ENGLISH, IN_A_ROW, Finding
 from actfun._watch.watcher import Watcher
 
 SHOWN = 3  # findings below a table that is drawn again and again
@@ -21,32 +21,37 @@ HEADINGS = {  # of columns, in the order in which a narrow terminal keeps them
     "status": "状态",
     "dead": "死亡",
     "flat": "平坦",
-    "zero": "为零",
-    "|mean|/std": "|均值|/标准差",
     "gradient": "梯度",
     "update": "更新",
+    "zero": "为零",
+    "|mean|/std": "|均值|/标准差",
     "mean": "均值",
     "std": "标准差",
     "gradient RMS": "梯度均方根",
     "shape": "形状",
     "samples": "样本",
 }
+MISSED = {
+    "idle": ("not called", "未被调用"),
+    "hidden": ("hidden inside an operation", "藏在算子内部"),
+    "unmeasured": ("not measured", "未被测量"),
+}
 WORDS = ("layer", "activation", "status", "shape")
 
 
 def cells(record: Record) -> list[str]:
     """A row of the table."""
-    ratio = record["gradient_ratio"]
+    ratio = record["log10_gradient_ratio"]
     return [
         record["site"],
         record["activation"],
         record["status"].replace("_", " ") or "ok",
         dead(record),
         percent(record["flat"]),
-        percent(record["zero"]),
-        number(record["mean_std"], ".2f"),
         f"10^{ratio:.1f}".replace("-", MINUS) if is_number(ratio) else MISSING,
         number(record["update_ratio"], ".0e"),
+        percent(record["zero"]),
+        number(record["mean_std"], ".2f"),
         number(record["mean"], ".2g"),
         number(record["std"], ".2g"),
         number(record["gradient_rms"], ".1e"),
@@ -81,7 +86,7 @@ def columns(records: list[Record]) -> dict[str, list[str]]:
 def table(watcher: Watcher, width: int) -> RenderableType:
     """The last window as a table with what was found below, for so many characters."""
     if not watcher.windows:
-        return Text(f"Nothing was seen yet. {watcher.coverage()}.")
+        return Text(f"Nothing was seen yet. {coverage(watcher)}.")
     last = watcher.last or watcher.windows[-1]
     drawn = fit_columns(title(watcher), columns(last.records), width, WORDS)
     return Group(drawn, *(Text(line) for line in lines(watcher)))
@@ -133,13 +138,17 @@ def verdict(watcher: Watcher, language: int = ENGLISH) -> str:
         return ("No step was seen.", "没有看到任何一步。")[language]
     found, (cause, *_) = grouped(watcher.findings()), watcher.diagnose()
     if not found and cause.key == "nothing":
+        if len(watcher.windows) < IN_A_ROW:
+            return ("Too few steps were watched to say.", "观察的步数太少，尚无结论。")[language]
         return ("Nothing is wrong with the activations.", "激活没有异常。")[language]
-    said = [f"{cause.title[language]}"]
+    said = [f"{cause.titles[language]}"]
     for finding, others in found[:1]:
         kind, more = finding.text("kinds", language), len(others)
-        if finding.kind != cause.key:
-            english = f"{kind} at {finding.site}" + f" and {more} more" * bool(more)
-            said.append((english, f"{finding.site}{f' 等 {more + 1} 处' * bool(more)}{kind}")[language])
+        at = (f"at {finding.site}" + f" and {more} more" * bool(more), finding.site + f" 等 {more + 1} 处" * bool(more))
+        if finding.kind == cause.key:
+            said[0] = (f"{said[0]}, {at[0]}", f"{said[0]}（{at[1]}）")[language]
+        else:
+            said.append((f"{kind} {at[0]}", f"{at[1]}{kind}")[language])
     return ("; ".join(said) + ".", "；".join(said) + "。")[language]
 
 
@@ -149,5 +158,16 @@ def summary(watcher: Watcher, language: int = ENGLISH) -> str:
     english = f"{watcher.watched_steps:,} of {steps:,} steps watched"
     chinese = f"{steps:,} 步中观察了 {watcher.watched_steps:,} 步"
     if cost is not None:
-        english, chinese = f"{english}, which took {cost:.1%} more time", f"{chinese}，多用 {cost:.1%} 的时间"
-    return ("; ", "；")[language].join([(english, chinese)[language], watcher.coverage(language)])
+        english, chinese = f"{english}, which took {cost:.1%} of the time", f"{chinese}，用去 {cost:.1%} 的时间"
+    return ("; ", "；")[language].join([(english, chinese)[language], coverage(watcher, language)])
+
+
+def coverage(watcher: Watcher, language: int = ENGLISH) -> str:
+    """How many of the nonlinearities that are known were seen, and which were not."""
+    missed, seen = watcher.unwatched(), len(watcher.places)
+    whole = seen + sum(map(len, missed.values()))
+    parts = [(f"{seen} of {whole} nonlinearities watched", f"{whole} 处非线性中观察了 {seen} 处")[language]]
+    for key, names in missed.items():
+        if names:
+            parts.append(f"{MISSED[key][language]}: {', '.join(names[:SHOWN])}{' …' if len(names) > SHOWN else ''}")
+    return ("; ", "；")[language].join(parts)

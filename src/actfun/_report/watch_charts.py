@@ -31,7 +31,7 @@ MEASURES: dict[str, Measure] = {  # what it is of a record, how it is written, t
     "dead": (lambda r: r["dead"] / r["units"] if r["units"] else None, percent, [0.0, 1.0], WARM),
     "flat": (lambda r: r["flat"], percent, [0.0, 1.0], WARM),
     "centre": (lambda r: r["mean"] / r["std"] if r["std"] else None, lambda v: number(v, ".2f"), [-3.0, 3.0], BOTH),
-    "gradient": (lambda r: r["gradient_ratio"], lambda v: f"10^{number(v, '.1f')}", [-4.0, 4.0], BOTH),
+    "gradient": (lambda r: r["log10_gradient_ratio"], lambda v: f"10^{number(v, '.1f')}", [-4.0, 4.0], BOTH),
 }
 
 
@@ -108,6 +108,7 @@ def gradient_chart(watcher: Watcher) -> Row | None:
     windows = [w for w in watcher.windows if any(r["gradient_rms"] for r in w.records)]
     if not windows:
         return None
+    ends = windows[:1] if len(windows) == 1 else [windows[0], windows[-1]]
     rows = [
         {
             "place": r["site"],
@@ -116,7 +117,7 @@ def gradient_chart(watcher: Watcher) -> Row | None:
             "text": number(r["gradient_rms"], ".1e"),
             "step": w.step,
         }
-        for w in (windows[0], windows[-1])
+        for w in ends
         for k, r in enumerate(w.records)
         if r["gradient_rms"] and math.isfinite(r["gradient_rms"])
     ]
@@ -202,7 +203,8 @@ def curve_chart(watcher: Watcher) -> Row | None:
     bars: list[Row] = []
     for place in places:
         counts = watcher.last.bins.get(place.name) if watcher.last else None
-        bars += (drawn := _bars(place.name, counts)) if counts else (drawn := [])
+        drawn = _bars(place.name, counts) if counts else []
+        bars += drawn
         points += _curve(place, max([REACH, *(abs(bar[end]) for bar in drawn for end in ("x", "x2"))]))
     named: Any = alt.NamedData
     chosen = alt.param(name="place", value=places[0].name)
@@ -216,11 +218,10 @@ def curve_chart(watcher: Watcher) -> Row | None:
             x=x,
             x2="x2:Q",
             y=alt.Y("density:Q", title=None, axis=right),
-            y2=alt.value("height"),
+            y2=alt.Y2(datum=0),
             tooltip=tooltips(z="range", share="share"),
         )
     )
-    histogram = histogram.encode(y2=alt.Y2(datum=0))
     base = alt.Chart(named(name="points")).transform_filter("datum.place == place")
     y = alt.Y("y:Q", title=None)
     flat = base.transform_filter("datum.flat").mark_rule(color=INK, opacity=0.07, strokeWidth=4).encode(x=x)

@@ -6,7 +6,6 @@ import io
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,20 +39,29 @@ class Watch(Watcher):
         self.listeners += [_listener(writer) for writer in map(writer_for, log)]
 
     def __enter__(self) -> Watch:
+        shown = _display(self._asked) if self._asked is not False and _is_first_rank() else None
         super().__enter__()
-        if self._asked is not False and _is_first_rank():
-            self._display = _display(self._asked)
-            self.listeners.append(self._display)
+        if shown is not None:
+            self._display = shown
+            self.listeners.append(shown)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-        if self._display is not None:
-            self._display.close(self)
-            self.listeners.remove(self._display)
-            self._display = None
+    def close(self) -> None:
+        """End it, or pause it, and leave the last table."""
+        try:
+            super().close()
+        finally:
+            if self._display is not None:
+                self._display.close(self)
+                if self._display in self.listeners:
+                    self.listeners.remove(self._display)
+                self._display = None
+
+    def coverage(self, language: int = 0) -> str:
+        """How many of the known nonlinearities were seen, and which were not. language: 0 is English, 1 Chinese."""
+        from actfun._report.watch import coverage
+
+        return coverage(self, language)
 
     def table(self, width: int = WIDTH) -> RenderableType:
         """The last window as a table, for rich to print on a terminal of that many characters."""

@@ -45,7 +45,10 @@ class Script:
         finally:
             sys.argv, sys.path[:] = before
             for one in self.watches:
-                one.__exit__(None, None, None)
+                try:
+                    one.close()
+                except Exception as error:  # the others are to be closed too
+                    self.error = self.error or error
 
     @property
     def code(self) -> int:

@@ -21,17 +21,34 @@ SOME = 100  # samples in which a unit was silent, from which on that is mentione
 class Cause:
     """Why a model may not have learned.
 
-    name: what it is. evidence: what speaks for it, with numbers. experiment: what to try next. Each has both languages.
+    key: what it is, in a word. titles, evidences, experiments: that in words, what speaks for it, and what to try next,
+    in English and Chinese.
     """
 
     key: str
-    title: Spoken
-    evidence: tuple[Spoken, ...]
-    experiment: Spoken
+    titles: Spoken
+    evidences: tuple[Spoken, ...]
+    experiments: Spoken
+
+    @property
+    def title(self) -> str:
+        """What it is."""
+        return self.titles[ENGLISH]
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """What speaks for it, with numbers."""
+        return tuple(spoken[ENGLISH] for spoken in self.evidences)
+
+    @property
+    def experiment(self) -> str:
+        """What to try next."""
+        return self.experiments[ENGLISH]
 
     def __str__(self) -> str:
-        shown = "; ".join(spoken[ENGLISH] for spoken in self.evidence)
-        return f"{self.title[ENGLISH]}: {shown}. {self.experiment[ENGLISH]}"
+        return f"{self.title}: {'; '.join(self.evidence)}. {self.experiment}"
+
+    __repr__ = __str__
 
 
 @dataclass(frozen=True)
@@ -58,7 +75,7 @@ def causes(case: Case) -> list[Cause]:
     found: dict[str, Cause] = {}
     for key, evidence, experiment in _found(case):
         if evidence and key in found:
-            found[key] = replace(found[key], evidence=(*found[key].evidence, *evidence))
+            found[key] = replace(found[key], evidences=(*found[key].evidences, *evidence))
         elif evidence:
             found[key] = Cause(key, both("causes", key), tuple(evidence), experiment)
     if not found and (silent := _silent(case.windows)):
@@ -123,7 +140,7 @@ def _found(case: Case) -> Iterator[tuple[str, list[Spoken], Spoken]]:
 
 def _is_early(finding: Finding, case: Case) -> bool:
     """Whether it was so from the first window."""
-    return finding.rule != "growing" and finding.since <= case.windows[0].step if case.windows else False
+    return bool(case.windows) and finding.rule != "growing" and finding.since <= case.windows[0].step
 
 
 def _told(findings: list[Finding]) -> list[Spoken]:

@@ -50,10 +50,6 @@ class History:
 
     def __init__(self) -> None:
         self.lives: dict[Key, Life] = {}
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget the windows, not how long units have been silent."""
         self._kept: list[Window] = []
         self._latest: list[Window] = []
         self._every, self._seen = 1, 0  # window that is kept, and how many there were
@@ -65,14 +61,13 @@ class History:
 
     def add(self, window: Window) -> None:
         """Add a window; where there are many, they become thinner."""
-        stays = self._seen % self._every == 0
-        self._seen += 1
-        self._latest = [] if stays else [window]
-        if stays:
+        if self._seen % self._every == 0:
             self._kept.append(window)
+        self._seen += 1
         if len(self._kept) >= MOST_WINDOWS:
             self._kept = self._kept[::2]
             self._every *= 2
+        self._latest = [] if self._kept[-1] is window else [window]
 
     def record(
         self,
@@ -88,7 +83,7 @@ class History:
         for record in records:
             rms = record["gradient_rms"]
             known = rms and last and math.isfinite(rms) and math.isfinite(last)
-            record["gradient_ratio"] = math.log10(rms / last) if known else None
+            record["log10_gradient_ratio"] = math.log10(rms / last) if known else None
         return records
 
     def _record(self, step: int, place: Place, tally: Tally, update: tuple[Tensor, Tensor] | None) -> Record:
@@ -126,7 +121,7 @@ class History:
             "dead_bound": RULE_OF_THREE / float(silent[dead].min()) if died else None,
             "dead_since": int(life.active[dead].median()) + 1 if died else None,
             "gradient_rms": math.sqrt(g_squares / tally.gradients) if tally.gradients and finite[2] else None,
-            "gradient_ratio": None,
+            "log10_gradient_ratio": None,
             "update_ratio": _ratio(update),
             "weighed": place.weight is not None,
             "optimized": update is not None,

@@ -154,8 +154,8 @@ class Observer:
     """Counts what the activations of some modules do, from `start` to `stop`.
 
     limit: of the numbers of one call that are counted; of more a sample is. accept: asked when a pass begins, that is
-    when a module of these is called from outside, with the module and its inputs; False leaves the pass alone.
-    tallies: what has been counted, by place; `take` begins anew.
+    when a module of these is called from outside, with that; False leaves the pass alone. tallies: what the pass that
+    runs has counted, by place.
     """
 
     def __init__(
@@ -163,33 +163,86 @@ class Observer:
         models: Iterable[nn.Module],
         limit: int | None = None,
         bins: bool = False,
-        accept: Callable[[nn.Module, tuple[Any, ...]], bool] = lambda module, inputs: True,
+        accept: Callable[[nn.Module], bool] = lambda module: True,
     ) -> None:
         self.models = [getattr(model, "_orig_mod", model) for model in models]
         self._limit, self._bins, self._accept = limit, bins, accept
-        self.names: dict[int, str] = {}
-        self._modules: dict[int, Any] = {}
-        self.held: dict[int, Held] = {}
-        for k, model in enumerate(self.models):
-            for name, module in model.named_modules(prefix=str(k) if len(self.models) > 1 else ""):
-                self.names.setdefault(id(module), name)
-                self._modules[id(module)] = module
-            for site in held_sites(model):
-                if site.kind == "module":
-                    self.held[id(site.held)] = site
-                    self.names.setdefault(id(site.held), site.name)
-                    self._modules[id(site.held)] = site.held
+        self.look()
         self.places: dict[Key, Place] = {}
         self.tallies: dict[Key, Tally] = {}
         self._slopes: dict[tuple[str, str, str, int, str], Slope] = {}
         self.others: dict[str, str] = {}  # what bends, and is no activation that is known: its name -> the function's
         self.failed: dict[str, str] = {}  # places that could not be measured -> why
-        self.passes = self.turn = 0
+        self.seen = self.turn = 0  # passes since the last time that was taken, and in all
+        self._earlier: list[tuple[dict[Key, Tally], bool]] = []  # of each pass, and whether it was dropped
         self.input: dict[str, float] = {}  # of the first layer with weights: mean and std
         self.on_gradient: Callable[[], None] = lambda: None
         self._pass = _Pass()
         self._hooks: list[Any] = []
-        self._stopping = False
+
+    def look(self) -> None:
+        """See which modules there are."""
+        self.names: dict[int, str] = {}
+        self.held: dict[int, Held] = {}
+        self._modules: list[Any] = []  # held, for their ids stand for them
+        for k, model in enumerate(self.models):
+            for name, module in model.named_modules(prefix=str(k) if len(self.models) > 1 else ""):
+                self.names.setdefault(id(module), name)
+                self._modules.append(module)
+            for site in held_sites(model):
+                if site.kind == "module":
+                    self.held[id(site.held)] = site
+                    self.names.setdefault(id(site.held), site.name)
+                    self._modules.append(site.held)
+
+    # Passes: what each has counted is kept apart until a step ends.
+
+    @property
+    def has_earlier(self) -> bool:
+        """Whether passes before this one have counted, and were not dropped."""
+        return any(not dropped for _, dropped in self._earlier)
+
+    @property
+    def has_counted(self) -> bool:
+        """Whether there is something to take."""
+        return bool(self.tallies or self._earlier)
+
+    @property
+    def passes(self) -> int:
+        """How many passes are kept apart."""
+        return len(self._earlier) + bool(self.tallies)
+
+    def next_pass(self) -> None:
+        """Keep what comes apart from what was counted before."""
+        if self.tallies:
+            self._earlier.append((self.tallies, False))
+            self.tallies = {}
+
+    def drop_earlier(self) -> None:
+        """Leave the passes before this one that had gradients out of the step, for those were thrown away."""
+        self._earlier = [(t, dropped or any(one.gradients for one in t.values())) for t, dropped in self._earlier]
+
+    def take_each(self) -> list[dict[Key, Tally]]:
+        """What was counted since the last time, of each pass; what counts no more."""
+        found = [*(tallies for tallies, _ in self._earlier), *([self.tallies] if self.tallies else [])]
+        for tallies in found:
+            for tally in tallies.values():
+                tally.closed = True
+        self.tallies, self._earlier, self.seen = {}, [], 0
+        return found
+
+    def take(self) -> dict[Key, Tally]:
+        """The same of all passes together, but for those that were dropped."""
+        dropped = [tallies for tallies, is_dropped in self._earlier if is_dropped]
+        whole: dict[Key, Tally] = {}
+        for tallies in self.take_each():
+            if not any(tallies is other for other in dropped):
+                for key, tally in tallies.items():
+                    if key in whole:
+                        whole[key].add(tally)
+                    else:
+                        whole[key] = tally
+        return whole
 
     # What the hooks do.
 
@@ -202,35 +255,30 @@ class Observer:
             ]
 
     def stop(self) -> None:
-        """Observe no more."""
-        if self._pass.mode is not None:  # its own end takes the mode from the stack of modes, and comes back here
-            self._stopping = True
-            return
-        self._stopping = False
+        """Observe no more. In a pass that was broken off by more than an Exception the mode is still there."""
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
-        self._pass.stack.clear()
-
-    def take(self) -> dict[Key, Tally]:
-        """What was counted since the last time."""
-        found, self.tallies = self.tallies, {}
-        return found
+        now = self._pass
+        now.stack.clear()
+        if now.mode is not None:
+            now.mode.leave()
+            now.mode = None
 
     def _enter(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if torch.compiler.is_compiling() or id(module) not in self.names:
             return
         now = self._pass
         begins = not now.stack
-        observed = self._begin(now, module, inputs) if begins else not isinstance(now.stack[-1], _Inside)
+        observed = self._begin(now, module) if begins else not isinstance(now.stack[-1], _Inside)
         if self._hooks:  # whoever was asked may have stopped it
             now.stack.append(self._entered(module, inputs) if observed else _Inside())
 
-    def _begin(self, now: _Pass, module: nn.Module, inputs: tuple[Any, ...]) -> bool:
+    def _begin(self, now: _Pass, module: nn.Module) -> bool:
         """Whether the pass that begins is observed; then the mode that sees functions is entered."""
         if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
             return False
-        if not (self.tallies if in_backward() else self._accept(module, inputs)):  # a checkpoint is no pass of its own
+        if not (self.tallies if in_backward() else self._accept(module)):  # a checkpoint is no pass of its own
             return False
         now.layers.clear()
         now.by_dims.clear()
@@ -238,7 +286,7 @@ class Observer:
         now.outputs.clear()
         now.mode = _Mode(self)
         now.mode.__enter__()  # type: ignore[no-untyped-call]
-        self.passes += 1
+        self.seen += 1
         self.turn += 1
         return True
 
@@ -276,10 +324,8 @@ class Observer:
         if isinstance(top, _Inside) and top.after is not None:
             top.after(output)
         if not now.stack and now.mode is not None:
-            now.mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            now.mode.leave()
             now.mode = None
-            if self._stopping:
-                self.stop()
 
     # What the mode does.
 
@@ -299,7 +345,7 @@ class Observer:
         if function in PASSING and isinstance(y, Tensor) and args and (found := now.outputs.get(id(args[0]))):
             now.outputs[id(y)] = weakref.ref(y), found[1]
         if function in CONVOLUTIONS or function in UNITS_LAST or function in CHANNELS_FIRST:
-            with self._guard(known.label(function)):
+            with self.guard(known.label(function)):
                 self._note_layer(now, owner, function, args, kwargs, y)
         elif function in BENDING and isinstance(y, Tensor) and tuple(y.shape) in now.layers and y.is_floating_point():
             name = self.names[id(owner)]
@@ -346,16 +392,21 @@ class Observer:
 
     def _before(self, seen: Seen) -> Callable[[Any], None] | None:
         """Count what goes into an activation; what is given back counts what comes out."""
-        with self._guard(seen.label):
+        with self.guard(seen.label):
             return self._count(self._pass, seen)
         return None
 
     @contextmanager
-    def _guard(self, name: str) -> Iterator[None]:
+    def guard(self, name: str) -> Iterator[None]:
         """Count within: no mode sees it, it has no gradients, and what cannot be counted does not stop the training."""
+        with self.contained(name), without_modes(), torch.no_grad():
+            yield
+
+    @contextmanager
+    def contained(self, name: str) -> Iterator[None]:
+        """A context whose errors become one warning: training goes on."""
         try:
-            with without_modes(), torch.no_grad():
-                yield
+            yield
         except Exception as error:
             if name not in self.failed:
                 self.failed[name] = f"{type(error).__name__}: {error}"
@@ -387,7 +438,7 @@ class Observer:
         def after(y: Any) -> None:
             if not isinstance(y, Tensor):
                 return
-            with self._guard(seen.label):
+            with self.guard(seen.label):
                 tally.after(y.detach()[cut], dim)
             now.outputs[id(y)] = weakref.ref(y), place
             if not graded.requires_grad and seen.kind == "layer" and y.requires_grad:
@@ -436,8 +487,8 @@ class Observer:
 
     def _on_gradient(self, key: Key, tally: Tally, cut: tuple[slice, ...]) -> Callable[[Tensor], None]:
         def count(g: Tensor) -> None:
-            if self.tallies.get(key) is tally:  # else the window it is of has been closed
-                with self._guard(self.places[key].name):
+            if not tally.closed:  # else the window it is of has ended
+                with self.guard(self.places[key].name):
                     self.on_gradient()
                     tally.gradient(g.detach()[cut])
 
@@ -450,7 +501,7 @@ class Observer:
             return None
         name = self.names[id(layer)]
         z = x
-        with self._guard(name):
+        with self.guard(name):
             z = layer.pre_activations(x)
         meaning, dim = Meaning("maxout", {"pieces": layer.pieces}), layer.dim(z)
         seen = Seen(
@@ -466,6 +517,10 @@ class _Mode(TorchFunctionMode):
     def __init__(self, observer: Observer) -> None:
         super().__init__()
         self._observer = observer
+
+    def leave(self) -> None:
+        """Leave it, if it has not been left."""
+        self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return self._observer.call(function, args, kwargs or {})

@@ -19,13 +19,15 @@ def is_shared(model: nn.Module) -> bool:
     return any(name in ("DistributedDataParallel", "FSDPModule") for name in kinds) or is_within_ddp(model)
 
 
-def total(names: Sequence[str], tallies: Sequence[Tally], others: Sequence[Tensor], interval: int) -> int:
+def total(
+    names: Sequence[str], tallies: Sequence[Tally], others: Sequence[Tensor], interval: int, device: torch.device
+) -> int:
     """Make tallies, and other sums, those of all ranks, in place; the largest interval that a rank asks for.
 
-    names: of the places, in their order. Where ranks have seen different places, each rank's stay its own.
+    names: of the places, in their order. device: where the model is. Where ranks have seen different places, each
+    rank's stay its own.
     """
     packed = [part.reshape(-1) for part in _parts(tallies, others)]
-    device = packed[0].device if packed else torch.device("cpu")
     lengths = [len(part) for part in packed]
     text = repr((list(names), lengths)).encode()
     digest = int.from_bytes(hashlib.sha256(text).digest()[:6])  # 48 bits, which float64 holds

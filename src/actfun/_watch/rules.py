@@ -44,8 +44,8 @@ def say(part: str, key: str, language: int = ENGLISH, **values: Any) -> str:
 class Finding:
     """Something that is wrong at a place.
 
-    site: the place. kind: one of `KINDS`. value, threshold: the number and its limit; of gradients log10 of their ratio
-    to that at the last activation. advice: the next experiment. since: the step at which it began. source: where the
+    site: the place. kind: one of `KINDS`. value, threshold: the number and its limit; of gradients their ratio to
+    that at the last activation. advice: the next experiment. since: the step at which it began. source: where the
     threshold is from. now: whether it was so in the last window.
     """
 
@@ -115,13 +115,13 @@ def _flow(window: Window) -> Iterator[tuple[Record, Judged]]:
     """
 
     least, most_allowed = math.log10(VANISHING), math.log10(EXPLODING)
-    flows = [record for record in window.records if record["gradient_ratio"] is not None]
-    if flows and flows[0]["gradient_ratio"] < least:
-        for record in itertools.takewhile(lambda r: r["gradient_ratio"] < least, flows):
+    flows = [record for record in window.records if record["log10_gradient_ratio"] is not None]
+    if flows and flows[0]["log10_gradient_ratio"] < least:
+        for record in itertools.takewhile(lambda r: r["log10_gradient_ratio"] < least, flows):
             record["status"] = "vanishing"
-        yield flows[0], ("vanishing", flows[0]["gradient_ratio"], least)
-    if flows and (most := max(flows, key=lambda r: r["gradient_ratio"]))["gradient_ratio"] > most_allowed:
-        yield most, ("exploding", most["gradient_ratio"], most_allowed)
+        yield flows[0], ("vanishing", 10.0 ** flows[0]["log10_gradient_ratio"], VANISHING)
+    if flows and (most := max(flows, key=lambda r: r["log10_gradient_ratio"]))["log10_gradient_ratio"] > most_allowed:
+        yield most, ("exploding", 10.0 ** most["log10_gradient_ratio"], EXPLODING)
 
 
 class Rules:

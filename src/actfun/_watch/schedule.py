@@ -57,7 +57,8 @@ class Schedule:
         """The share of the time so far that was spent on watching; None where no other steps are known."""
         if not self._others or not self.steps:
             return None
-        return (self.count * self.cost + self.spent) / (self.steps * self.usual) if self.usual else None
+        extra = self.count * self.cost + self.spent
+        return extra / (self.steps * max(self.usual - self.between, 1e-9) + extra)
 
     def chooses(self, step: int) -> bool:
         """Whether a step is to be watched."""

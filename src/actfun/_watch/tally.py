@@ -66,6 +66,7 @@ class Tally:
         self.pieces: Tensor | None = None
         self.samples = self.responses = self.inputs = self.gradients = 0
         self._counts_bins = bins
+        self.closed = False  # whether what comes later belongs to another one
 
     def before(self, z: Tensor, slope: Tensor, top: float, dim: int, samples: int) -> None:
         """Count pre-activations and slopes. dim: of the slopes' shape, which is the outputs', that holds the units."""

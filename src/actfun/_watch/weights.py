@@ -15,8 +15,8 @@ class Updates:
     """The relative change |Δw|/|w| of weights by optimizer steps, 0 for those that no optimizer moved."""
 
     def __init__(self) -> None:
-        self._before: dict[int, tuple[Weight, Tensor]] = {}
-        self._squares: dict[int, tuple[Tensor, Tensor]] = {}
+        self._before: dict[tuple[int, str], tuple[Weight, Tensor]] = {}
+        self._squares: dict[tuple[int, str], tuple[Tensor, Tensor]] = {}
 
     def before(self, weights: Iterable[Weight], moved: set[int]) -> None:
         """Keep weights as they are. moved: ids of the parameters that the step may change."""
@@ -44,8 +44,8 @@ class Updates:
         return None if weight is None else self._squares.get(_key(*weight))
 
 
-def _key(module: nn.Module, name: str) -> int:
-    return hash((id(module), name))
+def _key(module: nn.Module, name: str) -> tuple[int, str]:
+    return id(module), name
 
 
 def sample(parameter: Any) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 from actfun._watch.history import Window
 
 Write = Callable[[Mapping[str, float], int], None]
-KEPT = ("flat", "zero", "mean_std", "gradient_rms", "gradient_ratio", "update_ratio")
+KEPT = ("flat", "zero", "mean_std", "gradient_rms", "log10_gradient_ratio", "update_ratio")
 
 
 def scalars(window: Window) -> dict[str, float]:
