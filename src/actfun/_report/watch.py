@@ -119,11 +119,12 @@ def elsewhere(others: list[str], language: int = ENGLISH) -> str:
     """Where a finding is so too."""
     if not others:
         return ""
-    more = " …" if len(others) > SHOWN else ""
+    more = " and others" if len(others) > SHOWN else ""
     english = (
         f"The same at {len(others)} more {'places' if len(others) > 1 else 'place'}: {', '.join(others[:SHOWN])}{more}."
     )
-    return (english, f"另有 {len(others)} 处相同：{'、'.join(others[:SHOWN])}{more}。")[language]
+    chinese = f"另有 {len(others)} 处相同：{'、'.join(others[:SHOWN])}{' 等' * bool(more)}。"
+    return (english, chinese)[language]
 
 
 def lines(watcher: Watcher) -> Iterator[str]:

@@ -69,7 +69,7 @@ def heatmap(watcher: Watcher, measure: str) -> Row | None:
     if not rows:
         return None
     steps = [window.step for window in windows]
-    scale = alt.Scale(domain=_between(ends, len(colours)), range=colours, clamp=True)
+    scale = alt.Scale(domain=_between(ends, len(colours)), range=colours, clamp=True, interpolate="rgb")
     axis = alt.Axis(values=_some(steps), labelFlush=True, labelOverlap=True, ticks=False, domain=False, format=",d")
     chart = (
         inline(rows)
