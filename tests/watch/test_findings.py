@@ -284,13 +284,71 @@ def test_a_thing_is_said_when_it_was_so_three_windows_in_a_row():
     assert [finding.now for finding in watch.findings() if finding.site == "1"] == [False]
 
 
+class Pooled(nn.Module):
+    """A convolution whose gradient is spread over a large image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.up, self.last = nn.Conv2d(1, 8, 3, padding=1), nn.Linear(8, 32), nn.Linear(32, CLASSES)
+
+    def forward(self, x):
+        image = x[:, :1, None, None] + torch.zeros(1, 1, 64, 64)
+        return self.last(torch.relu(self.up(torch.relu(self.conv(image)).mean((2, 3)))))
+
+
+def test_a_large_image_is_no_vanishing_gradient():
+    assert found(train(Pooled(), steps=5, batch=20)) == set()
+
+
+def test_a_minor_loss_at_the_end_is_no_explosion():
+    class Heads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.main, self.minor = mlp(), nn.Linear(CLASSES, CLASSES), nn.Linear(CLASSES, CLASSES)
+
+        def forward(self, x):
+            h = torch.tanh(self.body(x))
+            return self.main(torch.relu(h)) + 1e-3 * self.minor(functional.gelu(h))
+
+    assert found(train(Heads())) == set()
+
+
+def test_a_probability_that_is_sure_is_not_saturated():
+    model = nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 1), nn.Sigmoid())
+    x, y = table()
+    y = (x[:, 0] > 0).float()
+    loss = lambda out, y: functional.binary_cross_entropy(out[:, 0], y)  # noqa: E731
+    watch = train(model, data=(x, y), rate=0.05, steps=120, loss=loss)
+    assert watch.records()[-1]["flat"] > 0.75
+    assert found(watch) == set()
+
+
+def test_a_mask_of_infinities_before_a_gate_is_finite():
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(20, 16), nn.Linear(16, CLASSES)
+
+        def forward(self, x):
+            return self.last(torch.sigmoid(self.first(x).masked_fill(x[:, :16] > 1.0, -math.inf)))
+
+    assert found(train(Masked())) == set()
+
+
+def test_a_backbone_that_is_frozen_is_no_lost_gradient():
+    model = nn.Sequential(mlp(), nn.ReLU(), nn.Linear(CLASSES, 16), nn.ReLU(), nn.Linear(16, CLASSES))
+    model[0].requires_grad_(False)
+    causes = train(model, own=list(model[2:].parameters())).diagnose()
+    assert not {"no_gradient", "not_optimized"} & {cause.key for cause in causes}
+
+
 # Why a model did not learn.
 
 CAUSES = {
     "rate_too_large": lambda: train(mlp(), rate=1.0, steps=60),
     "rate_too_small": lambda: train(mlp(), rate=1e-9, steps=60),
     "input_scale": lambda: train(mlp(nn.Tanh), data=table(30.0, 100.0), steps=60),
-    "not_optimized": lambda: train(model := mlp(), own=list(model[-1].parameters()), steps=60),
+    "not_optimized": lambda: train(model := mlp(), own=list(model[2:].parameters()), steps=60),
     "gradients_kept": lambda: train(mlp(), rate=0.003, kind=torch.optim.SGD, zero=False, steps=60),
     "no_gradient": lambda: train(
         mlp(), loss=lambda out, y: (out.detach() * nn.Parameter(torch.ones(CLASSES))).sum(), steps=6

@@ -12,6 +12,7 @@ from actfun._operators.modules import hidden
 from actfun._watch.meter import Meter
 from actfun._watch.slopes import Slope
 from actfun._watch.tally import DEAD, FLAT, OCTAVES, PER_OCTAVE, SHOWN, Tally, edges
+from actfun._watch.weights import sample
 
 
 def slope_of(module, z):
@@ -246,6 +247,35 @@ def test_calls_behind_other_layers_are_other_places():
     names = [place.name for place in meter._observer.places.values()]
     assert len(names) == len({*names}) == 24
     assert names[:4] == ["layers.0 → torch.sigmoid", "act", "layers.1 → torch.sigmoid", "layers.1 → act"]
+
+
+def test_a_layer_is_known_by_what_it_made_not_by_its_shape():
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gate, self.up, self.conv = nn.Linear(4, 6), nn.Linear(4, 6), nn.Conv1d(4, 5, 1)
+
+        def forward(self, x):
+            gate, up = self.gate(x), self.up(x)
+            y = functional.silu(gate) * up
+            z = torch.relu(self.conv(x[:, :, None].expand(-1, -1, 7)).transpose(1, 2))
+            return y.sum() + z.sum()
+
+    with Meter(net := Net()) as meter:
+        net(torch.randn(3, 4))
+    places = list(meter._observer.places.values())
+    assert [(place.name, place.key.units) for place in places] == [("gate → F.silu", 6), ("conv → torch.relu", 5)]
+
+
+def test_a_sample_of_numbers_falls_in_with_no_dimension():
+    weight = torch.arange(9.0).repeat(256 * 256).view(256, 256, 3, 3)
+    assert sample(weight).mean() == pytest.approx(4.0, abs=0.01)
+    z = torch.full((4096, 64), -5.0)
+    z[:, 0] = 5.0
+    tally = Tally(bins=True)
+    tally.before(z, torch.ones_like(z), 1.0, 1, 4096)
+    positive = tally.bins[len(edges()) // 2 + 1 :].sum() / tally.bins.sum()
+    assert positive == pytest.approx(1 / 64, abs=0.003)
 
 
 def test_a_histogram_counts_every_number_by_size_and_sign():

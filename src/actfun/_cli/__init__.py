@@ -50,6 +50,6 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     except KeyboardInterrupt:
         code = 130
-    if code == 130:
+    if code == 130 and arguments[0] != "watch":
         print("actfun: interrupted; all finished work is kept, --resume goes on", file=sys.stderr)
     return code if isinstance(code, int) else 0

@@ -59,7 +59,12 @@ class Script:
         return 0 if self.error is None else 130 if isinstance(self.error, KeyboardInterrupt) else 1
 
     def _begin(self, optimizer: Optimizer) -> None:
-        """Watch the models whose parameters an optimizer was given."""
+        """Watch the models whose parameters an optimizer was given; leave those that no other one has any more."""
+        others = [one for one in gc.get_objects() if issubclass(type(one), Optimizer) and one is not optimizer]
+        moved = {id(p) for one in others for group in getattr(one, "param_groups", ()) for p in group["params"]}
+        for one in self.watches:
+            if not any(id(p) in moved for p in one.model.parameters()):
+                one.close()
         wanted = {id(p) for group in optimizer.param_groups for p in group["params"]}
         known = {id(module) for one in self.watches for module in one.model.modules()}
         for root in roots(wanted):

@@ -169,7 +169,9 @@ def _always(windows: list[Window], is_so: Callable[[Record], bool]) -> list[Reco
 
 def _without_gradient(windows: list[Window]) -> list[Spoken]:
     """Evidence where gradients never came to places, or only to the last of them."""
-    without = _always(windows, lambda r: not r["gradient_rms"] and "gradient" not in r["where_not_finite"])
+    without = _always(
+        windows, lambda r: r["trainable"] and not r["gradient_rms"] and "gradient" not in r["where_not_finite"]
+    )
     return [both("evidence", "no_gradient", count=len(without), all=len(windows[-1].records))] if without else []
 
 
@@ -180,7 +182,7 @@ def _moved(windows: list[Window]) -> list[Record]:
 def _not_optimized(windows: list[Window]) -> list[Spoken]:
     """Evidence where no optimizer has weights, though a gradient arrives."""
     stepped = [window for window in windows if window.facts["stepped"]]
-    still = _always(stepped, lambda r: bool(r["weighed"] and not r["optimized"] and r["gradient_rms"]))
+    still = _always(stepped, lambda r: bool(r["trainable"] and not r["optimized"] and r["gradient_rms"]))
     if not still:
         return []
     sites = ", ".join(r["site"] for r in still[:MOST]) + (" …" if len(still) > MOST else "")

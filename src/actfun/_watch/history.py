@@ -14,6 +14,7 @@ from actfun._watch.tally import RULE_OF_THREE, Tally, moments
 Record = dict[str, Any]
 
 ENOUGH = 3_000  # samples without a sign of life before a unit counts as dead: then it responds to less than 0.1%
+LATE = 3  # places at the end whose largest gradient is what others are small beside: one may be of a minor loss
 MOST_WINDOWS = 512  # that are kept; then every second one goes
 
 
@@ -79,11 +80,11 @@ class History:
         """The records of a step, in the order of the network."""
         ordered = sorted((places[key] for key in found), key=lambda place: place.order)
         records = [self._record(step, place, found[place.key], updates.get(place.key)) for place in ordered]
-        last = next((r["gradient_rms"] for r in reversed(records) if r["gradient_rms"]), None)
-        for record in records:
-            rms = record["gradient_rms"]
-            known = rms and last and math.isfinite(rms) and math.isfinite(last)
-            record["log10_gradient_ratio"] = math.log10(rms / last) if known else None
+        known = [(r, r["gradient_norm"]) for r in records if r["gradient_norm"]]
+        ends = known[:-1] if len(known) > 1 and not places_feed(ordered, records, known[-1][0]) else known
+        late = [norm for _, norm in ends[-max(min(LATE, len(ends) // 2), 1) :]]
+        for record, norm in known:
+            record["log10_gradient_ratio"] = math.log10(norm / max(late))
         return records
 
     def _record(self, step: int, place: Place, tally: Tally, update: tuple[Tensor, Tensor] | None) -> Record:
@@ -99,7 +100,10 @@ class History:
         died = bool(dead.any())
         mean, std = moments(y_sum, squares, tally.responses)
         z_mean, z_std = moments(z_sum, z_squares, tally.inputs)
-        finite = [math.isfinite(value) for value in (z_sum, y_sum, g_squares)]
+        # An input of -inf, as a mask makes it, is fine where the output is.
+        finite = [math.isfinite(z_sum) or (math.isinf(z_sum) and math.isfinite(y_sum))]
+        finite += [math.isfinite(y_sum), math.isfinite(g_squares)]
+        rms = math.sqrt(g_squares / tally.gradients) if tally.gradients and finite[2] else None
         return {
             "step": step,
             "site": place.name,
@@ -120,15 +124,22 @@ class History:
             "silent_samples": int(silent.max()) if count else 0,
             "dead_bound": RULE_OF_THREE / float(silent[dead].min()) if died else None,
             "dead_since": int(life.active[dead].median()) + 1 if died else None,
-            "gradient_rms": math.sqrt(g_squares / tally.gradients) if tally.gradients and finite[2] else None,
+            "gradient_rms": rms,
+            "gradient_norm": None if rms is None else rms * math.sqrt(tally.slots),
             "log10_gradient_ratio": None,
             "update_ratio": _ratio(update),
             "weighed": place.weight is not None,
+            "trainable": place.weight is not None and bool(getattr(*place.weight).requires_grad),
             "optimized": update is not None,
             "non_finite": not all(finite),
             "where_not_finite": [] if all(finite) else [w for w, f in zip(PARTS, finite, strict=True) if not f],
             "status": "",
         }
+
+
+def places_feed(places: list[Place], records: list[Record], record: Record) -> bool:
+    """Whether the output of a record's place is taken by a layer with weights."""
+    return next(place.feeds for place, one in zip(places, records, strict=True) if one is record)
 
 
 PARTS = ("input", "output", "gradient")

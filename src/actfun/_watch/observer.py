@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as tree
 
 from actfun._catalogue.kinds import ELEMENTWISE, GATED
 from actfun._catalogue.names import Meaning
@@ -34,6 +35,7 @@ from actfun._watch.slopes import Natural, Slope
 from actfun._watch.tally import Tally
 
 LAYERS = (Maxout, MaxoutConv1d, MaxoutConv2d, MaxoutConv3d)  # whose activation is inside
+MOST_SIZES = 4  # numbers of units of one place
 MOST_CALLS = 8  # of one place in a pass that are told apart: a loop over time makes hundreds
 CHANNELS_FIRST = (functional.batch_norm, functional.instance_norm, functional.group_norm)
 UNITS_LAST: tuple[Any, ...] = (
@@ -50,6 +52,7 @@ CONVOLUTIONS = {
     for function in (getattr(functional, f"conv{dims}d"), getattr(functional, f"conv_transpose{dims}d"))
 }
 PASSING = frozenset({functional.dropout, torch.flatten, Tensor.flatten, Tensor.view, Tensor.reshape, torch.reshape})
+PASSING |= {Tensor.transpose, torch.transpose, Tensor.permute, torch.permute}
 PASSING |= {functional.max_pool2d, functional.adaptive_avg_pool2d, functional.avg_pool2d, Tensor.contiguous}
 BENDING = frozenset({torch.clamp, torch.clamp_min, torch.clip, torch.maximum, torch.where, torch.abs})
 BENDING |= {Tensor.clamp, Tensor.clamp_min, Tensor.clip, Tensor.maximum, Tensor.where, Tensor.abs}
@@ -68,6 +71,10 @@ class Key:
     after: str
     call: int
     units: int
+
+    def has_size_of(self, other: "Key") -> bool:
+        """Whether only the number of units differs, or nothing."""
+        return replace(self, units=0) == replace(other, units=0)
 
     def is_like(self, other: "Key") -> bool:
         """Whether only the layer before differs."""
@@ -145,6 +152,8 @@ class _Pass(threading.local):
         self.stack: list[Any] = []
         self.layers: dict[tuple[int, ...], _Layer] = {}
         self.by_dims: dict[int, _Layer] = {}
+        self.sources: dict[int, tuple[weakref.ref[Tensor], _Layer]] = {}  # tensors that a layer made, by id
+        self.generation = 0
         self.calls: Counter[tuple[str, str, str]] = Counter()
         self.outputs: dict[int, tuple[weakref.ref[Tensor], Place]] = {}
         self.mode: _Mode | None = None
@@ -179,6 +188,11 @@ class Observer:
         self.on_gradient: Callable[[], None] = lambda: None
         self._pass = _Pass()
         self._hooks: list[Any] = []
+        self._on_leaves: list[Any] = []  # handles of hooks of tensors that stay after a step
+        self._fresh = True  # whether the next pass is a step's first
+        self._generation = 0  # of the hooks: what threads know of passes under earlier ones is void
+        self._inside: set[int] = set()  # threads within a pass that is observed
+        self._stopping = False
 
     def look(self) -> None:
         """See which modules there are."""
@@ -228,7 +242,10 @@ class Observer:
         for tallies in found:
             for tally in tallies.values():
                 tally.closed = True
-        self.tallies, self._earlier, self.seen = {}, [], 0
+        for handle in self._on_leaves:
+            handle.remove()
+        self._on_leaves.clear()
+        self.tallies, self._earlier, self.seen, self._fresh = {}, [], 0, True
         return found
 
     def take(self) -> dict[Key, Tally]:
@@ -248,7 +265,9 @@ class Observer:
 
     def start(self) -> None:
         """Observe from now on."""
+        self._stopping = False
         if not self._hooks:
+            self._generation += 1
             self._hooks = [
                 register_module_forward_pre_hook(self._enter),
                 register_module_forward_hook(self._leave, always_call=True),
@@ -256,19 +275,31 @@ class Observer:
 
     def stop(self) -> None:
         """Observe no more. In a pass that was broken off by more than an Exception the mode is still there."""
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks.clear()
         now = self._pass
         now.stack.clear()
         if now.mode is not None:
-            now.mode.leave()
-            now.mode = None
+            self._leave_mode(now)
+        if self._inside:  # other threads, which have a mode to leave
+            self._stopping = True
+            return
+        self._stopping = False
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+
+    def _leave_mode(self, now: _Pass) -> None:
+        assert now.mode is not None
+        now.mode.leave()
+        now.mode = None
+        self._inside.discard(threading.get_ident())
 
     def _enter(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if torch.compiler.is_compiling() or id(module) not in self.names:
             return
         now = self._pass
+        if now.generation != self._generation:
+            now.stack.clear()
+            now.generation = self._generation
         begins = not now.stack
         observed = self._begin(now, module) if begins else not isinstance(now.stack[-1], _Inside)
         if self._hooks:  # whoever was asked may have stopped it
@@ -280,12 +311,18 @@ class Observer:
             return False
         if not (self.tallies if in_backward() else self._accept(module)):  # a checkpoint is no pass of its own
             return False
-        now.layers.clear()
-        now.by_dims.clear()
-        now.calls.clear()
-        now.outputs.clear()
+        if in_backward():  # of a part of a pass, by a checkpoint
+            now.calls.clear()
+        elif self._fresh or any(module is model for model in self.models):  # parts that are called by hand go on
+            now.layers.clear()
+            now.by_dims.clear()
+            now.calls.clear()
+            now.outputs.clear()
+            now.sources.clear()
+            self._fresh = False
         now.mode = _Mode(self)
         now.mode.__enter__()  # type: ignore[no-untyped-call]
+        self._inside.add(threading.get_ident())
         self.seen += 1
         self.turn += 1
         return True
@@ -318,14 +355,15 @@ class Observer:
         if torch.compiler.is_compiling() or id(module) not in self.names:
             return
         now = self._pass
-        if not now.stack:  # it was entered before this began
+        if not now.stack or now.generation != self._generation:  # it was entered before this began
             return
         top = now.stack.pop()
         if isinstance(top, _Inside) and top.after is not None:
             top.after(output)
         if not now.stack and now.mode is not None:
-            now.mode.leave()
-            now.mode = None
+            self._leave_mode(now)
+            if self._stopping and not self._inside:
+                self.stop()
 
     # What the mode does.
 
@@ -342,8 +380,11 @@ class Observer:
                 after(y)
             return y
         y = function(*args, **kwargs)
-        if function in PASSING and isinstance(y, Tensor) and args and (found := now.outputs.get(id(args[0]))):
-            now.outputs[id(y)] = weakref.ref(y), found[1]
+        if function in PASSING and isinstance(y, Tensor) and args:
+            if found := now.outputs.get(id(args[0])):
+                now.outputs[id(y)] = weakref.ref(y), found[1]
+            if (layer := _source(now, args[0])) is not None and (moved := _moved(layer, function, args, y)) is not None:
+                now.sources[id(y)] = weakref.ref(y), moved
         if function in CONVOLUTIONS or function in UNITS_LAST or function in CHANNELS_FIRST:
             with self.guard(known.label(function)):
                 self._note_layer(now, owner, function, args, kwargs, y)
@@ -367,9 +408,12 @@ class Observer:
         if function in CONVOLUTIONS or function in UNITS_LAST:
             given = [x for x in (*args[1:], *kwargs.values()) if isinstance(x, Tensor) and x.dim() > 1]
             weight = next((found for x in given if (found := self._named(owner, x)) is not None), None)
-        if weight is None and shape in now.layers:
+        if weight is None and args and (source := _source(now, args[0])) is not None:  # a norm's
+            weight = source.weight
+        elif weight is None and function in (*CHANNELS_FIRST, functional.layer_norm) and shape in now.layers:
             weight = now.layers[shape].weight
-        now.layers[shape] = now.by_dims[y.dim()] = _Layer(dim, weight)
+        layer = now.layers[shape] = now.by_dims[y.dim()] = _Layer(dim, weight)
+        now.sources[id(y)] = weakref.ref(y), layer
 
     def _note_input(self, now: _Pass, args: Any, kwargs: Any) -> None:
         """Note whose output a layer takes; of the first layer what its input is like."""
@@ -379,7 +423,8 @@ class Observer:
             kept = now.outputs.get(id(x))
             if kept is not None and kept[0]() is x:
                 kept[1].feeds = True
-            if not self.input and not now.calls and _is_plain(x) and not isinstance(x, nn.Parameter):
+            raw = _is_plain(x) and x.grad_fn is None and not isinstance(x, nn.Parameter)
+            if not self.input and not now.calls and raw:
                 wide = x.detach().float()
                 self.input = {"mean": float(wide.mean()), "std": float(wide.std(correction=0))}
             break
@@ -424,7 +469,9 @@ class Observer:
         cut = _thinned(z, free, self._limit if simple else None, self.turn)
         if graded.requires_grad:
             # Of the tensor: a hook of the module would forbid in-place.
-            graded.register_hook(self._on_gradient(place.key, tally, cut))  # type: ignore[no-untyped-call]
+            handle = graded.register_hook(self._on_gradient(place.key, tally, cut))  # type: ignore[no-untyped-call]
+            if graded.is_leaf:
+                self._on_leaves.append(handle)
         if in_backward():  # a checkpoint computes again
             return lambda y: None
         part = z.detach()[cut]
@@ -449,7 +496,8 @@ class Observer:
     def _place(self, now: _Pass, seen: Seen) -> Place:
         """Where a call is made; a place that is new is entered."""
         z, dims = seen.z, seen.z.dim()
-        layer = now.layers.get(tuple(z.shape)) or now.by_dims.get(dims)
+        layer = _source(now, z if seen.graded is None else seen.graded)
+        layer = layer or now.layers.get(tuple(z.shape)) or now.by_dims.get(dims)
         weight = seen.weight or (layer.weight if layer is not None else None)
         after = self.names.get(id(weight[0]), "") if weight is not None else ""
         now.calls[seen.owner, seen.function, after] += 1
@@ -466,6 +514,8 @@ class Observer:
         place = self.places.get(key)
         if place is None and in_backward():  # a checkpoint runs a part of a pass, which may not show the layer before
             place = next((known for known in self.places.values() if known.key.is_like(key)), None)
+        if place is None and sum(known.key.has_size_of(key) for known in self.places.values()) >= MOST_SIZES:
+            raise ValueError("its number of units changes from call to call")
         if place is None:
             kind = "function" if seen.kind == "function" else "module"
             text, order, natural = known.text(seen.meaning), len(self.places), slope.natural(z, dim)
@@ -490,7 +540,7 @@ class Observer:
             if not tally.closed:  # else the window it is of has ended
                 with self.guard(self.places[key].name):
                     self.on_gradient()
-                    tally.gradient(g.detach()[cut])
+                    tally.gradient(g.detach()[cut], g.numel())
 
         return count
 
@@ -526,6 +576,31 @@ class _Mode(TorchFunctionMode):
         return self._observer.call(function, args, kwargs or {})
 
 
+def _source(now: _Pass, x: Any) -> _Layer | None:
+    """The layer that made a tensor."""
+    found = now.sources.get(id(x))
+    return found[1] if found is not None and found[0]() is x else None
+
+
+def _moved(layer: _Layer, function: Any, args: tuple[Any, ...], y: Tensor) -> _Layer | None:
+    """What is known of a layer's output that was turned, or seen in another shape; None where its units are lost."""
+    dims, name = args[0].dim(), function.__name__
+    dim = layer.dim
+    if name in ("transpose", "permute"):
+        order = list(range(dims))
+        if name == "transpose":
+            a, b = args[1] % dims, args[2] % dims
+            order[a], order[b] = b, a
+        else:
+            order = [k % dims for k in (args[1] if isinstance(args[1], list | tuple) else args[1:])]
+        dim = order.index(layer.dim)
+    elif dim == dims - 1 and y.shape[-1] == args[0].shape[-1]:
+        dim = y.dim() - 1
+    elif dim >= y.dim() or y.shape[dim] != args[0].shape[dim]:
+        return None
+    return _Layer(dim, layer.weight)
+
+
 def _slope_of_module(module: Any, meaning: Meaning, inputs: tuple[Any, ...]) -> Slope:
     rest = inputs[1:]  # not the first one, whose graph would stay in memory
     if meaning.activation.kind is ELEMENTWISE:
@@ -548,7 +623,8 @@ def _seen_call(owner: str, function: Any, args: tuple[Any, ...], kwargs: Mapping
     if kind is ELEMENTWISE:
         named = {name: value for name, value in kwargs.items() if name not in ("input", "self", "x")}
         learned = any(isinstance(value, Tensor) for value in (*args[1:], *named.values()))
-        call = functools.partial(_call_with, function, args[1:], named)
+        rest, named = tree.tree_map(lambda x: x.detach() if isinstance(x, Tensor) else x, (args[1:], named))
+        call = functools.partial(_call_with, function, rest, named)
         return Seen(owner, label, meaning, "function", z, learned, lambda: Slope(call, learned))
     if kind is GATED and own is not None:  # of two tensors
         if not _is_plain(args[1]):

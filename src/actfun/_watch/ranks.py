@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from actfun._operators.torch_private import is_within_ddp
 from actfun._watch.tally import Tally
 
+COUNTS = ("samples", "responses", "inputs", "gradients", "slots")
+
 
 def is_shared(model: nn.Module) -> bool:
     """Whether other processes train the same model in step: it is DistributedDataParallel's, or sharded by FSDP."""
@@ -34,14 +36,15 @@ def total(
     agreed = torch.tensor([digest, -digest, interval], dtype=torch.float64, device=device)
     dist.all_reduce(agreed, dist.ReduceOp.MAX)
     if packed and int(agreed[0]) == -int(agreed[1]):
-        counts = [[t.samples, t.responses, t.inputs, t.gradients] for t in tallies]
+        counts = [[getattr(tally, name) for name in COUNTS] for tally in tallies]
         whole = torch.cat([*packed, torch.tensor(counts, dtype=torch.float64, device=device).reshape(-1)])
         dist.all_reduce(whole)
-        *parts, sums = whole.split([*lengths, 4 * len(tallies)])  # type: ignore[no-untyped-call]
+        *parts, sums = whole.split([*lengths, len(COUNTS) * len(tallies)])  # type: ignore[no-untyped-call]
         for part, summed in zip(packed, parts, strict=True):
             part.copy_(summed)
-        for tally, row in zip(tallies, sums.view(-1, 4).tolist(), strict=True):
-            tally.samples, tally.responses, tally.inputs, tally.gradients = map(int, row)
+        for tally, row in zip(tallies, sums.view(-1, len(COUNTS)).tolist(), strict=True):
+            for name, count in zip(COUNTS, row, strict=True):
+                setattr(tally, name, int(count))
     return int(agreed[2])
 
 

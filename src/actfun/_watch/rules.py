@@ -90,7 +90,10 @@ def judge(window: Window, first: Mapping[str, Record], places: Mapping[str, Plac
         if record["units"] and record["dead"] / record["units"] > DEAD:
             yield record, ("dead", record["dead"] / record["units"], DEAD)
         limit = natural.flat + SATURATED * (1.0 - natural.flat)
-        if natural.ends and record["flat"] > limit:
+        is_last = (
+            record is window.records[-1] and not places[record["site"]].feeds
+        )  # a probability, which shall be sure
+        if natural.ends and record["flat"] > limit and not is_last:
             yield record, ("saturated", record["flat"], limit)
         limit = max(OFF_CENTRE, 2.0 * natural.ratio)
         if places[record["site"]].feeds and record["mean_std"] is not None and record["mean_std"] > limit:

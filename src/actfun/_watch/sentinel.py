@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils import _pytree as tree
 
 from actfun._operators.torch_private import call_arguments, is_called_by_compiler
 from actfun._watch import origin
@@ -40,7 +41,7 @@ class Sentinel:
 
     def called(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Keep what the model is called with, without the graph that made it, which would stay in memory."""
-        self._inputs = tuple(map(_value, args)), {name: _value(x) for name, x in kwargs.items()}
+        self._inputs = tree.tree_map(_value, (args, kwargs))
 
     def close(self) -> None:
         """Remember nothing, and no more."""
@@ -62,7 +63,7 @@ class Sentinel:
     def is_finite(self, may_wait: bool) -> bool:
         """Whether gradients are finite. may_wait: whether the host may wait for a GPU; if not, they count as finite."""
         gradient: Any = self._gradient()
-        if gradient is None or not (gradient.is_cpu or may_wait):
+        if gradient is None or gradient.is_meta or not (gradient.is_cpu or may_wait):
             return True
         part = gradient if type(gradient) is Tensor and gradient.numel() <= SMALL else sample(gradient)
         return bool(torch.isfinite(part).all())

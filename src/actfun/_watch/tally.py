@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from actfun._watch.weights import stride
+
 FLAT, DEAD = 0.06, 0.001
 RULE_OF_THREE = 3.0
 PER_OCTAVE, OCTAVES = 4, 12  # of the histogram's bins: from 2^-12 to 2^12 on either side of 0
@@ -56,7 +58,7 @@ class Tally:
     units: of each unit how often it was active, flat and exactly 0, and the sum of its outputs: (4, units), float64.
     sums: the square of outputs, pre-activations and their square, the gradient's square, and of how many.
     bins: how many pre-activations lie between `edges`. pieces: of maxout how often each piece won, (units, pieces).
-    samples: of each unit. responses: outputs. inputs: pre-activations.
+    samples: of each unit. responses: outputs. inputs: pre-activations. gradients: those counted, of so many slots.
     """
 
     def __init__(self, bins: bool = False) -> None:
@@ -64,7 +66,7 @@ class Tally:
         self.sums: Tensor | None = None
         self.bins: Tensor | None = None
         self.pieces: Tensor | None = None
-        self.samples = self.responses = self.inputs = self.gradients = 0
+        self.samples = self.responses = self.inputs = self.gradients = self.slots = 0
         self._counts_bins = bins
         self.closed = False  # whether what comes later belongs to another one
 
@@ -93,11 +95,12 @@ class Tally:
         self.units[3] += _of_units(wide, dim)
         self._add_sum(0, _squares(wide))
 
-    def gradient(self, g: Tensor) -> None:
-        """Count the gradient of pre-activations."""
+    def gradient(self, g: Tensor, slots: int) -> None:
+        """Count the gradient of pre-activations, be it a part of so many."""
         wide = g.to(torch.float32) if g.dtype in (torch.float16, torch.bfloat16) else g
         self._add_sum(3, _squares(wide))
         self.gradients += g.numel()
+        self.slots += slots
 
     def won(self, z: Tensor) -> None:
         """Count the pieces that are largest. z: (…, units, pieces)."""
@@ -116,6 +119,7 @@ class Tally:
         self.responses += other.responses
         self.inputs += other.inputs
         self.gradients += other.gradients
+        self.slots += other.slots
 
     # What it comes to. Masks are over units; each raises ValueError where no data has passed.
 
@@ -217,7 +221,7 @@ def _squares(x: Tensor) -> Tensor:
 def _histogram(z: Tensor) -> Tensor:
     """How many numbers lie below the first edge, between each two, and above the last; of a sample where z is large."""
     flat = z.flatten()
-    part = flat[:: -(-len(flat) // SHOWN)] if len(flat) > SHOWN else flat
+    part = flat[:: stride(len(flat), SHOWN)]
     ends = _ends(z.device)
     return torch.bincount(
         torch.bucketize(part.to(torch.float32).contiguous(), ends, right=True), minlength=len(ends) + 1

@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+import threading
 import time
 import warnings
 import weakref
@@ -31,6 +32,37 @@ MOST_PLAIN = 3  # passes without gradients in a step of a compiled model, until 
 TWICE = r"Using `torch\.compile\(module\)` when there are global hooks"  # ours pay no heed to the module that wraps it
 
 
+class Eager:
+    """torch.compile's stance while someone watches: the first sets it, the last one restores what was before."""
+
+    def __init__(self) -> None:
+        self._watching: set[int] = set()
+        self._stance: Any = None
+        self._lock = threading.Lock()
+
+    def holds(self, who: object) -> bool:
+        """Whether someone has entered."""
+        return id(who) in self._watching
+
+    def enter(self, who: object) -> None:
+        """Run eagerly what was compiled."""
+        with self._lock:
+            if not self._watching:
+                self._stance = torch.compiler.set_stance("force_eager")
+            self._watching.add(id(who))
+
+    def leave(self, who: object) -> None:
+        """Run it as before, unless others watch."""
+        with self._lock:
+            if id(who) in self._watching:
+                self._watching.discard(id(who))
+                if not self._watching:
+                    self._stance.__exit__(None, None, None)
+
+
+EAGER = Eager()
+
+
 class Watcher:
     """What activations do while a model trains; a context around training. See `actfun.watch`.
 
@@ -52,7 +84,6 @@ class Watcher:
         self._updates, self._sentinel, self._turns = Updates(), Sentinel(self.model), Turns()
         self._owned: weakref.WeakKeyDictionary[Optimizer, tuple[bool, int]] = weakref.WeakKeyDictionary()
         self._hooks: list[Any] = []
-        self._stance: Any = None
         self._filter: Any = None
         self._armed = False  # whether the step that runs is watched
         self._differentiates = False  # whether a pass with gradients was seen
@@ -76,6 +107,8 @@ class Watcher:
             register_optimizer_step_post_hook(self._after_step),
         ]
         self._schedule.goes_on()
+        warnings.filterwarnings("ignore", TWICE)  # not in each step, for then warnings that were given come again
+        self._filter = warnings.filters[0]
         if not self.trained or self._schedule.chooses(self.step):
             self._arm()
         return self
@@ -96,6 +129,8 @@ class Watcher:
         finally:
             self._disarm()
             self._sentinel.close()
+            if self._filter in warnings.filters:
+                warnings.filters.remove(self._filter)  # type: ignore[attr-defined]
 
     def _flush(self) -> None:
         """Make windows of what was seen and belongs to no step that has ended."""
@@ -111,20 +146,14 @@ class Watcher:
             return
         self._armed, self._plain = True, 0
         if "torch._dynamo" in sys.modules:
-            self._stance = torch.compiler.set_stance("force_eager")
-            warnings.filterwarnings("ignore", TWICE)
-            self._filter = warnings.filters[0]
+            EAGER.enter(self)
         self._observer.start()
 
     def _disarm(self) -> None:
         self._armed = False
         self._observer.stop()
         self._observer.take()
-        if self._stance is not None:
-            self._stance.__exit__(None, None, None)
-            if self._filter in warnings.filters:
-                warnings.filters.remove(self._filter)  # type: ignore[attr-defined]
-            self._stance = self._filter = None
+        EAGER.leave(self)
 
     # Passes.
 
@@ -135,7 +164,7 @@ class Watcher:
         gradients = torch.is_grad_enabled() and any(p.requires_grad for p in module.parameters())
         if not gradients and self._differentiates:  # validation, a target network
             self._plain += 1
-            if self._stance is not None and self._plain > MOST_PLAIN and not self._shared:
+            if EAGER.holds(self) and self._plain > MOST_PLAIN and not self._shared:
                 self._disarm()
             return False
         if gradients and not self._differentiates:
@@ -195,7 +224,7 @@ class Watcher:
                 moved = {id(p) for group in optimizer.param_groups for p in group["params"]}
                 places = self._observer.places.values()
                 self._updates.before([place.weight for place in places if place.weight is not None], moved)
-                self._rate = max(float(group.get("lr", 0.0)) for group in optimizer.param_groups)
+                self._rate = max(float(group.get("lr") or 0.0) for group in optimizer.param_groups)
         if not self._armed:
             self._schedule.spent += time.perf_counter() - begun
 
@@ -212,7 +241,8 @@ class Watcher:
             self._stepped = True
         if self._turns.ends(optimizer):
             watched = armed and (self._shared or self._observer.has_counted)
-            self._end(self._observer.take() if watched else None)
+            with self._observer.contained("a step"):
+                self._end(self._observer.take() if watched else None)
             if self._schedule.chooses(self.step):
                 self._arm()
             else:
@@ -326,15 +356,18 @@ class Turns:
     """Tells whose step ends a step, where a model has several optimizers that take turns: that of the last of them."""
 
     def __init__(self) -> None:
-        self._stepped: list[int] = []  # ids of those that have, since one of them did so before
-        self._last: int | None = None
+        self._stepped: list[weakref.ref[Optimizer]] = []  # those that have, since one of them did so before
+        self._last: weakref.ref[Optimizer] | None = None
 
     def ends(self, optimizer: Optimizer) -> bool:
         """Whether this optimizer's step ends a step."""
-        if id(optimizer) in self._stepped:
+        if self._last is not None and self._last() is None:  # it is gone; another one has taken its place
+            self._last, self._stepped = None, []
+        if any(one() is optimizer for one in self._stepped):
             self._last, self._stepped = self._stepped[-1], []
-        self._stepped.append(id(optimizer))
-        return self._last == id(optimizer) or (self._last is None and len(self._stepped) == 1)
+        self._stepped.append(weakref.ref(optimizer))
+        last = None if self._last is None else self._last()
+        return last is optimizer or (last is None and len(self._stepped) == 1)
 
 
 def _check(model: Any, every: Any, budget: Any) -> None:

@@ -1,5 +1,6 @@
 """How far an optimizer's step moves weights, beside their size."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,7 +24,7 @@ class Updates:
         self._before.clear()
         for module, name in weights:
             parameter = getattr(module, name, None)
-            if isinstance(parameter, Tensor) and id(parameter) in moved:
+            if isinstance(parameter, Tensor) and id(parameter) in moved and parameter.is_floating_point():
                 self._before[_key(module, name)] = (module, name), sample(parameter).clone()
 
     def after(self) -> None:
@@ -53,4 +54,12 @@ def sample(parameter: Any) -> Tensor:
     part = parameter.detach()
     part = part.to_local() if hasattr(part, "to_local") else part
     flat: Tensor = part.reshape(-1)
-    return flat[:: -(-len(flat) // MOST)] if len(flat) > MOST else flat
+    return flat[:: stride(len(flat), MOST)]
+
+
+def stride(count: int, most: int) -> int:
+    """A step that takes about `most` of so many numbers, and falls in with no dimension of what they are part of."""
+    step = max(-(-count // most), 1)
+    while math.gcd(step, count) > 1:
+        step += 1
+    return step

@@ -86,7 +86,7 @@ class RandomBehaviour(ElementwiseBehaviour):
             return y
 
         for dtype in DTYPES:
-            draw(torch.zeros(1, dtype=dtype), training=True)
+            draw(torch.zeros(1, dtype=dtype), training=True, generator=torch.Generator())  # the user's stays as it is
         return self._name(draw)
 
     def _arguments(self) -> list[inspect.Parameter]:
