@@ -28,13 +28,16 @@ class Sentinel:
         self._asked: nn.Parameter | None = None
         self._inputs: tuple[tuple[Any, ...], dict[str, Any]] | None = None
         self._hook: Any = None
+        self.is_compiled = False  # whether torch.compile made what calls the model
 
     def remember(self, module: nn.Module) -> None:
         """Remember from now on what the model is called with, the call that runs now too; what is compiled is not.
 
         A hook would be a reason to compile again.
         """
-        if self._hook is None and not is_called_by_compiler():
+        if self._hook is None and not self.is_compiled:
+            self.is_compiled = is_called_by_compiler()
+        if self._hook is None and not self.is_compiled:
             if module is self._model:
                 self.called(*call_arguments())
             self._hook = self._model.register_forward_pre_hook(_Remember(self), with_kwargs=True)

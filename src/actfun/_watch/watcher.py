@@ -40,10 +40,6 @@ class Eager:
         self._stance: Any = None
         self._lock = threading.Lock()
 
-    def holds(self, who: object) -> bool:
-        """Whether someone has entered."""
-        return id(who) in self._watching
-
     def enter(self, who: object) -> None:
         """Run eagerly what was compiled."""
         with self._lock:
@@ -164,7 +160,7 @@ class Watcher:
         gradients = torch.is_grad_enabled() and any(p.requires_grad for p in module.parameters())
         if not gradients and self._differentiates:  # validation, a target network
             self._plain += 1
-            if EAGER.holds(self) and self._plain > MOST_PLAIN and not self._shared:
+            if self._sentinel.is_compiled and self._plain > MOST_PLAIN and not self._shared:
                 self._disarm()
             return False
         if gradients and not self._differentiates:
