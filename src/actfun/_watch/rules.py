@@ -99,7 +99,7 @@ def judge(window: Window, first: Mapping[str, Record], places: Mapping[str, Plac
         if places[record["site"]].feeds and record["mean_std"] is not None and record["mean_std"] > limit:
             yield record, ("off_centre", record["mean_std"], limit)
         before = first[record["site"]]["z_std"]
-        if before > 0.0 and record["z_std"] / before > GROWING:
+        if not is_last and before > 0.0 and record["z_std"] / before > GROWING:
             yield record, ("growing", record["z_std"] / before, GROWING)
     yield from _flow(window)
 
