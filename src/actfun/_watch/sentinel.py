@@ -1,5 +1,6 @@
 """Keeps watch over gradients in every step: whether they are finite, and whether those of earlier steps are gone."""
 
+import math
 import weakref
 from typing import Any
 
@@ -44,7 +45,10 @@ class Sentinel:
 
     def called(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Keep what the model is called with, without the graph that made it, which would stay in memory."""
-        self._inputs = tree.tree_map(_value, (args, kwargs))
+        if all(type(x) is Tensor and x.grad_fn is None for x in args) and not kwargs:  # a tree costs 20 µs a step
+            self._inputs = args, kwargs
+        else:
+            self._inputs = tree.tree_map(_value, (args, kwargs))
 
     def close(self) -> None:
         """Remember nothing, and no more."""
@@ -69,6 +73,8 @@ class Sentinel:
         if gradient is None or gradient.is_meta or not (gradient.is_cpu or may_wait):
             return True
         part = gradient if type(gradient) is Tensor and gradient.numel() <= SMALL else sample(gradient)
+        if part.dtype is torch.float32 and math.isfinite(part.sum().item()):  # one operation in place of three
+            return True
         return bool(torch.isfinite(part).all())
 
     def is_clean(self) -> bool:
