@@ -130,9 +130,12 @@ def test_checkpoints_are_counted_once(reentrant):
         model = made(make)
         optimizer = torch.optim.SGD(model.parameters(), 0.1)
         with af.watch(model, every=1, live=False) as watch:
-            x, y = batch()
-            functional.cross_entropy(model(x.requires_grad_()), y).backward()
-            optimizer.step()
+            for step in range(4):
+                x, y = batch(step)
+                optimizer.zero_grad()
+                functional.cross_entropy(model(x.requires_grad_()), y).backward()
+                optimizer.step()
+        assert "gradients_kept" not in [cause.key for cause in watch.diagnose()]
         return watch.records()
 
     for a, b in zip(run(Net), run(Checked), strict=True):

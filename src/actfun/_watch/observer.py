@@ -323,8 +323,9 @@ class Observer:
         now.mode = _Mode(self)
         now.mode.__enter__()  # type: ignore[no-untyped-call]
         self._inside.add(threading.get_ident())
-        self.seen += 1
-        self.turn += 1
+        if not in_backward():
+            self.seen += 1
+            self.turn += 1
         return True
 
     def _entered(self, module: nn.Module, inputs: tuple[Any, ...]) -> Any:
