@@ -418,6 +418,24 @@ def test_a_pass_that_raises_leaves_nothing_behind():
     assert torch.overrides._get_current_function_mode_stack() == []
 
 
+def test_functions_that_are_called_by_names_do_not_stop_training():
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.last = nn.Conv1d(3, 4, 1), nn.Linear(4, 2)
+
+        def forward(self, x):
+            y = self.conv(input=x).transpose(dim0=1, dim1=2)
+            y = functional.relu(input=torch.permute(y, dims=(0, 1, 2)))
+            return self.last(functional.gelu(input=y, approximate="tanh").flatten(start_dim=0, end_dim=1))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with af.watch(model := Named(), live=False) as watch:
+            model(torch.randn(5, 3, 7)).sum().backward()
+    assert [place.activation for place in watch.places] == ["relu", "gelu_tanh"]
+
+
 def test_an_interrupt_leaves_nothing_behind():
     class Interrupted(Net):
         def forward(self, x):

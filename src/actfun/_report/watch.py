@@ -14,7 +14,7 @@ from actfun._watch.history import ENOUGH, Record
 from actfun._watch.rules import ENGLISH, IN_A_ROW, Finding
 from actfun._watch.watcher import Watcher
 
-SHOWN = 3  # findings below a table that is drawn again and again
+SHOWN = 3  # names of a list; of more it says so
 HEADINGS = {  # of columns, in the order in which a narrow terminal keeps them
     "layer": "层",
     "activation": "激活",

@@ -1,7 +1,7 @@
 """What was counted over time: a record for each place and window, and since when each unit is silent."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -150,9 +150,3 @@ def _ratio(update: tuple[Tensor, Tensor] | None) -> float | None:
         return None
     change, size = (float(part) for part in update)
     return math.sqrt(change / size) if size > 0.0 else None
-
-
-def values(windows: Iterable[Window], site: str, name: str) -> list[tuple[int, Any]]:
-    """The values of one quantity at a place over time, as (step, value), where they are known."""
-    found = [(r["step"], r[name]) for w in windows for r in w.records if r["site"] == site]
-    return [(step, value) for step, value in found if value is not None]

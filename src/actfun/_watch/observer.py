@@ -309,7 +309,11 @@ class Observer:
         """Whether the pass that begins is observed; then the mode that sees functions is entered."""
         if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
             return False
-        if not (self.tallies if in_backward() else self._accept(module)):  # a checkpoint is no pass of its own
+        accepted = bool(in_backward() and self.tallies)  # a checkpoint is no pass of its own
+        if not in_backward():
+            with self.contained("a pass"):
+                accepted = self._accept(module)
+        if not accepted:
             return False
         if in_backward():  # of a part of a pass, by a checkpoint
             now.calls.clear()
@@ -374,7 +378,10 @@ class Observer:
         owner = now.stack[-1] if now.stack else None
         if owner is None or isinstance(owner, _Inside):
             return function(*args, **kwargs)
-        if (seen := _seen_call(self.names[id(owner)], function, args, kwargs)) is not None:
+        name, seen = self.names[id(owner)], None
+        with self.contained(f"a call in {name or 'the model'}"):
+            seen = _seen_call(name, function, args, kwargs)
+        if seen is not None:
             after = self._before(seen)
             y = function(*args, **kwargs)
             if after is not None:
@@ -382,17 +389,23 @@ class Observer:
             return y
         y = function(*args, **kwargs)
         if function in PASSING and isinstance(y, Tensor) and args:
-            if found := now.outputs.get(id(args[0])):
-                now.outputs[id(y)] = weakref.ref(y), found[1]
-            if (layer := _source(now, args[0])) is not None and (moved := _moved(layer, function, args, y)) is not None:
-                now.sources[id(y)] = weakref.ref(y), moved
+            with self.guard(known.label(function)):
+                self._pass_on(now, function, args, y)
         if function in CONVOLUTIONS or function in UNITS_LAST or function in CHANNELS_FIRST:
             with self.guard(known.label(function)):
                 self._note_layer(now, owner, function, args, kwargs, y)
         elif function in BENDING and isinstance(y, Tensor) and tuple(y.shape) in now.layers and y.is_floating_point():
-            name = self.names[id(owner)]
             self.others.setdefault(f"{name}:{function.__name__}" if name else function.__name__, function.__name__)
         return y
+
+    def _pass_on(self, now: _Pass, function: Any, args: tuple[Any, ...], y: Tensor) -> None:
+        """Note that a tensor is another one's numbers, seen otherwise."""
+        found = now.outputs.get(id(args[0]))
+        if found is not None and found[0]() is args[0]:
+            now.outputs[id(y)] = weakref.ref(y), found[1]
+        layer = _source(now, args[0])
+        if layer is not None and (moved := _moved(layer, function, args, y)) is not None:
+            now.sources[id(y)] = weakref.ref(y), moved
 
     def _note_layer(self, now: _Pass, owner: nn.Module, function: Any, args: Any, kwargs: Any, y: Any) -> None:
         if not _is_plain(y):
@@ -600,6 +613,8 @@ def _moved(layer: _Layer, function: Any, args: tuple[Any, ...], y: Tensor) -> _L
     """What is known of a layer's output that was turned, or seen in another shape; None where its units are lost."""
     dims, name = args[0].dim(), function.__name__
     dim = layer.dim
+    if name in ("transpose", "permute") and len(args) == 1:  # by name
+        return None
     if name in ("transpose", "permute"):
         order = list(range(dims))
         if name == "transpose":

@@ -90,9 +90,8 @@ def judge(window: Window, first: Mapping[str, Record], places: Mapping[str, Plac
         if record["units"] and record["dead"] / record["units"] > DEAD:
             yield record, ("dead", record["dead"] / record["units"], DEAD)
         limit = natural.flat + SATURATED * (1.0 - natural.flat)
-        is_last = (
-            record is window.records[-1] and not places[record["site"]].feeds
-        )  # a probability, which shall be sure
+        # A probability, which shall be sure.
+        is_last = record is window.records[-1] and not places[record["site"]].feeds
         if natural.ends and record["flat"] > limit and not is_last:
             yield record, ("saturated", record["flat"], limit)
         limit = max(OFF_CENTRE, 2.0 * natural.ratio)
@@ -136,12 +135,6 @@ class Rules:
         self._windows: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._first: dict[str, Record] = {}
         self.broken: Finding | None = None  # where numbers stopped being finite, if that is known
-
-    def clear(self) -> None:
-        """Begin anew."""
-        for kept in (self.raised, self._began, self._windows, self._first):
-            kept.clear()
-        self.broken = None
 
     def look(self, window: Window, places: Mapping[str, Place], start: int) -> list[Finding]:
         """Judge a window; the findings that are new. start: the first step that was watched."""
